@@ -1,0 +1,3 @@
+//! smtp
+pub mod client;
+pub mod server;
