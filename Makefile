@@ -1,0 +1,99 @@
+# E-MailRelay: build, try, test, install.
+#
+#   make                    build with optimisation
+#   make run                serve SMTP on 127.0.0.1:2525 out of ./spool; SMARTHOST=host:port forwards
+#   make check              all tests
+#   make install            PREFIX (/usr/local), SYSCONFDIR (/etc), DESTDIR
+#   make uninstall          the same variables; configuration and mail are kept
+
+PREFIX ?= /usr/local
+SYSCONFDIR ?= /etc
+DESTDIR ?=
+SBINDIR ?= $(PREFIX)/sbin
+BINDIR ?= $(PREFIX)/bin
+LIBDIR ?= $(PREFIX)/lib
+DOCDIR ?= $(PREFIX)/share/doc/emailrelay
+UNITDIR ?= $(LIBDIR)/systemd/system
+
+CARGO ?= cargo
+INSTALL ?= install
+# Where cargo puts what it builds; BUILT can name another directory of finished programs.
+CARGO_TARGET_DIR ?= target
+BUILT ?= $(CARGO_TARGET_DIR)/release
+
+SBIN_PROGRAMS := emailrelay emailrelay-smtp emailrelay-forward
+BIN_PROGRAMS := emailrelay-submit
+UNITS := $(notdir $(wildcard systemd/*.target systemd/*.socket systemd/*.service systemd/*.path systemd/*.timer))
+CATALOGS := $(notdir $(wildcard systemd/*.catalog))
+DOCS := README.md CHANGELOG.md LICENSE LICENSE-MIT LICENSE-APACHE docs/differences.md
+
+SUBSTITUTE := sed -e 's|@SBINDIR@|$(SBINDIR)|g' -e 's|@BINDIR@|$(BINDIR)|g' \
+	-e 's|@SYSCONFDIR@|$(SYSCONFDIR)|g' -e 's|@DOCDIR@|$(DOCDIR)|g'
+
+# Every file that install makes and uninstall removes. The configuration file is not among them.
+INSTALLED := $(SBIN_PROGRAMS:%=$(SBINDIR)/%) $(BIN_PROGRAMS:%=$(BINDIR)/%) $(UNITS:%=$(UNITDIR)/%) \
+	$(CATALOGS:%=$(LIBDIR)/systemd/catalog/%) $(LIBDIR)/systemd/system-preset/90-emailrelay.preset \
+	$(LIBDIR)/sysusers.d/emailrelay.conf $(LIBDIR)/tmpfiles.d/emailrelay.conf \
+	$(patsubst %,$(DOCDIR)/%,$(notdir $(DOCS))) $(DOCDIR)/emailrelay.conf.example
+
+.PHONY: all run check install uninstall
+.DELETE_ON_ERROR:
+
+all:
+	$(CARGO) build --release --locked
+
+# Only for `make install` before any `make`: later changes are built by `make`, as the user who owns the files.
+$(BUILT)/emailrelay:
+	$(CARGO) build --release --locked
+
+PORT ?= 2525
+SPOOL ?= ./spool
+SMARTHOST ?=
+run: all
+	@mkdir -p '$(SPOOL)'
+	@echo
+	@echo 'SMTP on 127.0.0.1:$(PORT), mail waits in $(SPOOL); stop with Ctrl-C. A first message, from another terminal:'
+	@echo
+	@echo '  swaks --server 127.0.0.1:$(PORT) --from me@example.com --to you@example.com'
+	@echo
+	@echo 'or with curl alone:'
+	@echo
+	@echo '  printf "Subject: first\r\n\r\nHello\r\n" | curl -sS smtp://127.0.0.1:$(PORT) \'
+	@echo '      --mail-from me@example.com --mail-rcpt you@example.com --upload-file -'
+	@echo
+	@$(if $(SMARTHOST),echo 'Messages are sent on to $(SMARTHOST).',echo 'Nothing is sent on; `make run SMARTHOST=host:port` does.')
+	@echo
+	@user=$$(id -un 2>/dev/null) && set -- --user "$$user"; \
+	exec '$(BUILT)/emailrelay' --no-daemon --log --verbose --no-syslog --interface 127.0.0.1 --port '$(PORT)' \
+		--spool-dir '$(SPOOL)' "$$@" \
+		$(if $(SMARTHOST),--forward-to '$(SMARTHOST)' --forward-on-disconnect --poll 10)
+
+# Needs nothing that is not there: a test without its peer program, or without root, says so and passes.
+# With EMAILRELAY_CI=1 it fails instead.
+check:
+	$(CARGO) test --locked
+
+install: $(BUILT)/emailrelay
+	$(INSTALL) -d $(sort $(dir $(INSTALLED:%=$(DESTDIR)%))) '$(DESTDIR)$(SYSCONFDIR)'
+	for f in $(SBIN_PROGRAMS); do $(INSTALL) -m 0755 "$(BUILT)/$$f" '$(DESTDIR)$(SBINDIR)/' || exit; done
+	for f in $(BIN_PROGRAMS); do $(INSTALL) -m 0755 "$(BUILT)/$$f" '$(DESTDIR)$(BINDIR)/' || exit; done
+	for f in $(UNITS); do \
+		$(SUBSTITUTE) "systemd/$$f" >'$(DESTDIR)$(UNITDIR)'/"$$f" && chmod 0644 '$(DESTDIR)$(UNITDIR)'/"$$f" || exit; \
+	done
+	for f in $(CATALOGS); do $(INSTALL) -m 0644 "systemd/$$f" '$(DESTDIR)$(LIBDIR)/systemd/catalog/' || exit; done
+	$(INSTALL) -m 0644 systemd/90-emailrelay.preset '$(DESTDIR)$(LIBDIR)/systemd/system-preset/'
+	$(INSTALL) -m 0644 systemd/sysusers.d/emailrelay.conf '$(DESTDIR)$(LIBDIR)/sysusers.d/emailrelay.conf'
+	$(INSTALL) -m 0644 systemd/tmpfiles.d/emailrelay.conf '$(DESTDIR)$(LIBDIR)/tmpfiles.d/emailrelay.conf'
+	$(INSTALL) -m 0644 $(DOCS) '$(DESTDIR)$(DOCDIR)/'
+	'$(BUILT)/emailrelay' --generate-sample-config >'$(DESTDIR)$(DOCDIR)/emailrelay.conf.example'
+	chmod 0644 '$(DESTDIR)$(DOCDIR)/emailrelay.conf.example'
+	test -e '$(DESTDIR)$(SYSCONFDIR)/emailrelay.conf' || \
+		$(INSTALL) -m 0644 '$(DESTDIR)$(DOCDIR)/emailrelay.conf.example' '$(DESTDIR)$(SYSCONFDIR)/emailrelay.conf'
+ifeq ($(DESTDIR),)
+	@echo 'Installed. Next, as root: systemd-sysusers; systemd-tmpfiles --create; journalctl --update-catalog;'
+	@echo 'systemctl daemon-reload; and see "Installation" in $(DOCDIR)/README.md.'
+endif
+
+uninstall:
+	rm -f $(INSTALLED:%='$(DESTDIR)%')
+	-rmdir '$(DESTDIR)$(DOCDIR)'
