@@ -96,4 +96,4 @@ endif
 
 uninstall:
 	rm -f $(INSTALLED:%='$(DESTDIR)%')
-	-rmdir '$(DESTDIR)$(DOCDIR)'
+	if [ -d '$(DESTDIR)$(DOCDIR)' ]; then rmdir --ignore-fail-on-non-empty '$(DESTDIR)$(DOCDIR)'; fi

@@ -1,0 +1,169 @@
+//! One of our programs, running.
+
+use std::io::{BufRead as _, BufReader};
+use std::net::SocketAddr;
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::{Arc, Condvar, Mutex};
+use std::time::{Duration, Instant};
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+
+use super::spool::TempSpool;
+use super::{PATIENCE, is_root, wait_for};
+
+/// The programs of the package.
+#[derive(Clone, Copy)]
+pub(crate) enum Program {
+    Emailrelay,
+    Smtp,
+    Forward,
+    Submit,
+}
+
+impl Program {
+    /// The path of the built program.
+    pub(crate) fn path(self) -> &'static str {
+        match self {
+            Self::Emailrelay => env!("CARGO_BIN_EXE_emailrelay"),
+            Self::Smtp => env!("CARGO_BIN_EXE_emailrelay-smtp"),
+            Self::Forward => env!("CARGO_BIN_EXE_emailrelay-forward"),
+            Self::Submit => env!("CARGO_BIN_EXE_emailrelay-submit"),
+        }
+    }
+
+    /// A command without any variable of a surrounding service manager.
+    pub(crate) fn command(self) -> Command {
+        let mut command = Command::new(self.path());
+        for name in ["NOTIFY_SOCKET", "LISTEN_FDS", "LISTEN_PID", "LISTEN_FDNAMES", "WATCHDOG_USEC", "WATCHDOG_PID"] {
+            command.env_remove(name);
+        }
+        command.env_remove("JOURNAL_STREAM").env_remove("CREDENTIALS_DIRECTORY");
+        command
+    }
+}
+
+/// A program in the foreground with its log on stderr; killed when dropped.
+pub(crate) struct Daemon {
+    child: Child,
+    log: Arc<Log>,
+}
+
+#[derive(Default)]
+struct Log {
+    lines: Mutex<(Vec<String>, bool)>,
+    news: Condvar,
+}
+
+impl Daemon {
+    /// Starts a program with exactly these arguments.
+    pub(crate) fn spawn(program: Program, args: &[&str]) -> Self {
+        let mut command = program.command();
+        command.args(args);
+        Self::start(command)
+    }
+
+    /// Starts a prepared command (environment, current directory); its standard streams are set here.
+    pub(crate) fn start(mut command: Command) -> Self {
+        let mut child =
+            command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+        let log = Arc::new(Log::default());
+        let (stderr, sink) = (child.stderr.take().unwrap(), Arc::clone(&log));
+        std::thread::spawn(move || sink.collect(BufReader::new(stderr)));
+        Self { child, log }
+    }
+
+    /// `emailrelay` serving SMTP on a port of the kernel's choice, with these further arguments, ready.
+    pub(crate) fn server(spool: &TempSpool, args: &[&str]) -> Self {
+        let mut all = vec!["--no-daemon", "--log", "--verbose", "--no-syslog", "--interface", "127.0.0.1", "--port", "0"];
+        all.extend(["--spool-dir", spool.arg()]);
+        if is_root() {
+            // The temporary directory belongs to root.
+            all.extend(["--user", "root"]);
+        }
+        all.extend(args);
+        let daemon = Self::spawn(Program::Emailrelay, &all);
+        daemon.address();
+        daemon
+    }
+
+    /// Where it serves SMTP, from its log.
+    pub(crate) fn address(&self) -> SocketAddr {
+        let line = self.line("smtp server on ");
+        let address = line.rsplit(' ').next().unwrap();
+        address.parse().unwrap_or_else(|_| panic!("no address in {line:?}"))
+    }
+
+    /// The first log line that contains the text, waiting for it.
+    pub(crate) fn line(&self, text: &str) -> String {
+        self.log.wait(text, PATIENCE)
+    }
+
+    /// All log lines so far.
+    pub(crate) fn lines(&self) -> Vec<String> {
+        self.log.lines.lock().unwrap().0.clone()
+    }
+
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    pub(crate) fn signal(&self, signal: Signal) {
+        kill(Pid::from_raw(self.pid().try_into().unwrap()), signal).unwrap();
+    }
+
+    /// Waits for the program to end by itself.
+    pub(crate) fn wait(&mut self) -> ExitStatus {
+        let child = &mut self.child;
+        wait_for("end of the program", PATIENCE, || child.try_wait().unwrap())
+    }
+
+    /// SIGTERM, then the exit status.
+    pub(crate) fn stop(mut self) -> ExitStatus {
+        self.signal(Signal::SIGTERM);
+        self.wait()
+    }
+
+    /// SIGKILL, as a crash.
+    pub(crate) fn crash(mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+}
+
+impl Drop for Daemon {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        if std::thread::panicking() {
+            for line in self.lines() {
+                eprintln!("| {line}");
+            }
+        }
+    }
+}
+
+impl Log {
+    fn collect(&self, reader: BufReader<std::process::ChildStderr>) {
+        for line in reader.split(b'\n').map_while(Result::ok) {
+            self.lines.lock().unwrap().0.push(String::from_utf8_lossy(&line).into_owned());
+            self.news.notify_all();
+        }
+        self.lines.lock().unwrap().1 = true;
+        self.news.notify_all();
+    }
+
+    fn wait(&self, text: &str, limit: Duration) -> String {
+        let end = Instant::now() + limit;
+        let mut state = self.lines.lock().unwrap();
+        loop {
+            if let Some(line) = state.0.iter().find(|line| line.contains(text)) {
+                return line.clone();
+            }
+            assert!(!state.1, "the program ended without {text:?}: {:#?}", state.0);
+            let left = end.saturating_duration_since(Instant::now());
+            assert!(!left.is_zero(), "not logged within {limit:?}: {text:?}: {:#?}", state.0);
+            state = self.news.wait_timeout(state, left).unwrap().0;
+        }
+    }
+}

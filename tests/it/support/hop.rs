@@ -1,0 +1,357 @@
+//! A next hop that does what the test says, and remembers every byte.
+
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::sync::{Arc, Condvar, Mutex};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use super::{PATIENCE, loopback};
+
+/// What the hop does at one point of the dialogue.
+#[derive(Clone, Debug)]
+pub(crate) enum Step {
+    /// Replies with these lines, for example `250 ok`.
+    Reply(String),
+    /// Replies and closes, as with 421.
+    ReplyClose(String),
+    /// Closes without a word.
+    Close,
+    /// Reads on for ever and never answers.
+    Silent,
+}
+
+/// What the hop does at every point; it can be changed while the hop runs.
+#[derive(Clone, Debug)]
+pub(crate) struct Script {
+    pub(crate) greeting: Step,
+    pub(crate) ehlo: Step,
+    pub(crate) mail: Step,
+    /// For every recipient that has no entry in `rcpt_for`.
+    pub(crate) rcpt: Step,
+    /// For the recipients that contain the text.
+    pub(crate) rcpt_for: Vec<(String, Step)>,
+    pub(crate) data: Step,
+    /// After the final dot.
+    pub(crate) dot: Step,
+}
+
+impl Script {
+    /// Everything is accepted.
+    pub(crate) fn well() -> Self {
+        let ok = reply("250 2.0.0 ok");
+        Self {
+            greeting: reply("220 hop.test ESMTP"),
+            ehlo: reply("250-hop.test\r\n250-PIPELINING\r\n250-SIZE 0\r\n250 8BITMIME"),
+            mail: ok.clone(),
+            rcpt: ok.clone(),
+            rcpt_for: Vec::new(),
+            data: reply("354 go on"),
+            dot: ok,
+        }
+    }
+}
+
+/// A reply step.
+pub(crate) fn reply(text: &str) -> Step {
+    Step::Reply(text.to_owned())
+}
+
+/// A message whose content arrived complete; accepted or not.
+#[derive(Clone, Debug)]
+pub(crate) struct Delivery {
+    /// The argument of MAIL with its parameters.
+    pub(crate) mail: String,
+    /// The arguments of the accepted RCPT commands.
+    pub(crate) rcpt: Vec<String>,
+    /// The content with dot-stuffing undone, all line ends as they came.
+    pub(crate) content: Vec<u8>,
+    /// True if the reply after the dot was 2xx.
+    pub(crate) accepted: bool,
+    /// Which connection it came by, from 0.
+    pub(crate) connection: usize,
+}
+
+/// The hop: a listener and a thread per connection, all gone when dropped.
+pub(crate) struct ScriptedHop {
+    address: SocketAddr,
+    shared: Arc<Shared>,
+    acceptor: Option<JoinHandle<()>>,
+}
+
+struct Shared {
+    state: Mutex<State>,
+    news: Condvar,
+}
+
+struct State {
+    script: Script,
+    deliveries: Vec<Delivery>,
+    /// Per connection: every command line.
+    commands: Vec<Vec<String>>,
+    streams: Vec<TcpStream>,
+    stopping: bool,
+}
+
+impl ScriptedHop {
+    /// On a free port of the loopback address.
+    pub(crate) fn start(script: Script) -> Self {
+        Self::start_on(loopback(0), script)
+    }
+
+    /// On this address, in the network of the calling thread.
+    pub(crate) fn start_on(address: SocketAddr, script: Script) -> Self {
+        let listener = TcpListener::bind(address).unwrap();
+        let address = listener.local_addr().unwrap();
+        let state = State { script, deliveries: vec![], commands: vec![], streams: vec![], stopping: false };
+        let shared = Arc::new(Shared { state: Mutex::new(state), news: Condvar::new() });
+        let for_thread = Arc::clone(&shared);
+        let acceptor = std::thread::spawn(move || accept(&listener, &for_thread));
+        Self { address, shared, acceptor: Some(acceptor) }
+    }
+
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// The address as an option value.
+    pub(crate) fn arg(&self) -> String {
+        self.address.to_string()
+    }
+
+    /// Changes what happens from now on, in open connections too.
+    pub(crate) fn set(&self, script: Script) {
+        self.shared.state.lock().unwrap().script = script;
+    }
+
+    /// Everything whose content arrived, in order.
+    pub(crate) fn deliveries(&self) -> Vec<Delivery> {
+        self.shared.state.lock().unwrap().deliveries.clone()
+    }
+
+    /// What was accepted, in order.
+    pub(crate) fn accepted(&self) -> Vec<Delivery> {
+        self.deliveries().into_iter().filter(|delivery| delivery.accepted).collect()
+    }
+
+    /// How many connections there have been.
+    pub(crate) fn connections(&self) -> usize {
+        self.shared.state.lock().unwrap().commands.len()
+    }
+
+    /// The command lines of one connection.
+    pub(crate) fn commands(&self, connection: usize) -> Vec<String> {
+        self.shared.state.lock().unwrap().commands[connection].clone()
+    }
+
+    /// Waits until this many messages have been accepted.
+    pub(crate) fn wait_accepted(&self, count: usize) -> Vec<Delivery> {
+        self.wait_until("accepted messages", |state| {
+            state.deliveries.iter().filter(|delivery| delivery.accepted).count() >= count
+        });
+        self.accepted()
+    }
+
+    /// Waits until this many connections have been made.
+    pub(crate) fn wait_connections(&self, count: usize) {
+        self.wait_until("connections", |state| state.commands.len() >= count);
+    }
+
+    /// Waits until some command that begins with this text has come.
+    pub(crate) fn wait_command(&self, start: &str) {
+        self.wait_until(start, |state| state.commands.iter().flatten().any(|line| line.starts_with(start)));
+    }
+
+    fn wait_until(&self, what: &str, reached: impl Fn(&State) -> bool) {
+        let end = Instant::now() + PATIENCE;
+        let mut state = self.shared.state.lock().unwrap();
+        while !reached(&state) {
+            let left = end.saturating_duration_since(Instant::now());
+            assert!(!left.is_zero(), "hop: not seen: {what}; so far {:?}", state.commands);
+            state = self.shared.news.wait_timeout(state, left).unwrap().0;
+        }
+    }
+}
+
+impl Drop for ScriptedHop {
+    fn drop(&mut self) {
+        if let Ok(mut state) = self.shared.state.lock() {
+            state.stopping = true;
+            for stream in &state.streams {
+                let _ = stream.shutdown(Shutdown::Both);
+            }
+        }
+        // The acceptor looks at `stopping` at least this often.
+        if let Some(acceptor) = self.acceptor.take() {
+            let _ = acceptor.join();
+        }
+    }
+}
+
+fn accept(listener: &TcpListener, shared: &Arc<Shared>) {
+    listener.set_nonblocking(true).unwrap();
+    loop {
+        if shared.state.lock().unwrap().stopping {
+            return;
+        }
+        let Ok((stream, _)) = listener.accept() else {
+            poll(listener);
+            continue;
+        };
+        let mut state = shared.state.lock().unwrap();
+        let number = state.commands.len();
+        state.commands.push(Vec::new());
+        state.streams.push(stream.try_clone().unwrap());
+        drop(state);
+        shared.news.notify_all();
+        let shared = Arc::clone(shared);
+        // An end of the connection at any point is the peer's right.
+        std::thread::spawn(move || Connection::new(stream, number, shared).serve());
+    }
+}
+
+/// Waits for a connection, 50 ms at most.
+fn poll(listener: &TcpListener) {
+    use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+    use std::os::fd::AsFd as _;
+    let mut fds = [PollFd::new(listener.as_fd(), PollFlags::POLLIN)];
+    let _ = poll(&mut fds, PollTimeout::from(50_u8));
+}
+
+struct Connection {
+    stream: BufReader<TcpStream>,
+    number: usize,
+    shared: Arc<Shared>,
+    mail: String,
+    rcpt: Vec<String>,
+}
+
+/// The connection has ended.
+struct Ended;
+
+impl From<std::io::Error> for Ended {
+    fn from(_: std::io::Error) -> Self {
+        Self
+    }
+}
+
+impl Connection {
+    fn new(stream: TcpStream, number: usize, shared: Arc<Shared>) -> Self {
+        stream.set_nonblocking(false).unwrap();
+        stream.set_nodelay(true).unwrap();
+        Self { stream: BufReader::new(stream), number, shared, mail: String::new(), rcpt: Vec::new() }
+    }
+
+    fn serve(mut self) -> Option<Ended> {
+        self.dialogue().err()
+    }
+
+    fn dialogue(&mut self) -> Result<(), Ended> {
+        self.act(|script| script.greeting.clone())?;
+        loop {
+            let line = self.command()?;
+            let (verb, argument) = line.split_once(' ').unwrap_or((&line, ""));
+            let argument = argument.split_once(':').map_or("", |(_, path)| path).trim().to_owned();
+            match verb.to_ascii_uppercase().as_str() {
+                "EHLO" | "HELO" => drop(self.act(|script| script.ehlo.clone())?),
+                "MAIL" => {
+                    self.rcpt.clear();
+                    self.act(|script| script.mail.clone())?;
+                    self.mail = argument;
+                }
+                "RCPT" => self.recipient(argument)?,
+                "DATA" => self.data()?,
+                "QUIT" => return self.perform(Step::ReplyClose("221 2.0.0 bye".to_owned())).map(drop),
+                "RSET" => {
+                    self.rcpt.clear();
+                    self.perform(reply("250 2.0.0 ok"))?;
+                }
+                _ => drop(self.perform(reply("250 2.0.0 ok"))?),
+            }
+        }
+    }
+
+    fn recipient(&mut self, argument: String) -> Result<(), Ended> {
+        let accepted = self.act(|script| {
+            let special = script.rcpt_for.iter().find(|(text, _)| argument.contains(text.as_str()));
+            special.map_or_else(|| script.rcpt.clone(), |(_, step)| step.clone())
+        })?;
+        if accepted {
+            self.rcpt.push(argument);
+        }
+        Ok(())
+    }
+
+    fn data(&mut self) -> Result<(), Ended> {
+        if self.rcpt.is_empty() {
+            return self.perform(reply("554 5.5.1 no valid recipients")).map(drop);
+        }
+        if !self.act(|script| script.data.clone())? {
+            return Ok(());
+        }
+        let mut content = Vec::new();
+        loop {
+            let mut line = Vec::new();
+            if self.stream.read_until(b'\n', &mut line)? == 0 {
+                return Err(Ended);
+            }
+            if line == b".\r\n" && (content.is_empty() || content.ends_with(b"\r\n")) {
+                break;
+            }
+            content.extend_from_slice(line.strip_prefix(b".").unwrap_or(&line));
+        }
+        let step = self.shared.state.lock().unwrap().script.dot.clone();
+        let accepted = matches!(&step, Step::Reply(text) if text.starts_with('2'));
+        let (mail, rcpt) = (self.mail.clone(), std::mem::take(&mut self.rcpt));
+        let delivery = Delivery { mail, rcpt, content, accepted, connection: self.number };
+        self.shared.state.lock().unwrap().deliveries.push(delivery);
+        self.shared.news.notify_all();
+        self.perform(step).map(drop)
+    }
+
+    fn command(&mut self) -> Result<String, Ended> {
+        let mut raw = Vec::new();
+        if self.stream.read_until(b'\n', &mut raw)? == 0 {
+            return Err(Ended);
+        }
+        let line = String::from_utf8_lossy(&raw).trim_end().to_owned();
+        self.shared.state.lock().unwrap().commands[self.number].push(line.clone());
+        self.shared.news.notify_all();
+        Ok(line)
+    }
+
+    /// Does what the script says now; true if that was a positive reply.
+    fn act(&mut self, choose: impl FnOnce(&Script) -> Step) -> Result<bool, Ended> {
+        let step = choose(&self.shared.state.lock().unwrap().script);
+        self.perform(step)
+    }
+
+    fn perform(&mut self, step: Step) -> Result<bool, Ended> {
+        match step {
+            Step::Reply(text) => {
+                self.stream.get_mut().write_all(format!("{text}\r\n").as_bytes())?;
+                Ok(text.starts_with(['2', '3']))
+            }
+            Step::ReplyClose(text) => {
+                self.stream.get_mut().write_all(format!("{text}\r\n").as_bytes())?;
+                self.close()
+            }
+            Step::Close => self.close(),
+            Step::Silent => {
+                let _ = self.stream.get_mut().set_read_timeout(None::<Duration>);
+                let _ = std::io::copy(&mut self.stream.by_ref(), &mut std::io::sink());
+                Err(Ended)
+            }
+        }
+    }
+
+    fn close(&mut self) -> Result<bool, Ended> {
+        self.stream.get_mut().shutdown(Shutdown::Both)?;
+        Err(Ended)
+    }
+}
+
+/// Any address of the loopback network, for tests that want several hops on one port.
+pub(crate) fn loopback_host(last: u8) -> Ipv4Addr {
+    Ipv4Addr::new(127, 0, 0, last)
+}
