@@ -1,12 +1,14 @@
 //! The installed files under a real systemd.
 
+use std::io::Read as _;
+use std::net::TcpStream;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use crate::support::container::Container;
+use crate::support::container::{Container, local};
 use crate::support::need::require;
 use crate::support::rootfs::Rootfs;
-use crate::support::{built, package};
+use crate::support::{PATIENCE, built, package, wait_for};
 
 /// `make install` of the programs of this test run below a directory, with PREFIX=/usr.
 pub(crate) fn install(root: &Path) {
@@ -51,4 +53,80 @@ fn boots_with_our_identity_spool_and_units() {
         assert_eq!(enabled(unit), "disabled", "{unit}");
     }
     container.power_off();
+}
+
+/// A forwarder and a server of three lines that only count, to see what the units alone do.
+fn stand_in(container: &Container, program: &str, script: &str) {
+    let file = format!("/usr/sbin/{program}");
+    container.write(&format!("{file}.new"), &format!("#!/bin/sh\n{script}\n"));
+    // In one step, since the old one may be running.
+    container.sh(&format!("chmod 755 {file}.new; mv {file}.new {file}"));
+    container.drop_in(&format!("{program}.service"), "[Service]\nType=exec\n");
+}
+
+const RUN: &str = "cd /var/spool/emailrelay; echo run >>runs";
+
+fn runs(container: &Container) -> usize {
+    let runs = std::fs::read_to_string(container.path("/var/spool/emailrelay/runs"));
+    runs.unwrap_or_default().lines().count()
+}
+
+fn request(container: &Container) {
+    container.sh("touch /var/spool/emailrelay/forward.request");
+}
+
+#[test]
+fn forwarding_units_wake_retry_and_never_give_up() {
+    require!(Rootfs::missing());
+    let container = installed_container();
+    stand_in(&container, "emailrelay-forward", &format!("{RUN}; rm -f forward.request; exit 75"));
+    container.systemctl(&["enable", "--now", "emailrelay-forward.path"]);
+    let state = |unit| container.property(unit, "ActiveState");
+
+    // A request is a run; many in a row never end it.
+    for count in 1..=20 {
+        request(&container);
+        wait_for("a run", PATIENCE, || (runs(&container) >= count).then_some(()));
+        wait_for("its end", PATIENCE, || (state("emailrelay-forward.service") == "inactive").then_some(()));
+    }
+    assert_eq!((runs(&container), state("emailrelay-forward.path").as_str()), (20, "active"));
+    assert_eq!(container.property("emailrelay-forward.service", "Result"), "success", "75 is a success");
+
+    // One that cannot do its work, and so leaves the request, is tried again, but not at once.
+    stand_in(&container, "emailrelay-forward", &format!("{RUN}; exit 1"));
+    request(&container);
+    wait_for("the next try", PATIENCE, || (runs(&container) >= 22).then_some(()));
+    let starts = container.starts("emailrelay-forward.service");
+    assert!((22..=23).contains(&starts), "{starts}");
+    stand_in(&container, "emailrelay-forward", &format!("{RUN}; rm -f forward.request; exit 0"));
+    wait_for("a good run", PATIENCE, || (state("emailrelay-forward.service") == "inactive").then_some(()));
+    assert_eq!(state("emailrelay-forward.path"), "active");
+
+    // The timer starts a run again and again, after each one that ended with messages waiting.
+    stand_in(&container, "emailrelay-forward", &format!("{RUN}; exit 75"));
+    container.drop_in("emailrelay-forward.timer", "[Timer]\nOnUnitInactiveSec=\nOnUnitInactiveSec=1\nAccuracySec=100ms\n");
+    let before = runs(&container);
+    container.systemctl(&["enable", "--now", "emailrelay-forward.timer"]);
+    wait_for("runs by the timer", PATIENCE, || (runs(&container) >= before + 4).then_some(()));
+}
+
+#[test]
+fn port_stays_open_while_its_service_cannot_start() {
+    require!(Rootfs::missing());
+    let container = installed_container();
+    stand_in(&container, "emailrelay-smtp", &format!("{RUN}; exit 1"));
+    container.systemctl(&["enable", "--now", "emailrelay-smtp.socket"]);
+    let client = container.in_network(|| TcpStream::connect(local(25)).unwrap());
+    wait_for("several tries", PATIENCE, || (runs(&container) >= 4).then_some(()));
+    assert_eq!(container.property("emailrelay-smtp.socket", "ActiveState"), "active");
+
+    // The client that waited is served as soon as the service works: the first inherited descriptor is the port.
+    let serve = "import os,socket\ns=socket.socket(fileno=3)\nc,_=s.accept()\n\
+                 c.sendall(b'220 '+os.environ['LISTEN_FDNAMES'].encode())\nc.close()";
+    container.write("/usr/local/share/serve.py", serve);
+    stand_in(&container, "emailrelay-smtp", "exec /usr/bin/python3 /usr/local/share/serve.py");
+    let mut greeting = String::new();
+    client.set_read_timeout(Some(PATIENCE)).unwrap();
+    (&client).read_to_string(&mut greeting).unwrap();
+    assert_eq!(greeting, "220 smtp");
 }
