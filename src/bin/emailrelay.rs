@@ -1,2 +1,7 @@
-//! bin
-fn main() {}
+//! `emailrelay`: all roles in one process, with the command line of E-MailRelay 2.6.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    emailrelay::role::start::main(emailrelay::cli::Program::Relay).into()
+}

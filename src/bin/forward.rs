@@ -1,2 +1,7 @@
-//! bin
-fn main() {}
+//! `emailrelay-forward`: the forwarding role.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    emailrelay::role::start::main(emailrelay::cli::Program::Forward).into()
+}

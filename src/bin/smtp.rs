@@ -1,2 +1,7 @@
-//! bin
-fn main() {}
+//! `emailrelay-smtp`: the SMTP server role.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    emailrelay::role::start::main(emailrelay::cli::Program::Smtp).into()
+}

@@ -1,1 +1,54 @@
-//! forward
+//! Sending spooled messages on.
+//!
+//! [`outcome`] and [`backoff`] decide, without I/O; [`engine`] runs over the spool, with one [`lane`] for each destination
+//! and one [`worker`] for each connection; [`deliver`] carries one message through.
+
+pub mod backoff;
+mod content;
+mod deliver;
+mod events;
+mod finish;
+pub mod engine;
+mod lane;
+pub mod outcome;
+mod tally;
+mod worker;
+
+pub use engine::{Engine, EngineConfig};
+pub use tally::RunReport;
+
+/// Why a run is made. The words are those of the log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reason {
+    /// The process has started with forwarding on.
+    Startup,
+    /// The polling period has passed.
+    Poll,
+    /// An SMTP client has disconnected.
+    Disconnect,
+    /// Somebody has created the request file.
+    Request,
+    /// A message that had to wait is due.
+    Retry,
+}
+
+impl Reason {
+    /// The word in `forwarding: [..]`.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Startup => "startup",
+            Self::Poll => "poll",
+            Self::Disconnect => "client disconnect",
+            Self::Request => "request",
+            Self::Retry => "retry",
+        }
+    }
+
+    /// Whether somebody has chosen this moment. Such a run tries every destination, also one whose last failure was a
+    /// moment ago; a run that a new message causes does not, or every new message would knock at a dead server.
+    #[must_use]
+    pub fn is_explicit(self) -> bool {
+        matches!(self, Self::Startup | Self::Poll)
+    }
+}

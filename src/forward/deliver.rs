@@ -1,0 +1,183 @@
+//! One message: taken from the spool, sent, and finished as the next hop's answer says.
+
+use std::sync::Arc;
+
+use tokio::task::spawn_blocking;
+
+use crate::forward::content::Content;
+use crate::forward::engine::{Engine, lock};
+use crate::forward::events;
+use crate::forward::finish::{self, Finish};
+use crate::forward::outcome::{self, Disposition};
+use crate::log::{self, ForwardEvent};
+use crate::net::client::{Broken, Connection};
+use crate::net::stream::Stream;
+use crate::smtp::client::{self, Outgoing};
+use crate::spool::{self, FailNote, LockError, LockedMessage, MessageId};
+
+/// What a transfer ends with when the program cannot wait for it any longer.
+const STOPPED: &str = "shutting down";
+
+/// A message in hand.
+pub(crate) struct Job {
+    pub(crate) message: LockedMessage,
+    outgoing: Outgoing,
+    content: Content,
+}
+
+/// What became of an attempt.
+pub(crate) struct Sent {
+    pub(crate) finish: Finish,
+    /// The session did not survive it; its words.
+    pub(crate) fault: Option<String>,
+}
+
+/// Finishes one message and takes the next, in one visit to the disk. `None`: there is nothing to send, because `next`
+/// is none, gone, or not fit to be sent.
+pub(crate) async fn advance(engine: &Arc<Engine>, done: Option<Finish>, next: Option<MessageId>) -> Option<Job> {
+    if done.is_none() && next.is_none() {
+        return None;
+    }
+    let worker = Arc::clone(engine);
+    let finished = done.as_ref().map(|finish| finish.id().clone());
+    let wanted = next.clone();
+    let job = spawn_blocking(move || {
+        if let Some(done) = done {
+            finish::apply(&worker, done);
+        }
+        next.and_then(|id| take(&worker, &id))
+    })
+    .await
+    // The runtime reports the panic; the message is unlocked by its guard.
+    .unwrap_or_default();
+    if let Some(id) = finished {
+        engine.done_with(&id);
+    }
+    if let (None, Some(id)) = (&job, wanted) {
+        engine.done_with(&id);
+    }
+    job
+}
+
+/// Finishes a message whose session has failed. Returns its id if nothing at all was done to it.
+pub(crate) async fn after_fault(engine: &Arc<Engine>, finish: Finish) -> Option<MessageId> {
+    let id = finish.id().clone();
+    if !finish.is_untouched() {
+        advance(engine, Some(finish), None).await;
+        return None;
+    }
+    let worker = Arc::clone(engine);
+    // The runtime reports a panic; the message is unlocked by its guard.
+    let _ = spawn_blocking(move || finish::apply(&worker, finish)).await;
+    Some(id)
+}
+
+/// Locks a message and reads what is needed to send it. Blocking.
+fn take(engine: &Engine, id: &MessageId) -> Option<Job> {
+    match engine.spool.lock(id) {
+        Ok(Some(message)) => open(engine, message),
+        // Another forwarder was faster, or the message is gone.
+        Ok(None) => None,
+        Err(LockError::Unsendable { message, fault }) => {
+            finish::fail(engine, *message, &FailNote { reason: fault.to_string(), ..FailNote::default() });
+            None
+        }
+        Err(error) => {
+            engine.ignoring(id, &error.to_string());
+            None
+        }
+    }
+}
+
+fn open(engine: &Engine, mut message: LockedMessage) -> Option<Job> {
+    let context = engine.context().with_message(message.id().as_str());
+    if message.envelope().remote.is_empty() {
+        log::emit(&context, &ForwardEvent::NoRecipients { id: message.id().to_string() }.into());
+        finish::fail(engine, message, &FailNote { reason: "no remote recipients".to_owned(), ..FailNote::default() });
+        return None;
+    }
+    let content = message.content().map_err(|error| error.to_string()).and_then(|(file, size)| {
+        // The whole size is known before MAIL, so that SIZE is right.
+        Content::open(file, size).map(|content| (content, size)).map_err(|error| crate::os::reason(&error))
+    });
+    match content {
+        Ok((content, size)) => {
+            log::emit(&context, &taken_event(&message));
+            lock(&engine.tally).taken();
+            let outgoing = outgoing(&message, size);
+            Some(Job { message, outgoing, content })
+        }
+        Err(reason) => {
+            finish::fail(engine, message, &FailNote { reason, ..FailNote::default() });
+            None
+        }
+    }
+}
+
+fn taken_event(message: &LockedMessage) -> log::Event {
+    let envelope = message.envelope();
+    ForwardEvent::Message {
+        id: message.id().to_string(),
+        selector: envelope.client_account_selector.clone(),
+        forward_to: envelope.forward_to.clone(),
+        forward_to_address: envelope.forward_to_address.clone(),
+    }
+    .into()
+}
+
+fn outgoing(message: &LockedMessage, size: u64) -> Outgoing {
+    let envelope = message.envelope();
+    Outgoing {
+        sender: envelope.sender.clone(),
+        recipients: envelope.remote.clone(),
+        body: match envelope.body {
+            spool::Body::SevenBit => client::Body::SevenBit,
+            spool::Body::EightBit => client::Body::EightBit,
+            spool::Body::BinaryMime => client::Body::BinaryMime,
+            spool::Body::Unknown => client::Body::Unknown,
+        },
+        utf8_mailboxes: envelope.utf8_mailboxes,
+        size,
+        mail_auth_out: envelope.mail_auth_out.clone(),
+    }
+}
+
+/// Sends a message.
+pub(crate) async fn send(engine: &Arc<Engine>, connection: &mut Connection<Stream>, job: Job, relay: &str) -> Sent {
+    let Job { message, outgoing, mut content } = job;
+    let config = engine.config();
+    let mut trace = trace(engine, Some(message.id()));
+    let context = config.context.with_message(message.id().as_str());
+    log::emit(&context, &ForwardEvent::Connected { address: relay.to_owned() }.into());
+    let sent = tokio::select! {
+        biased;
+        sent = connection.send(outgoing, &mut content, &mut trace) => Some(sent),
+        () = engine.cut.cancelled() => None,
+    };
+    let (disposition, fault) = match sent {
+        Some(Ok(result)) => (outcome::of_message(result, config.policy), None),
+        Some(Err(Broken::Fault(fault))) => (outcome::of_fault(&fault, config.policy), Some(fault.to_string())),
+        Some(Err(Broken::Content(error))) => {
+            untouched(format!("cannot read content file: {}", crate::os::reason(&error)))
+        }
+        None => match connection.abandon(STOPPED) {
+            Some(fault) if fault.in_doubt() => (outcome::of_fault(&fault, config.policy), Some(STOPPED.to_owned())),
+            _ => untouched(STOPPED.to_owned()),
+        },
+    };
+    Sent { finish: Finish::new(message, disposition, relay), fault }
+}
+
+/// The session is over for a reason of our own; the message goes back as it was.
+fn untouched(text: String) -> (Disposition, Option<String>) {
+    (Disposition::SessionFault { text: text.clone() }, Some(text))
+}
+
+/// Where the lines of a session with a next hop go.
+pub(crate) fn trace(engine: &Engine, id: Option<&MessageId>) -> impl FnMut(client::Event) + Send + use<> {
+    let context = match id {
+        Some(id) => engine.context().with_message(id.as_str()),
+        None => engine.context(),
+    };
+    move |event| log::emit(&context, &events::of(&event))
+}

@@ -1,0 +1,351 @@
+//! Runs over the spool: which messages are due, to which destination each one goes, and when all is done.
+//!
+//! A run lists the spool, oldest first, and hands every due message's id to the [`Lane`] of its destination, whose
+//! workers lock, send and finish it. A request that comes during a run makes it list the spool again, so new arrivals
+//! join the run. Only ids are held in memory.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use tokio::sync::{Notify, Semaphore};
+use tokio::task::spawn_blocking;
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::config::address::Remote;
+use crate::forward::backoff::Schedule;
+use crate::forward::lane::Lane;
+use crate::forward::outcome::Policy;
+use crate::forward::tally::{RunReport, Tally};
+use crate::forward::{Reason, finish, worker};
+use crate::log::{self, Context, ForwardEvent, SpoolEvent};
+use crate::net::connect;
+use crate::smtp::client::ClientConfig;
+use crate::spool::{MessageId, Spool};
+
+/// Envelopes looked at in one visit to the blocking pool.
+const SCAN_BATCH: usize = 64;
+
+/// What the engine has to know.
+#[derive(Debug, Clone)]
+pub struct EngineConfig {
+    /// The next hop for messages whose envelope names none.
+    pub next_hop: Remote,
+    /// The SMTP side.
+    pub client: ClientConfig,
+    /// How connections are made.
+    pub connect: connect::Options,
+    /// Connections to one destination.
+    pub per_destination: usize,
+    /// Connections in all.
+    pub total: usize,
+    /// When a temporary failure is tried again, and when it is given up.
+    pub schedule: Schedule,
+    /// How replies are judged.
+    pub policy: Policy,
+    /// How long an idle connection is kept for messages that follow.
+    pub keep: Duration,
+    /// Age from which a `.busy` file that nobody locks is taken back.
+    pub busy_age: Duration,
+    /// Where the log lines belong.
+    pub context: Context,
+}
+
+/// The forwarding engine of one instance.
+#[derive(Debug)]
+pub struct Engine {
+    pub(crate) spool: Arc<Spool>,
+    config: RwLock<Arc<EngineConfig>>,
+    pub(crate) tally: Mutex<Tally>,
+    pub(crate) permits: Arc<Semaphore>,
+    /// Cancelled when no further message may be taken.
+    pub(crate) stop: CancellationToken,
+    /// Cancelled when idle connections are not to be kept any longer.
+    pub(crate) rest: CancellationToken,
+    /// Cancelled when transfers that have not ended by then are broken off.
+    pub(crate) cut: CancellationToken,
+    lanes: Mutex<HashMap<Remote, Arc<Lane>>>,
+    workers: TaskTracker,
+    /// Messages handed to lanes and not yet finished.
+    in_run: Mutex<HashSet<MessageId>>,
+    outstanding: AtomicUsize,
+    drained: Notify,
+    requested: Notify,
+    asked: AtomicBool,
+    /// Envelopes that cannot be read, each reported once.
+    unreadable: Mutex<HashSet<MessageId>>,
+}
+
+impl Engine {
+    /// An engine at rest.
+    #[must_use]
+    pub fn new(spool: Arc<Spool>, config: EngineConfig, stop: CancellationToken) -> Arc<Self> {
+        Arc::new(Self {
+            spool,
+            permits: Arc::new(Semaphore::new(config.total.max(1))),
+            config: RwLock::new(Arc::new(config)),
+            tally: Mutex::default(),
+            rest: stop.child_token(),
+            stop,
+            cut: CancellationToken::new(),
+            lanes: Mutex::default(),
+            workers: TaskTracker::new(),
+            in_run: Mutex::default(),
+            outstanding: AtomicUsize::new(0),
+            drained: Notify::new(),
+            requested: Notify::new(),
+            asked: AtomicBool::new(false),
+            unreadable: Mutex::default(),
+        })
+    }
+
+    /// Makes a run that is under way look at the spool again.
+    pub fn request(&self) {
+        self.asked.store(true, Ordering::Release);
+        self.requested.notify_one();
+    }
+
+    /// Does one run and tells what came of it.
+    ///
+    /// Errors never end it early: they are in the report, and every message that could not be dealt with is where it was.
+    pub async fn run(self: &Arc<Self>, reason: Reason) -> RunReport {
+        lock(&self.tally).begin();
+        log::emit(&self.context(), &ForwardEvent::RunStarted { reason: reason.as_str().to_owned() }.into());
+        if reason.is_explicit() {
+            for lane in lock(&self.lanes).values() {
+                lane.try_again(self.config().per_destination);
+            }
+        }
+        self.recover().await;
+        loop {
+            self.scan().await;
+            if !self.wait().await {
+                break;
+            }
+        }
+        self.flush().await;
+        let report = lock(&self.tally).report();
+        let done = if report.taken == 0 { ForwardEvent::RunEmpty } else { ForwardEvent::RunFinished };
+        if !self.stop.is_cancelled() {
+            log::emit(&self.context(), &done.into());
+        }
+        report
+    }
+
+    /// Lets every connection go: idle ones with QUIT, a transfer when it is through or after `limit`.
+    pub async fn finish(&self, limit: Duration) {
+        self.rest.cancel();
+        self.workers.close();
+        if timeout(limit, self.workers.wait()).await.is_err() {
+            self.cut();
+            self.workers.wait().await;
+        }
+        self.flush().await;
+    }
+
+    /// Breaks off the transfers in hand.
+    pub fn cut(&self) {
+        self.cut.cancel();
+    }
+
+    /// Resolves when no further message may be taken.
+    pub async fn stopped(&self) {
+        self.stop.cancelled().await;
+    }
+
+    /// Whether no further message may be taken.
+    #[must_use]
+    pub fn is_stopped(&self) -> bool {
+        self.stop.is_cancelled()
+    }
+
+    /// Connections and messages from now on follow this; connections that exist stay.
+    pub fn reload(&self, config: EngineConfig) {
+        *self.config.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(config);
+    }
+
+    /// One line for people.
+    #[must_use]
+    pub fn status(&self) -> String {
+        let report = lock(&self.tally).report();
+        let (sent, waiting) = (report.sent, report.waiting);
+        let mut text = format!("{} outgoing connections, last run: {sent} sent, {waiting} waiting", self.workers.len());
+        if let Some(fault) = report.fault {
+            text.push_str(": ");
+            text.push_str(&fault);
+        }
+        text
+    }
+
+    pub(crate) fn config(&self) -> Arc<EngineConfig> {
+        Arc::clone(&self.config.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    pub(crate) fn context(&self) -> Context {
+        self.config().context.clone()
+    }
+
+    async fn flush(&self) {
+        let spool = Arc::clone(&self.spool);
+        // The only failure is a panic in the blocking task, which the runtime has reported.
+        let _ = spawn_blocking(move || spool.flush()).await;
+    }
+
+    async fn recover(&self) {
+        let (spool, age) = (Arc::clone(&self.spool), self.config().busy_age);
+        let Ok(recovered) = spawn_blocking(move || spool.recover(age)).await else { return };
+        match recovered {
+            Ok(report) => {
+                for id in report.unlocked {
+                    log::emit(&self.context(), &SpoolEvent::Recovered { id: id.to_string() }.into());
+                }
+                for (id, errno) in report.failed {
+                    let reason = format!("cannot unlock {id}: {}", errno.desc());
+                    log::emit(&self.context(), &SpoolEvent::StoreFailed { reason }.into());
+                }
+            }
+            Err(error) => self.local_error(&error.to_string()),
+        }
+    }
+
+    /// Waits for the end of all work in hand. `true`: look at the spool again.
+    async fn wait(&self) -> bool {
+        loop {
+            let drained = self.drained.notified();
+            let asked = !self.stop.is_cancelled() && self.asked.swap(false, Ordering::AcqRel);
+            if asked || self.outstanding.load(Ordering::Acquire) == 0 {
+                return asked;
+            }
+            tokio::select! {
+                () = drained => {}
+                () = self.requested.notified() => {}
+            }
+        }
+    }
+
+    async fn scan(self: &Arc<Self>) {
+        let spool = Arc::clone(&self.spool);
+        let listed = spawn_blocking(move || {
+            spool.take_forward_request()?;
+            spool.waiting()
+        })
+        .await;
+        let waiting = match listed {
+            Ok(Ok(waiting)) => waiting,
+            Ok(Err(error)) => return self.local_error(&error.to_string()),
+            Err(error) => return self.local_error(&error.to_string()),
+        };
+        lock(&self.tally).start_scan();
+        let mut rest = waiting.into_iter();
+        while !self.stop.is_cancelled() {
+            let batch: Vec<MessageId> = rest.by_ref().take(SCAN_BATCH).map(|entry| entry.id).collect();
+            if batch.is_empty() {
+                break;
+            }
+            self.dispatch(batch).await;
+        }
+    }
+
+    /// Looks at a batch of envelopes and queues those that are due.
+    async fn dispatch(self: &Arc<Self>, mut batch: Vec<MessageId>) {
+        {
+            let in_run = lock(&self.in_run);
+            batch.retain(|id| !in_run.contains(id));
+        }
+        let spool = Arc::clone(&self.spool);
+        let peeked = spawn_blocking(move || {
+            batch.into_iter().map(|id| (spool.peek(&id), id)).collect::<Vec<_>>()
+        })
+        .await
+        .unwrap_or_default();
+        let now = unix_now();
+        for (envelope, id) in peeked {
+            match envelope {
+                Ok(None) => {}
+                Ok(Some((envelope, retry))) => match retry.next_attempt.filter(|next| *next > now) {
+                    Some(next) => lock(&self.tally).not_due(next),
+                    None => self.enqueue(id, &envelope.forward_to_address, now),
+                },
+                Err(error) => self.unreadable(id, &error.to_string()),
+            }
+        }
+    }
+
+    fn enqueue(self: &Arc<Self>, id: MessageId, forward_to_address: &str, now: u64) {
+        let target = if forward_to_address.is_empty() {
+            self.config().next_hop.clone()
+        } else {
+            match Remote::parse(forward_to_address, None) {
+                Ok(remote) => remote,
+                Err(_) => return self.unroutable(id, forward_to_address),
+            }
+        };
+        let config = self.config();
+        let lane = Arc::clone(
+            lock(&self.lanes)
+                .entry(target)
+                .or_insert_with_key(|target| Arc::new(Lane::new(target.clone(), config.per_destination, config.schedule))),
+        );
+        lock(&self.in_run).insert(id.clone());
+        self.outstanding.fetch_add(1, Ordering::AcqRel);
+        match lane.push(id, now) {
+            Ok(()) => {
+                if lane.wants_worker() {
+                    self.workers.spawn(worker::run(Arc::clone(self), lane));
+                }
+            }
+            Err(id) => {
+                lock(&self.tally).held_back(1);
+                self.done_with(&id);
+            }
+        }
+    }
+
+    /// A message has left the run, whatever became of it.
+    pub(crate) fn done_with(&self, id: &MessageId) {
+        lock(&self.in_run).remove(id);
+        if self.outstanding.fetch_sub(1, Ordering::AcqRel) == 1 {
+            self.drained.notify_waiters();
+        }
+    }
+
+    /// An envelope that cannot be read stays where it is; it is reported once, not at every run.
+    fn unreadable(&self, id: MessageId, reason: &str) {
+        if lock(&self.unreadable).insert(id.clone()) {
+            self.ignoring(&id, reason);
+        }
+    }
+
+    /// Says that an envelope is left where it is.
+    pub(crate) fn ignoring(&self, id: &MessageId, reason: &str) {
+        let path = self.spool.path().join(format!("{id}.envelope")).display().to_string();
+        let event = SpoolEvent::Ignored { id: id.to_string(), path, reason: reason.to_owned() };
+        log::emit(&self.context(), &event.into());
+    }
+
+    /// A message that cannot be routed is set aside, so that it does not come up at every run.
+    fn unroutable(self: &Arc<Self>, id: MessageId, address: &str) {
+        let reason = format!("invalid host:service format: {address}");
+        let engine = Arc::clone(self);
+        self.workers.spawn_blocking(move || finish::unroutable(&engine, &id, reason));
+    }
+
+    fn local_error(&self, reason: &str) {
+        log::emit(&self.context(), &ForwardEvent::RunFailure { reason: reason.to_owned() }.into());
+        lock(&self.tally).local_error(reason);
+    }
+}
+
+/// Locks plain data, which stays whole whatever panics while it is held.
+pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Seconds since 1970.
+#[must_use]
+pub fn unix_now() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
+}

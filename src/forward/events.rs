@@ -1,0 +1,21 @@
+//! The facts that a client session reports, as log events.
+
+use crate::log::kind::{self, Kind};
+use crate::log::{Event, Fields};
+use crate::smtp::client;
+
+/// The log event of a session's fact.
+pub(crate) fn of(event: &client::Event) -> Event {
+    Event::Protocol { kind: kind_of(event), text: event.to_string(), fields: Fields::default() }
+}
+
+fn kind_of(event: &client::Event) -> &'static Kind {
+    match event {
+        client::Event::Received(_) | client::Event::Sent(_) | client::Event::SentContent { .. } => kind::TRACE,
+        client::Event::GreetingTimeout { .. } => kind::GREETING_TIMEOUT,
+        client::Event::VeryLongLine { .. } => kind::LONG_LINE,
+        client::Event::UnexpectedResponse { .. } => kind::UNEXPECTED_RESPONSE,
+        client::Event::Refused { .. } | client::Event::RecipientsRejected => kind::LOCAL_REFUSAL,
+        client::Event::Missing(_) => kind::MISSING_EXTENSION,
+    }
+}

@@ -1,0 +1,179 @@
+//! What becomes of a message in the spool after an attempt.
+
+use std::time::Duration;
+
+use crate::forward::engine::{Engine, lock, unix_now};
+use crate::forward::outcome::{Disposition, Failure};
+use crate::log::{self, Context, Delivery, ForwardEvent, SpoolEvent};
+use crate::spool::{FailNote, FinishError, LockedMessage, MessageId, Rejected, RetryNote};
+
+/// Why a message that could not be sent for too long is given up; the last temporary reason stands before it.
+const TOO_OLD: &str = "message is too old";
+
+/// A message and what was decided about it.
+pub(crate) struct Finish {
+    message: LockedMessage,
+    disposition: Disposition,
+    relay: String,
+}
+
+impl Finish {
+    pub(crate) fn new(message: LockedMessage, disposition: Disposition, relay: &str) -> Self {
+        Self { message, disposition, relay: relay.to_owned() }
+    }
+
+    pub(crate) fn id(&self) -> &MessageId {
+        self.message.id()
+    }
+
+    /// The message goes back as it was.
+    pub(crate) fn is_untouched(&self) -> bool {
+        matches!(self.disposition, Disposition::SessionFault { .. })
+    }
+}
+
+/// Does what was decided. Blocking.
+pub(crate) fn apply(engine: &Engine, finish: Finish) {
+    let Finish { mut message, disposition, relay } = finish;
+    let context = engine.context().with_message(message.id().as_str());
+    match disposition {
+        Disposition::Sent { reply } => sent(engine, &context, message, &relay, reply),
+        Disposition::SentSome { remaining, retry, failure } => {
+            // If the edit fails the others get the message twice, but nobody not at all.
+            if let Err(error) = message.keep_remote(&remaining) {
+                log::emit(&context, &SpoolEvent::StoreFailed { reason: error.to_string() }.into());
+            }
+            if retry { put_off(engine, message, &failure, &relay) } else { give_up(engine, message, &failure, &relay) }
+        }
+        Disposition::Permanent(failure) => give_up(engine, message, &failure, &relay),
+        Disposition::Temporary(failure) => put_off(engine, message, &failure, &relay),
+        Disposition::SessionFault { .. } => {
+            let id = message.id().to_string();
+            report(&context, &id, message.unlock());
+        }
+    }
+}
+
+fn sent(engine: &Engine, context: &Context, message: LockedMessage, relay: &str, reply: String) {
+    let record = ForwardEvent::Forwarded(delivery(&message, relay, reply));
+    let id = message.id().to_string();
+    lock(&engine.tally).sent();
+    log::emit(context, &ForwardEvent::EnvelopeDeleted { id: id.clone() }.into());
+    log::emit(context, &ForwardEvent::ContentDeleted { id: id.clone() }.into());
+    report(context, &id, message.sent());
+    log::emit(context, &record.into());
+}
+
+fn give_up(engine: &Engine, message: LockedMessage, failure: &Failure, relay: &str) {
+    let context = engine.context().with_message(message.id().as_str());
+    let record = ForwardEvent::Failed(delivery(&message, relay, reply_text(failure)));
+    log::emit(&context, &record.into());
+    let note = FailNote { reason: failure.reason.clone(), code: failure.code, rejected: rejected(failure) };
+    fail(engine, message, &note);
+}
+
+/// Sets a message aside as `.bad`. Blocking.
+pub(crate) fn fail(engine: &Engine, message: LockedMessage, note: &FailNote) {
+    let context = engine.context().with_message(message.id().as_str());
+    let id = message.id().to_string();
+    lock(&engine.tally).failed();
+    log::emit(&context, &ForwardEvent::EnvelopeFailed { id: id.clone() }.into());
+    report(&context, &id, message.fail(note));
+}
+
+/// Sets a message aside whose envelope names a destination that is none. Blocking.
+pub(crate) fn unroutable(engine: &Engine, id: &MessageId, reason: String) {
+    match engine.spool.lock(id) {
+        Ok(Some(message)) => fail(engine, message, &FailNote { reason, ..FailNote::default() }),
+        Ok(None) => {}
+        Err(error) => engine.ignoring(id, &error.to_string()),
+    }
+}
+
+/// Puts a message back for a later attempt, unless it has been tried for long enough.
+fn put_off(engine: &Engine, mut message: LockedMessage, failure: &Failure, relay: &str) {
+    let context = engine.context().with_message(message.id().as_str());
+    let (now, state, id) = (unix_now(), message.retry_state(), message.id().to_string());
+    if failure.in_doubt {
+        log::emit(&context, &ForwardEvent::InDoubt { id: id.clone(), relay: relay.to_owned() }.into());
+        if let Err(error) = message.mark_in_doubt(now, relay) {
+            log::emit(&context, &SpoolEvent::StoreFailed { reason: error.to_string() }.into());
+        }
+    }
+    let first_try = state.first_try.unwrap_or(now);
+    let attempts = state.attempts.saturating_add(1);
+    let schedule = engine.config().schedule;
+    let Some(next_attempt) = schedule.next_attempt(first_try, attempts, now, seed(message.id())) else {
+        let reason = format!("{TOO_OLD}: {}", failure.reason);
+        return give_up(engine, message, &Failure { reason, ..failure.clone() }, relay);
+    };
+    let next = Duration::from_secs(next_attempt.saturating_sub(now));
+    let record = ForwardEvent::Deferred { delivery: delivery(&message, relay, reply_text(failure)), next };
+    log::emit(&context, &record.into());
+    let note = RetryNote {
+        reason: failure.reason.clone(),
+        code: failure.code,
+        next_attempt,
+        attempts,
+        first_try,
+        rejected: rejected(failure),
+    };
+    report(&context, &id, message.retry(&note));
+    lock(&engine.tally).deferred(next_attempt);
+}
+
+/// The record of an attempt.
+fn delivery(message: &LockedMessage, relay: &str, reply: String) -> Delivery {
+    let envelope = message.envelope();
+    let since = message.id().seconds().unwrap_or_else(unix_now);
+    Delivery {
+        id: message.id().to_string(),
+        from: envelope.sender.clone(),
+        to: envelope.remote.clone(),
+        size: message.size(),
+        relay: relay.to_owned(),
+        reply,
+        delay: Duration::from_secs(unix_now().saturating_sub(since)),
+    }
+}
+
+fn reply_text(failure: &Failure) -> String {
+    match failure.code {
+        Some(code) => format!("{code} {}", failure.reason),
+        None => failure.reason.clone(),
+    }
+}
+
+fn rejected(failure: &Failure) -> Vec<Rejected> {
+    failure
+        .rejected
+        .iter()
+        .map(|rejection| Rejected {
+            address: rejection.address.clone(),
+            code: rejection.reply.code,
+            text: rejection.reply.text.clone(),
+        })
+        .collect()
+}
+
+fn report(context: &Context, id: &str, finished: Result<(), FinishError>) {
+    let Err(error) = finished else { return };
+    let event = match error {
+        FinishError::Reason { name, errno } => {
+            SpoolEvent::ReasonLost { id: id.to_owned(), file: name, error: errno.desc().to_owned() }
+        }
+        FinishError::Envelope { name, errno } => deletion(id, "envelope", name, errno.desc()),
+        FinishError::Content { name, errno } => deletion(id, "content", name, errno.desc()),
+        other => SpoolEvent::StoreFailed { reason: other.to_string() },
+    };
+    log::emit(context, &event.into());
+}
+
+fn deletion(id: &str, what: &'static str, file: String, error: &str) -> SpoolEvent {
+    SpoolEvent::DeleteFailed { id: id.to_owned(), what, file, error: error.to_lowercase() }
+}
+
+/// The same message gets the same jitter, others another.
+fn seed(id: &MessageId) -> u64 {
+    id.as_str().bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
+}

@@ -1,0 +1,215 @@
+//! Pumps a client session over a stream.
+
+use std::future::{Future, poll_fn};
+use std::io;
+use std::pin::Pin;
+use std::task::Poll;
+
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
+use tokio::time::{Instant, timeout_at};
+
+use crate::net::read::read_some;
+use crate::smtp::client::{Event, Fault, MessageResult, Outgoing, Output, Session};
+
+/// Where the content of the message in hand comes from.
+pub trait Content: Send {
+    /// The next piece and whether it is the last; an empty last piece is fine.
+    ///
+    /// # Errors
+    /// A read error: the transfer is broken off, and with it the connection, because SMTP has no other way to take back
+    /// half a message.
+    fn next(&mut self) -> impl Future<Output = io::Result<(Vec<u8>, bool)>> + Send;
+}
+
+/// How a step with the server ended other than as wanted.
+#[derive(Debug)]
+pub enum Broken {
+    /// The session is over.
+    Fault(Fault),
+    /// The content could not be read.
+    Content(io::Error),
+}
+
+/// A client session and its stream.
+#[derive(Debug)]
+pub struct Connection<S> {
+    stream: S,
+    session: Session,
+}
+
+/// What the session wants next, when it is not to be carried out here.
+enum Want {
+    Ready,
+    Content,
+    Done(MessageResult),
+    Closed,
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
+    /// Joins a fresh session to a connected stream.
+    pub fn new(stream: S, session: Session) -> Self {
+        Self { stream, session }
+    }
+
+    /// The session, for what it knows of the server.
+    pub fn session(&self) -> &Session {
+        &self.session
+    }
+
+    /// Greeting and EHLO, until a message can be sent.
+    ///
+    /// # Errors
+    /// The fault that ended the session.
+    pub async fn ready(&mut self, log: &mut (dyn FnMut(Event) + Send)) -> Result<(), Fault> {
+        loop {
+            match self.step(log).await? {
+                Want::Ready => return Ok(()),
+                Want::Content | Want::Done(_) | Want::Closed => {}
+            }
+        }
+    }
+
+    /// Sends one message. Call it only after [`ready`](Self::ready), and again only after it succeeded.
+    ///
+    /// # Errors
+    /// The fault that ended the session, or the failure to read the content.
+    pub async fn send<C: Content>(
+        &mut self,
+        message: Outgoing,
+        content: &mut C,
+        log: &mut (dyn FnMut(Event) + Send),
+    ) -> Result<MessageResult, Broken> {
+        self.session.send(message, now());
+        let mut result = None;
+        loop {
+            match self.step(log).await.map_err(Broken::Fault)? {
+                Want::Content => {
+                    let (chunk, last) = content.next().await.map_err(Broken::Content)?;
+                    self.session.content(&chunk, last, now());
+                }
+                Want::Done(done) => result = Some(done),
+                Want::Ready => {
+                    if let Some(done) = result.take() {
+                        return Ok(done);
+                    }
+                }
+                Want::Closed => {}
+            }
+        }
+    }
+
+    /// Gives a transfer up after its future was dropped, and tells how far it was.
+    pub fn abandon(&mut self, why: &str) -> Option<Fault> {
+        self.session.closed(Some(why), now());
+        while let Some(output) = self.session.next() {
+            if let Output::Fault(fault) = output {
+                return Some(fault);
+            }
+        }
+        None
+    }
+
+    /// Waits while the connection is idle; returns when the server has closed it or said something.
+    pub async fn idle(&mut self) {
+        let mut unexpected = Vec::new();
+        let _ = read_some(&mut self.stream, &mut unexpected).await;
+    }
+
+    /// Says QUIT, waits shortly for the reply and closes.
+    pub async fn quit(mut self, log: &mut (dyn FnMut(Event) + Send)) {
+        self.session.quit(now());
+        while let Ok(want) = self.step(log).await {
+            if matches!(want, Want::Closed) {
+                break;
+            }
+        }
+        let _ = self.stream.shutdown().await;
+    }
+
+    /// Pumps until the session wants something that only the caller can give.
+    async fn step(&mut self, log: &mut (dyn FnMut(Event) + Send)) -> Result<Want, Fault> {
+        loop {
+            while let Some(output) = self.session.next() {
+                match output {
+                    Output::Send(bytes) => self.write(&bytes).await,
+                    Output::Log(event) => log(event),
+                    Output::Ready => return Ok(Want::Ready),
+                    Output::NeedContent => return Ok(Want::Content),
+                    Output::Done(result) => return Ok(Want::Done(result)),
+                    Output::Fault(fault) => return Err(fault),
+                    Output::Close => return Ok(Want::Closed),
+                }
+            }
+            self.read().await;
+        }
+    }
+
+    /// Writes all of `bytes` and reads at the same time: a server that answers early and stops reading must not leave
+    /// both sides waiting for each other.
+    async fn write(&mut self, bytes: &[u8]) {
+        let mut rest = bytes;
+        let mut input = Vec::new();
+        while !rest.is_empty() {
+            let deadline = self.session.deadline().map(Instant::from_std);
+            let progress = exchange(&mut self.stream, rest, &mut input);
+            let done = match deadline {
+                Some(deadline) => timeout_at(deadline, progress).await,
+                None => Ok(progress.await),
+            };
+            match done {
+                Err(_) => return self.session.timer(now()),
+                Ok(Ok(Progress::Wrote(count))) => rest = rest.get(count..).unwrap_or_default(),
+                Ok(Ok(Progress::Read(0))) => return self.session.closed(None, now()),
+                Ok(Ok(Progress::Read(_))) => {
+                    self.session.input(&input, now());
+                    input.clear();
+                }
+                Ok(Err(error)) => return self.session.closed(Some(&crate::os::reason(&error)), now()),
+            }
+        }
+        if let Err(error) = self.stream.flush().await {
+            self.session.closed(Some(&crate::os::reason(&error)), now());
+        }
+    }
+
+    async fn read(&mut self) {
+        let mut input = Vec::new();
+        let deadline = self.session.deadline().map(Instant::from_std);
+        let read = read_some(&mut self.stream, &mut input);
+        let done = match deadline {
+            Some(deadline) => timeout_at(deadline, read).await,
+            None => Ok(read.await),
+        };
+        match done {
+            Err(_) => self.session.timer(now()),
+            Ok(Ok(0)) => self.session.closed(None, now()),
+            Ok(Ok(_)) => self.session.input(&input, now()),
+            Ok(Err(error)) => self.session.closed(Some(&crate::os::reason(&error)), now()),
+        }
+    }
+}
+
+enum Progress {
+    Wrote(usize),
+    Read(usize),
+}
+
+/// Whichever comes first: room to write, or something to read.
+async fn exchange<S>(stream: &mut S, output: &[u8], input: &mut Vec<u8>) -> io::Result<Progress>
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    poll_fn(|cx| {
+        if let Poll::Ready(wrote) = Pin::new(&mut *stream).poll_write(cx, output) {
+            return Poll::Ready(wrote.map(Progress::Wrote));
+        }
+        let mut read = std::pin::pin!(read_some(stream, input));
+        read.as_mut().poll(cx).map(|count| count.map(Progress::Read))
+    })
+    .await
+}
+
+fn now() -> std::time::Instant {
+    // The runtime's clock, so that tests can pause it.
+    Instant::now().into_std()
+}

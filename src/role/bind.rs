@@ -1,0 +1,158 @@
+//! Listening sockets of a role: from `--interface`, from the service manager, or on all addresses.
+
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+
+use crate::config::interface::{self, Item, Place, Server};
+use crate::net::listener::Bound;
+use crate::os::activation::{self, Inherited};
+use crate::os::interfaces;
+
+/// The sockets of one server, and what must be said about them.
+#[derive(Debug, Default)]
+pub struct Sockets {
+    /// Bound and listening.
+    pub bound: Vec<Bound>,
+    /// Named network interfaces that have no address now.
+    pub without_address: Vec<String>,
+}
+
+/// Why a socket is missing. It ends the program: a server that listens on less than it was told is a fault nobody notices.
+#[derive(Debug, thiserror::Error)]
+pub enum BindError {
+    /// The address is taken, or not ours, or needs rights.
+    #[error("socket bind error: {place}: {reason}")]
+    Bind {
+        /// The address as configured.
+        place: String,
+        /// The system's words.
+        reason: String,
+    },
+    /// A descriptor that was to be inherited is not there or not usable.
+    #[error("{0}")]
+    Inherited(String),
+}
+
+/// Binds everything that `items` says for `server` on `port`.
+///
+/// Without an item for the server, inherited sockets with the server's names are used, and if there are none it
+/// listens on all addresses.
+///
+/// # Errors
+/// See [`BindError`].
+pub fn sockets(
+    items: &[Item],
+    server: Server,
+    port: u16,
+    names: &[&str],
+    inherited: &mut Vec<Inherited>,
+) -> Result<Sockets, BindError> {
+    let mut sockets = Sockets::default();
+    let mut places = interface::places(items, server);
+    if places.is_empty() {
+        sockets.bound = take_named(inherited, |name| names.contains(&name))?;
+        if !sockets.bound.is_empty() {
+            return Ok(sockets);
+        }
+        places.push(Place::Any);
+    }
+    for place in places {
+        bind_place(&place, port, inherited, &mut sockets)?;
+    }
+    Ok(sockets)
+}
+
+fn bind_place(
+    place: &Place,
+    port: u16,
+    inherited: &mut Vec<Inherited>,
+    sockets: &mut Sockets,
+) -> Result<(), BindError> {
+    let failed = |error: io::Error| BindError::Bind { place: place.to_string(), reason: crate::os::reason(&error) };
+    match place {
+        Place::Ip { address, zone } => {
+            let address = with_zone(SocketAddr::new(*address, port), zone.as_deref());
+            sockets.bound.push(Bound::tcp(address).map_err(failed)?);
+        }
+        Place::Interface { name, family } => {
+            let addresses = interfaces::addresses(name, wanted(*family)).map_err(failed)?;
+            if addresses.is_empty() {
+                sockets.without_address.push(name.clone());
+            }
+            for mut address in addresses {
+                address.set_port(port);
+                sockets.bound.push(Bound::tcp(address).map_err(failed)?);
+            }
+        }
+        Place::Unix(path) => sockets.bound.push(Bound::unix(path).map_err(failed)?),
+        Place::Abstract(name) => sockets.bound.push(Bound::abstract_unix(name).map_err(failed)?),
+        Place::Fd(number) => sockets.bound.push(descriptor(*number, inherited)?),
+        Place::FdName(name) => {
+            let found = take_named(inherited, |have| have == name)?;
+            if found.is_empty() {
+                return Err(BindError::Inherited(format!("no inherited socket has the name \"{name}\"")));
+            }
+            sockets.bound.extend(found);
+        }
+        Place::Any => sockets.bound.extend(everywhere(port).map_err(failed)?),
+    }
+    Ok(())
+}
+
+/// `0.0.0.0` and `::` as two sockets; a family that the kernel does not have is left out.
+fn everywhere(port: u16) -> io::Result<Vec<Bound>> {
+    let v4 = Bound::tcp(SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), port));
+    // With a port chosen by the kernel both families get the same one.
+    let port = v4.as_ref().ok().and_then(|bound| bound.local().port()).unwrap_or(port);
+    let v6 = Bound::tcp(SocketAddr::new(IpAddr::V6(Ipv6Addr::UNSPECIFIED), port));
+    match (v4, v6) {
+        (Ok(v4), Ok(v6)) => Ok(vec![v4, v6]),
+        (Ok(one), Err(error)) | (Err(error), Ok(one)) if is_missing_family(&error) => Ok(vec![one]),
+        (Err(error), _) | (_, Err(error)) => Err(error),
+    }
+}
+
+fn is_missing_family(error: &io::Error) -> bool {
+    error.raw_os_error() == Some(nix::errno::Errno::EAFNOSUPPORT as i32)
+        || error.kind() == io::ErrorKind::AddrNotAvailable
+}
+
+fn with_zone(address: SocketAddr, zone: Option<&str>) -> SocketAddr {
+    match (address, zone.and_then(interfaces::scope_id)) {
+        (SocketAddr::V6(mut v6), Some(scope)) => {
+            v6.set_scope_id(scope);
+            SocketAddr::V6(v6)
+        }
+        (address, _) => address,
+    }
+}
+
+fn wanted(family: Option<interface::Family>) -> interfaces::Family {
+    match family {
+        None => interfaces::Family::Any,
+        Some(interface::Family::Ipv4) => interfaces::Family::V4,
+        Some(interface::Family::Ipv6) => interfaces::Family::V6,
+    }
+}
+
+/// `fd#N`: one that systemd has passed, or any other that was left open for us.
+fn descriptor(number: i32, inherited: &mut Vec<Inherited>) -> Result<Bound, BindError> {
+    let fd = match inherited.iter().position(|socket| socket.number == number) {
+        Some(index) => inherited.swap_remove(index).fd,
+        None => activation::raw_fd(number).map_err(|error| BindError::Inherited(error.to_string()))?,
+    };
+    Bound::inherited(fd).map_err(|error| unusable(&format!("fd {number}"), &error))
+}
+
+fn take_named(inherited: &mut Vec<Inherited>, wanted: impl Fn(&str) -> bool) -> Result<Vec<Bound>, BindError> {
+    let (found, rest): (Vec<_>, Vec<_>) = inherited.drain(..).partition(|socket| wanted(&socket.name));
+    *inherited = rest;
+    found
+        .into_iter()
+        .map(|socket| Bound::inherited(socket.fd).map_err(|error| unusable(&socket.name, &error)))
+        .collect()
+}
+
+fn unusable(what: &str, error: &io::Error) -> BindError {
+    BindError::Inherited(format!("cannot listen on inherited socket {what}: {}", crate::os::reason(error)))
+}

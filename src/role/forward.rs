@@ -1,0 +1,143 @@
+//! The forwarding role: when runs are made.
+
+use std::future::pending;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::mpsc;
+use tokio::task::spawn_blocking;
+use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep, sleep_until};
+
+use crate::forward::engine::unix_now;
+use crate::forward::{Engine, Reason, RunReport};
+use crate::spool::Spool;
+
+/// How often a lingering process looks for the request file. It has the path unit's place for that time, which would
+/// notice within milliseconds; a look costs one system call.
+const LOOK_EVERY: Duration = Duration::from_millis(50);
+
+/// Requests that may wait. They carry no data, so a full queue means that a run is coming anyway.
+pub const REQUESTS: usize = 16;
+
+/// When a long-lived process forwards by itself.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Triggers {
+    /// Once at the start.
+    pub at_start: bool,
+    /// Every so often, the first time one period after the start.
+    pub poll: Option<Duration>,
+    /// When a message that had to wait is due.
+    pub retry: bool,
+}
+
+/// Runs whenever a trigger or a request says so, until the engine is stopped.
+pub async fn serve(
+    engine: Arc<Engine>,
+    triggers: Triggers,
+    mut requests: mpsc::Receiver<Reason>,
+    stop_timeout: Duration,
+) {
+    let mut poll = triggers.poll.map(|period| {
+        let mut poll = interval_at(Instant::now() + period, period);
+        poll.set_missed_tick_behavior(MissedTickBehavior::Skip);
+        poll
+    });
+    let mut retry_at: Option<Instant> = None;
+    let mut next = triggers.at_start.then_some(Reason::Startup);
+    loop {
+        let reason = match next.take() {
+            Some(reason) => reason,
+            None => tokio::select! {
+                () = engine.stopped() => break,
+                // Without anybody who could ask, the timers are left.
+                Some(reason) = requests.recv() => reason,
+                () = tick(poll.as_mut()) => Reason::Poll,
+                () = until(retry_at) => Reason::Retry,
+            },
+        };
+        let report = run_with_requests(&engine, reason, &mut requests, stop_timeout).await;
+        retry_at = report.next_due.filter(|_| triggers.retry).map(|due| {
+            Instant::now() + Duration::from_secs(due.saturating_sub(unix_now()).max(1))
+        });
+        if engine.is_stopped() {
+            break;
+        }
+    }
+    engine.finish(stop_timeout).await;
+}
+
+/// One run, during which further requests make it look at the spool again.
+/// After a stop the messages in hand have `stop_timeout` to get through.
+async fn run_with_requests(
+    engine: &Arc<Engine>,
+    reason: Reason,
+    requests: &mut mpsc::Receiver<Reason>,
+    stop_timeout: Duration,
+) -> RunReport {
+    let run = engine.run(reason);
+    let too_long = async {
+        engine.stopped().await;
+        sleep(stop_timeout).await;
+    };
+    tokio::pin!(run, too_long);
+    loop {
+        tokio::select! {
+            biased;
+            report = &mut run => return report,
+            () = &mut too_long => break,
+            Some(_) = requests.recv() => engine.request(),
+        }
+    }
+    engine.cut();
+    run.await
+}
+
+/// The one-shot program: a run, then `linger` with open connections for what follows closely. Returns the last report.
+pub async fn once(engine: Arc<Engine>, spool: Arc<Spool>, linger: Duration, stop_timeout: Duration) -> RunReport {
+    let (ask, mut requests) = mpsc::channel(REQUESTS);
+    let watcher = tokio::spawn(watch(Arc::clone(&spool), ask));
+    let mut report = run_with_requests(&engine, Reason::Startup, &mut requests, stop_timeout).await;
+    let mut until = Instant::now() + if report.taken > 0 { linger } else { Duration::ZERO };
+    loop {
+        tokio::select! {
+            () = engine.stopped() => break,
+            () = sleep_until(until) => break,
+            Some(reason) = requests.recv() => {
+                report = run_with_requests(&engine, reason, &mut requests, stop_timeout).await;
+                until = Instant::now() + linger;
+            }
+        }
+    }
+    watcher.abort();
+    engine.finish(stop_timeout).await;
+    report
+}
+
+/// Turns the request file into requests.
+async fn watch(spool: Arc<Spool>, ask: mpsc::Sender<Reason>) {
+    loop {
+        sleep(LOOK_EVERY).await;
+        let spool = Arc::clone(&spool);
+        if spawn_blocking(move || spool.forward_requested()).await.unwrap_or(false)
+            && ask.send(Reason::Request).await.is_err()
+        {
+            return;
+        }
+    }
+}
+
+async fn tick(poll: Option<&mut tokio::time::Interval>) {
+    match poll {
+        Some(poll) => {
+            poll.tick().await;
+        }
+        None => pending().await,
+    }
+}
+
+async fn until(at: Option<Instant>) {
+    match at {
+        Some(at) => sleep_until(at).await,
+        None => pending().await,
+    }
+}

@@ -1,0 +1,244 @@
+//! One instance: its spool, its roles, and how they are wired.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+
+use crate::config::{ProcessSettings, Settings};
+use crate::forward::{Engine, Reason, RunReport};
+use crate::log::{self, Context, ProcessEvent, Server, StartEvent};
+use crate::net::limits::ConnectionLimits;
+use crate::net::listener::Bound;
+use crate::role::doorbell::Doorbell;
+use crate::role::forward::{self, REQUESTS, Triggers};
+use crate::role::settings;
+use crate::role::smtp::{Listeners, SmtpRole};
+use crate::spool::Spool;
+
+/// Forwards when a client has gone (`--forward-on-disconnect`).
+struct OnDisconnect(mpsc::Sender<Reason>);
+
+impl Listeners for OnDisconnect {
+    fn message_stored(&self) {}
+
+    fn session_ended(&self) {
+        // A full queue means that a run is coming anyway.
+        let _ = self.0.try_send(Reason::Disconnect);
+    }
+}
+
+/// Nobody wants to hear of messages: they are stored until something else forwards them.
+struct Quiet;
+
+impl Listeners for Quiet {
+    fn message_stored(&self) {}
+    fn session_ended(&self) {}
+}
+
+/// An instance that is ready to run.
+pub struct Instance {
+    context: Context,
+    settings: Settings,
+    spool: Arc<Spool>,
+    smtp: Option<Arc<SmtpRole>>,
+    engine: Option<Arc<Engine>>,
+    doorbell: Option<Arc<Doorbell>>,
+    requests: Option<mpsc::Receiver<Reason>>,
+    listeners: Vec<Bound>,
+    stop: CancellationToken,
+    /// Cancelled when the sessions have ended, so that the doorbell's last ring is not missed.
+    after_sessions: CancellationToken,
+}
+
+impl Instance {
+    /// Wires the instance. `split` is true in the role programs, where forwarding is another process.
+    ///
+    /// # Errors
+    /// If the spool cannot be used.
+    pub fn new(
+        settings: Settings,
+        listeners: Vec<Bound>,
+        descriptors: u64,
+        split: bool,
+        stop: &CancellationToken,
+    ) -> anyhow::Result<Self> {
+        let context = Context::unit(&settings.name);
+        let spool = Spool::open(&settings.spool_dir, settings::spool(&settings))?;
+        if !spool.writable() {
+            let path = settings.spool_dir.display().to_string();
+            log::emit(&context, &StartEvent::DirectoryNotWritable { path }.into());
+        }
+        let (ask, requests) = mpsc::channel(REQUESTS);
+        let engine = settings::engine(&settings, context.clone())
+            .map(|config| Engine::new(Arc::clone(&spool), config, stop.child_token()));
+        let doorbell = split.then(Arc::<Doorbell>::default);
+        let hears: Arc<dyn Listeners> = match (&doorbell, &engine) {
+            (Some(doorbell), _) => Arc::clone(doorbell) as Arc<dyn Listeners>,
+            (None, Some(_)) if settings.forward.on_disconnect => Arc::new(OnDisconnect(ask)),
+            _ => Arc::new(Quiet),
+        };
+        let smtp = settings.smtp.enabled.then(|| {
+            let limits = settings::limits(&settings, descriptors);
+            let limits = ConnectionLimits::new(limits.0, limits.1);
+            let config = settings::smtp(&settings);
+            SmtpRole::new(Arc::clone(&spool), config, limits, context.clone(), hears, stop.child_token())
+        });
+        Ok(Self {
+            context,
+            settings,
+            spool,
+            smtp,
+            engine,
+            doorbell,
+            requests: Some(requests),
+            listeners,
+            stop: stop.clone(),
+            after_sessions: CancellationToken::new(),
+        })
+    }
+
+    /// What is said at the start.
+    pub fn announce(&self) {
+        for listener in &self.listeners {
+            let address = listener.local().to_string();
+            log::emit(&self.context, &StartEvent::Listening { server: Server::Smtp, address }.into());
+        }
+        if let Some(to) = self.settings.forward.to.as_ref().filter(|_| self.engine.is_some()) {
+            log::emit(&self.context, &StartEvent::ForwardingTo { address: to.to_string() }.into());
+        }
+    }
+
+    /// The parts of the instance that supervision needs while it runs.
+    pub fn handle(&self) -> Handle {
+        Handle {
+            context: self.context.clone(),
+            settings: self.settings.clone(),
+            spool: Arc::clone(&self.spool),
+            smtp: self.smtp.clone(),
+            engine: self.engine.clone(),
+        }
+    }
+
+    /// Runs all roles until they are stopped, or have done what they were to do. Returns the last forwarding report of
+    /// an instance that only forwards.
+    pub async fn run(mut self, process: &ProcessSettings) -> anyhow::Result<Option<RunReport>> {
+        if self.settings.ends_after_first_run()
+            && let Some(engine) = self.engine.take()
+        {
+            let linger = process.linger.unwrap_or_default();
+            return Ok(Some(forward::once(engine, Arc::clone(&self.spool), linger, process.stop_timeout).await));
+        }
+        let forwarding = self.forwarding(process.stop_timeout);
+        let serving = self.serving(process.idle_exit, process.stop_timeout)?;
+        let ringing = self.ringing();
+        let served = async {
+            serving.await;
+            self.after_sessions.cancel();
+            // The end of serving by idleness is the end of the instance.
+            if self.smtp.is_some() {
+                self.stop.cancel();
+            }
+        };
+        tokio::join!(served, forwarding, ringing);
+        Ok(None)
+    }
+
+    fn serving(
+        &mut self,
+        idle_exit: Option<Duration>,
+        stop_timeout: Duration,
+    ) -> anyhow::Result<impl Future<Output = ()> + use<>> {
+        let listeners = std::mem::take(&mut self.listeners);
+        let listeners = listeners.into_iter().map(Bound::into_listener).collect::<Result<Vec<_>, _>>()?;
+        let smtp = self.smtp.clone();
+        Ok(async move {
+            if let Some(smtp) = smtp {
+                smtp.run(listeners, idle_exit, stop_timeout).await;
+            }
+        })
+    }
+
+    fn forwarding(&mut self, stop_timeout: Duration) -> impl Future<Output = ()> + use<> {
+        let forward = &self.settings.forward;
+        let triggers = Triggers {
+            at_start: forward.at_start,
+            poll: forward.poll,
+            retry: (forward.poll.is_some() || forward.on_disconnect) && !self.settings.compat,
+        };
+        let (engine, requests) = (self.engine.clone(), self.requests.take());
+        async move {
+            if let (Some(engine), Some(requests)) = (engine, requests) {
+                forward::serve(engine, triggers, requests, stop_timeout).await;
+            }
+        }
+    }
+
+    fn ringing(&self) -> impl Future<Output = ()> + use<> {
+        let (doorbell, spool) = (self.doorbell.clone(), Arc::clone(&self.spool));
+        let (context, stop) = (self.context.clone(), self.after_sessions.clone());
+        async move {
+            if let Some(doorbell) = doorbell {
+                doorbell.run(spool, context, stop).await;
+            }
+        }
+    }
+}
+
+/// A running instance, as supervision sees it.
+pub struct Handle {
+    context: Context,
+    settings: Settings,
+    spool: Arc<Spool>,
+    smtp: Option<Arc<SmtpRole>>,
+    engine: Option<Arc<Engine>>,
+}
+
+impl Handle {
+    /// The instance's name; empty for the nameless one.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.settings.name
+    }
+
+    /// Connections and messages, in words.
+    #[must_use]
+    pub fn status(&self) -> String {
+        let mut parts = Vec::new();
+        if let Some(smtp) = &self.smtp {
+            parts.push(smtp.status());
+        }
+        if let Some(engine) = &self.engine {
+            parts.push(engine.status());
+        }
+        let text = parts.join(", ");
+        if self.settings.name.is_empty() { text } else { format!("[{}] {text}", self.settings.name) }
+    }
+
+    /// The same with the counts of the spool, to the log.
+    pub fn log_status(&self) {
+        let counts = self.spool.counts().map(|c| format!("{} waiting, {} busy, {} bad", c.waiting, c.busy, c.bad));
+        let text = format!("{}, {}", self.status(), counts.unwrap_or_else(|error| error.to_string()));
+        log::emit(&self.context, &ProcessEvent::Status { text }.into());
+    }
+
+    /// Takes over what can change while running; tells what cannot.
+    pub fn reload(&self, new: &Settings) {
+        if let Some(smtp) = &self.smtp {
+            smtp.reload(settings::smtp(new));
+        }
+        if let (Some(engine), Some(config)) = (&self.engine, settings::engine(new, self.context.clone())) {
+            engine.reload(config);
+        }
+        let fixed = [
+            ("spool-dir", self.settings.spool_dir != new.spool_dir),
+            ("port", self.settings.smtp.port != new.smtp.port),
+            ("interface", self.settings.smtp.interfaces != new.smtp.interfaces),
+            ("poll", self.settings.forward.poll != new.forward.poll),
+        ];
+        for (option, _) in fixed.iter().filter(|(_, changed)| *changed) {
+            log::emit(&self.context, &ProcessEvent::ReloadPartial { option: (*option).to_owned() }.into());
+        }
+    }
+}

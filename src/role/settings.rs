@@ -1,0 +1,150 @@
+//! From what the administrator wrote to what each part wants to know.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::config::keywords::BareLf;
+use crate::config::{self, Settings};
+use crate::forward::EngineConfig;
+use crate::forward::backoff::Schedule;
+use crate::forward::outcome::{InDoubt, Policy};
+use crate::log::{self, Context, LogConfig};
+use crate::net::connect;
+use crate::role::smtp::SmtpSettings;
+use crate::smtp::client::ClientConfig;
+use crate::smtp::server::{self, Anonymous, Extensions, ServerConfig};
+use crate::spool::{Durability, SpoolConfig};
+
+/// Connections at most when `--smtp-max-connections` is not given.
+const MAX_CONNECTIONS: u64 = 1000;
+
+/// Share of the file descriptors that connections may take when it is not given: a message in hand needs more than one.
+const DESCRIPTOR_SHARE: u64 = 4;
+
+/// Shortest wait for the reply to the final dot (RFC 5321 section 4.5.3.2.6).
+const FINAL_DOT: Duration = Duration::from_secs(600);
+
+/// The spool's settings.
+pub fn spool(settings: &Settings) -> SpoolConfig {
+    SpoolConfig {
+        durability: match settings.durability {
+            config::Durability::Full => Durability::Full,
+            config::Durability::None => Durability::None,
+        },
+        writeback: crate::os::file::start_writeback,
+        ..SpoolConfig::default()
+    }
+}
+
+/// The SMTP server's settings.
+pub fn smtp(settings: &Settings) -> SmtpSettings {
+    let keywords = &settings.smtp.keywords;
+    let session = ServerConfig {
+        domain: domain(settings),
+        anonymous: Anonymous {
+            server: settings.anonymous.server,
+            vrfy: settings.anonymous.vrfy,
+            content: settings.anonymous.content,
+        },
+        max_size: settings.smtp.max_size,
+        extensions: Extensions {
+            pipelining: keywords.pipelining,
+            smtputf8: keywords.smtputf8,
+            smtputf8_strict: keywords.smtputf8_strict,
+        },
+        strict_parsing: keywords.strict_parsing,
+        alabels: keywords.alabels,
+        bare_lf: match keywords.bare_lf {
+            BareLf::Accept => server::BareLf::Accept,
+            BareLf::Smuggling => server::BareLf::Smuggling,
+            BareLf::Reject => server::BareLf::Reject,
+        },
+        idle_timeout: settings.smtp.idle_timeout,
+        max_recipients: settings.smtp.max_recipients,
+        trace: log::is_verbose(),
+        ..ServerConfig::default()
+    };
+    SmtpSettings {
+        session: Arc::new(session),
+        remote_clients: settings.smtp.remote_clients,
+        reset_on_close: !keywords.linger,
+    }
+}
+
+/// Connections in all and from one address. `descriptors` is the process's limit on open files.
+pub fn limits(settings: &Settings, descriptors: u64) -> (usize, usize) {
+    let automatic = MAX_CONNECTIONS.min(descriptors / DESCRIPTOR_SHARE);
+    let total = settings.smtp.max_connections.map_or(automatic, u64::from);
+    let per_address = settings.smtp.max_per_address.map_or(u64::MAX, u64::from);
+    let count = |number: u64| usize::try_from(number).unwrap_or(usize::MAX);
+    (count(total), count(per_address))
+}
+
+/// The forwarding engine's settings; `None` when there is no next hop. Idle connections are kept for `keep`.
+pub fn engine(settings: &Settings, keep: Duration, context: Context) -> Option<EngineConfig> {
+    let forward = &settings.forward;
+    let compat26 = settings.compat || forward.keywords.compat26;
+    Some(EngineConfig {
+        next_hop: forward.to.clone()?,
+        client: client(settings, compat26),
+        connect: connect::Options {
+            timeout: forward.connection_timeout,
+            bind: forward.client_interface.map(|local| local.0),
+            reset_on_close: !forward.keywords.linger,
+        },
+        per_destination: count(forward.connections),
+        total: count(forward.connections_max),
+        schedule: Schedule {
+            first: forward.retry.first,
+            max: forward.retry.max,
+            give_up: forward.retry.give_up.unwrap_or(Duration::MAX),
+        },
+        policy: Policy {
+            compat26,
+            in_doubt: match forward.in_doubt {
+                config::InDoubt::Retry => InDoubt::Retry,
+                config::InDoubt::Fail => InDoubt::Fail,
+            },
+        },
+        keep,
+        busy_age: forward.busy_timeout,
+        context,
+    })
+}
+
+fn client(settings: &Settings, compat26: bool) -> ClientConfig {
+    let forward = &settings.forward;
+    let keywords = &forward.keywords;
+    let final_timeout = if keywords.short_dot {
+        forward.response_timeout
+    } else {
+        forward.response_timeout.map(|time| time.max(FINAL_DOT))
+    };
+    ClientConfig {
+        ehlo_name: domain(settings),
+        prompt_timeout: forward.prompt_timeout,
+        response_timeout: forward.response_timeout,
+        final_timeout,
+        pipelining: keywords.pipelining,
+        eightbit_strict: keywords.eightbit_strict,
+        binarymime_strict: keywords.binarymime_strict,
+        smtputf8_strict: keywords.smtputf8_strict,
+        send_size: keywords.size && !compat26,
+        forward_to_some: forward.to_some,
+        trace: log::is_verbose(),
+        ..ClientConfig::default()
+    }
+}
+
+/// Where the log goes.
+pub fn log(process: &config::ProcessSettings) -> LogConfig {
+    todo!()
+}
+
+fn domain(settings: &Settings) -> String {
+    settings.domain.clone().unwrap_or_else(crate::os::hostname::default_domain)
+}
+
+fn count(number: u32) -> usize {
+    usize::try_from(number).unwrap_or(usize::MAX)
+}

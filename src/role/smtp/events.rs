@@ -1,0 +1,26 @@
+//! The facts that a server session reports, as log events.
+
+use crate::log::kind::{self, Kind};
+use crate::log::{Event, Fields};
+use crate::smtp::server;
+
+/// The log event of a session's fact.
+pub(super) fn of(event: &server::Event) -> Event {
+    Event::Protocol { kind: kind_of(event), text: event.to_string(), fields: Fields::default() }
+}
+
+fn kind_of(event: &server::Event) -> &'static Kind {
+    match event {
+        server::Event::EmptyReturnPath => kind::NULL_RETURN_PATH,
+        server::Event::VeryLongLine { .. } => kind::LONG_LINE,
+        server::Event::MissingBrackets => kind::BAD_SYNTAX,
+        server::Event::ContentTooBig => kind::TOO_BIG,
+        server::Event::RecipientRejected { .. } => kind::RECIPIENT_REJECTED,
+        server::Event::TlsHello
+        | server::Event::BareLineEndings
+        | server::Event::TooManyRecipients { .. }
+        | server::Event::AuthNotAdvertised => kind::SESSION_WARNING,
+        server::Event::ClientGone => kind::CLIENT_GONE,
+        server::Event::Rx(_) | server::Event::RxContent | server::Event::Tx(_) => kind::TRACE,
+    }
+}

@@ -1,0 +1,59 @@
+//! Ending a role that has had nothing to do for a while: its sockets stay with systemd, and the next client starts it again.
+
+use std::future::{Future, pending};
+use std::pin::pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+
+use tokio::time::{Instant, sleep, sleep_until};
+
+use crate::log::{self, ProcessEvent};
+use crate::net::listener::Listener;
+use crate::os::notify;
+use crate::role::smtp::{SmtpRole, accept};
+
+/// Returns when there has been no session for `limit`; never without a limit.
+pub(super) async fn watch(role: &SmtpRole, limit: Option<Duration>) {
+    let Some(limit) = limit else { return pending().await };
+    let mut idle_since = Instant::now();
+    let mut seen = role.sessions_so_far();
+    loop {
+        sleep_until(idle_since + limit).await;
+        let now = role.sessions_so_far();
+        if role.limits.total() == 0 && now == seen {
+            log::emit(&role.context, &ProcessEvent::IdleExit { after: limit }.into());
+            return;
+        }
+        seen = now;
+        idle_since = Instant::now();
+        while role.limits.total() > 0 {
+            // The count of idle time starts when the last session ends; a second more or less does not matter.
+            sleep(Duration::from_secs(1)).await;
+            idle_since = Instant::now();
+        }
+    }
+}
+
+/// Serves what is already waiting to be accepted. The service manager is told first, so that it starts a new process
+/// for whoever comes later.
+pub(super) async fn drain(role: &Arc<SmtpRole>, listeners: &[Arc<Listener>]) {
+    notify::stopping("idle");
+    for listener in listeners {
+        while let Some(Ok((stream, peer))) = at_once(listener.accept()) {
+            accept::start(role, stream, peer);
+        }
+    }
+    while role.limits.total() > 0 {
+        sleep(Duration::from_millis(50)).await;
+    }
+}
+
+/// The result of `future` if it has one without waiting.
+fn at_once<T>(future: impl Future<Output = T>) -> Option<T> {
+    let mut future = pin!(future);
+    match future.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
+        Poll::Ready(value) => Some(value),
+        Poll::Pending => None,
+    }
+}

@@ -1,0 +1,260 @@
+//! One SMTP session: what it asks of the spool.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::io::AsyncWriteExt;
+use tokio::sync::oneshot;
+use tokio::task::spawn_blocking;
+use tokio::time::{Instant, timeout};
+
+use crate::log::{self, Context, Event, ServerEvent};
+use crate::net::address::Endpoint;
+use crate::net::limits::Admission;
+use crate::net::server::{Driver, Handler};
+use crate::net::stream::Stream;
+use crate::role::smtp::{SmtpRole, SmtpSettings, events};
+use crate::smtp::Body;
+use crate::smtp::server::{self, Answer, Peer, Question, Refusal, Session, Transaction, Verdict};
+use crate::spool::{self, Envelope, MessageId, NewMessage, Spool, StoreError};
+
+/// Content is kept in memory up to this size, so that a small message is written in one visit to the disk; more of it
+/// goes to the content file as it comes.
+const SPILL: usize = 64 * 1024;
+
+/// What a client over a connection limit is told before its connection is closed (RFC 5321 section 3.8).
+const TOO_MANY: &[u8] = b"421 too many connections\r\n";
+
+/// How long the client may take to read that.
+const TURN_AWAY_TIME: Duration = Duration::from_secs(1);
+
+/// Refuses a connection over a limit.
+pub(super) async fn turn_away(mut stream: Stream) {
+    // The client is not worth waiting for: it gets the reply or it does not.
+    let _ = timeout(TURN_AWAY_TIME, async {
+        stream.write_all(TOO_MANY).await?;
+        stream.shutdown().await
+    })
+    .await;
+}
+
+/// Runs one session from greeting to close.
+pub(super) async fn run(
+    role: Arc<SmtpRole>,
+    settings: Arc<SmtpSettings>,
+    mut stream: Stream,
+    peer: Endpoint,
+    context: Context,
+    admission: Admission,
+) {
+    log::emit(&context, &ServerEvent::Connected { address: peer.to_string() }.into());
+    if settings.reset_on_close {
+        // Only changes how the connection ends.
+        let _ = stream.reset_on_close();
+    }
+    let config = Arc::clone(&settings.session);
+    let who = Peer { address: peer.host() };
+    let now = Instant::now().into_std();
+    let mut session =
+        if role.spool.is_disabled() { Session::disabled(config, who, now) } else { Session::new(config, who, now) };
+    let driver = Driver { write_timeout: settings.session.idle_timeout, stop: role.stop.clone() };
+    let mut store = Store { role: &role, context: &context, peer: &peer, message: None };
+    let reason = driver.run(&mut stream, &mut session, &mut store).await;
+    drop(store);
+    log::emit(&context, &ServerEvent::Disconnected { reason: reason.to_string(), address: peer.to_string() }.into());
+    drop(admission);
+    role.session_ended();
+}
+
+/// The message that a session is taking in.
+struct OpenMessage {
+    id: MessageId,
+    content: Content,
+}
+
+enum Content {
+    /// Not on disk yet.
+    Memory(Vec<u8>),
+    /// In its file, with what has come since the last write.
+    File(NewMessage, Vec<u8>),
+    /// It could not be written; what follows is dropped and the message refused at its end.
+    Failed(StoreError),
+}
+
+/// Answers a session's questions from the spool.
+struct Store<'a> {
+    role: &'a Arc<SmtpRole>,
+    context: &'a Context,
+    peer: &'a Endpoint,
+    message: Option<OpenMessage>,
+}
+
+impl Handler for Store<'_> {
+    async fn ask(&mut self, question: Question) -> Answer {
+        match question {
+            Question::Begin { declared_size, .. } => self.begin(declared_size),
+            // Every address is accepted as a remote one as long as there is no verifier.
+            Question::Verify { recipient, .. } => Answer::Verified(Verdict::Remote { address: recipient }),
+            Question::Vrfy { argument } => Answer::Verified(Verdict::Remote { address: argument }),
+            Question::Commit(transaction) => self.commit(*transaction).await,
+        }
+    }
+
+    async fn content(&mut self, bytes: Vec<u8>) {
+        let Some(message) = &mut self.message else { return };
+        let full = match &mut message.content {
+            Content::Memory(buffer) | Content::File(_, buffer) => {
+                if buffer.is_empty() { *buffer = bytes } else { buffer.extend_from_slice(&bytes) }
+                buffer.len() >= SPILL
+            }
+            Content::Failed(_) => false,
+        };
+        if full && let Some(OpenMessage { id, content }) = self.message.take() {
+            let spool = Arc::clone(&self.role.spool);
+            let (id, content) = spawn_blocking(move || spill(&spool, id, content)).await.unwrap_or_else(panicked);
+            self.message = Some(OpenMessage { id, content });
+        }
+    }
+
+    fn discard(&mut self) {
+        if let Some(OpenMessage { content: Content::File(message, _), .. }) = self.message.take() {
+            // Removing files may take a moment, and nobody waits for it.
+            self.role.sessions.spawn_blocking(move || message.discard());
+        }
+    }
+
+    fn log(&mut self, event: server::Event) {
+        log::emit(self.context, &events::of(&event));
+    }
+}
+
+impl Store<'_> {
+    fn begin(&mut self, declared_size: Option<u64>) -> Answer {
+        match self.role.spool.check(declared_size) {
+            Ok(()) => {
+                let id = self.role.spool.next_id();
+                self.message = Some(OpenMessage { id, content: Content::Memory(Vec::new()) });
+                Answer::Begun { received_date: crate::log::rfc5322_now() }
+            }
+            Err(error) => self.refuse("", &error),
+        }
+    }
+
+    async fn commit(&mut self, transaction: Transaction) -> Answer {
+        let Some(message) = self.message.take() else {
+            return self.refuse("", &StoreError::Incomplete);
+        };
+        let wanted = message.id.to_string();
+        let stored = Stored::of(&transaction);
+        let envelope = envelope(transaction, self.peer);
+        let (done, finished) = oneshot::channel();
+        let spool = Arc::clone(&self.role.spool);
+        let prepared = spawn_blocking(move || {
+            let message = write_out(&spool, message, &envelope)?;
+            message.commit(move |result| {
+                // The session may have been aborted at the end of the stop timeout; the message is stored all the same.
+                let _ = done.send(result);
+            });
+            Ok(())
+        });
+        let result = match prepared.await {
+            Ok(Ok(())) => finished.await.unwrap_or(Err(StoreError::Incomplete)),
+            Ok(Err(error)) => Err(error),
+            Err(_) => Err(StoreError::Incomplete),
+        };
+        match result {
+            Ok(id) => {
+                log::emit(self.context, &stored.event(&id, self.peer));
+                self.role.message_stored();
+                Answer::Stored
+            }
+            Err(error) => self.refuse(&wanted, &error),
+        }
+    }
+
+    /// The peer gets the reply's general text; the cause goes to the log.
+    fn refuse(&self, id: &str, error: &StoreError) -> Answer {
+        let event = ServerEvent::ProcessingFailed { id: id.to_owned(), reason: error.to_string() };
+        log::emit(self.context, &event.into());
+        let (code, text) = error.refusal();
+        Answer::Refused(Refusal::new(code, text))
+    }
+}
+
+/// What the log says of a stored message.
+struct Stored {
+    from: String,
+    to: Vec<String>,
+    size: u64,
+    user: Option<String>,
+}
+
+impl Stored {
+    fn of(transaction: &Transaction) -> Self {
+        Self {
+            from: transaction.sender.clone(),
+            to: transaction.local.iter().chain(&transaction.remote).cloned().collect(),
+            size: transaction.size,
+            user: Some(&transaction.authentication).filter(|user| !user.is_empty()).cloned(),
+        }
+    }
+
+    fn event(self, id: &MessageId, peer: &Endpoint) -> Event {
+        let Self { from, to, size, user } = self;
+        ServerEvent::Stored { id: id.to_string(), from, to, size, client: peer.host(), user }.into()
+    }
+}
+
+fn envelope(transaction: Transaction, peer: &Endpoint) -> Envelope {
+    Envelope {
+        body: body(transaction.body),
+        sender: transaction.sender,
+        local: transaction.local,
+        remote: transaction.remote,
+        authentication: transaction.authentication,
+        client: peer.host(),
+        mail_auth_in: transaction.mail_auth.unwrap_or_default(),
+        utf8_mailboxes: transaction.utf8_mailboxes,
+        ..Envelope::default()
+    }
+}
+
+fn body(declared: Body) -> spool::Body {
+    match declared {
+        Body::SevenBit => spool::Body::SevenBit,
+        Body::EightBit => spool::Body::EightBit,
+        Body::BinaryMime => spool::Body::BinaryMime,
+        Body::Unknown => spool::Body::Unknown,
+    }
+}
+
+/// Moves what is in memory to the content file. Blocking.
+fn spill(spool: &Arc<Spool>, id: MessageId, content: Content) -> (MessageId, Content) {
+    let written = match content {
+        Content::Memory(bytes) => spool.create(&id).and_then(|message| append(message, &bytes)),
+        Content::File(message, bytes) => append(message, &bytes),
+        Content::Failed(error) => Err(error),
+    };
+    match written {
+        Ok(message) => (message.id().clone(), Content::File(message, Vec::with_capacity(SPILL))),
+        Err(error) => (id, Content::Failed(error)),
+    }
+}
+
+/// Completes both files. Blocking.
+fn write_out(spool: &Arc<Spool>, message: OpenMessage, envelope: &Envelope) -> Result<NewMessage, StoreError> {
+    let (_, content) = spill(spool, message.id, message.content);
+    match content {
+        Content::File(mut message, _) => {
+            message.write_envelope(envelope)?;
+            Ok(message)
+        }
+        Content::Failed(error) => Err(error),
+        Content::Memory(_) => Err(StoreError::Incomplete),
+    }
+}
+
+fn append(mut message: NewMessage, bytes: &[u8]) -> Result<NewMessage, StoreError> {
+    message.append(bytes)?;
+    Ok(message)
+}

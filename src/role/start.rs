@@ -1,0 +1,257 @@
+//! Bringing a process up, in the order that keeps rights and reports right:
+//!
+//! 1. sockets that systemd passed are taken, options are read (nothing is opened yet);
+//! 2. listening sockets are bound, with the rights of the starting user;
+//! 3. into the background, if asked for; the starting process waits for the outcome;
+//! 4. pid file, then root is given up for good;
+//! 5. log, runtime, spool, roles; ready.
+
+use std::io::Write;
+use std::sync::Arc;
+
+use anyhow::Context as _;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use crate::cli::{self, Exit, Invocation, Program};
+use crate::config::interface::Server;
+use crate::config::{ProcessSettings, Settings};
+use crate::forward::RunReport;
+use crate::log::{self, Context, LogHandle, ProcessEvent};
+use crate::net::listener::Bound;
+use crate::os::activation::{self, Inherited};
+use crate::os::daemon::{self, Daemonised, ReadyPipe};
+use crate::os::pidfile::PidFile;
+use crate::os::{identity, limits, notify};
+use crate::role::bind::{self, BindError};
+use crate::role::instance::{Handle, Instance};
+use crate::role::supervise::{self, Ended, Process};
+
+/// Exit code of everything that is wrong with options, files or rights.
+const CODE_ERROR: u8 = 1;
+
+/// Exit code when a listening address cannot be bound.
+const CODE_BIND: u8 = 2;
+
+/// Exit code of `--strict-exit` when messages have failed.
+const CODE_FAILED: u8 = 3;
+
+/// Exit code of the forwarder when messages wait for another attempt (sysexits: temporary failure).
+const CODE_WAITING: u8 = 75;
+
+/// The user that never gives up root.
+const ROOT: &str = "root";
+
+/// Names under which systemd passes SMTP sockets.
+const SMTP_NAMES: [&str; 2] = ["smtp", "submission"];
+
+/// The whole life of `emailrelay`, `emailrelay-smtp` and `emailrelay-forward`. Returns the exit code.
+pub fn main(program: Program) -> u8 {
+    let inherited = activation::take();
+    let mut invocation = match cli::parse_environment(program) {
+        Ok(invocation) => invocation,
+        Err(exit) => return leave(&exit),
+    };
+    for warning in &invocation.warnings {
+        say(&format!("{}: warning: {warning}", invocation.process.name));
+    }
+    let name = invocation.process.name.clone();
+    match prepare(program, &mut invocation, inherited) {
+        Ok(Start::Nothing(text)) => {
+            say(&format!("{name}: {text}"));
+            0
+        }
+        Ok(Start::Go(sockets)) => background(program, invocation, sockets),
+        Err(error) => {
+            say(&format!("{name}: error: {error:#}"));
+            if error.downcast_ref::<BindError>().is_some_and(BindError::is_bind) { CODE_BIND } else { CODE_ERROR }
+        }
+    }
+}
+
+enum Start {
+    /// There is nothing to do; what to say.
+    Nothing(&'static str),
+    /// The listening sockets of each instance.
+    Go(Vec<Vec<Bound>>),
+}
+
+fn prepare(program: Program, invocation: &mut Invocation, mut inherited: Vec<Inherited>) -> anyhow::Result<Start> {
+    daemon::private_umask();
+    if !invocation.instances.iter().any(Settings::has_work) {
+        return Ok(Start::Nothing("nothing to do"));
+    }
+    let mut sockets = Vec::new();
+    for settings in &invocation.instances {
+        sockets.push(if settings.smtp.enabled { listen(settings, &mut inherited)? } else { Vec::new() });
+    }
+    let only_forwards = program == Program::Relay && invocation.instances.iter().all(Settings::ends_after_first_run);
+    if only_forwards && invocation.instances.iter().all(|settings| !crate::spool::has_ready_messages(&settings.spool_dir)) {
+        return Ok(Start::Nothing("no messages to send"));
+    }
+    Ok(Start::Go(sockets))
+}
+
+fn listen(settings: &Settings, inherited: &mut Vec<Inherited>) -> Result<Vec<Bound>, BindError> {
+    let smtp = &settings.smtp;
+    let sockets = bind::sockets(&smtp.interfaces, Server::Smtp, smtp.port, &SMTP_NAMES, inherited)?;
+    for name in &sockets.without_address {
+        say(&format!("warning: no addresses bound to named network interface \"{name}\""));
+    }
+    Ok(sockets.bound)
+}
+
+/// Goes to the background if asked for; in the foreground the same steps report to nobody.
+fn background(program: Program, invocation: Invocation, sockets: Vec<Vec<Bound>>) -> u8 {
+    let name = invocation.process.name.clone();
+    let mut pipe = None;
+    if invocation.process.daemon && !notify::is_under_systemd() {
+        match daemon::daemonise() {
+            Ok(Daemonised::Parent(code)) => return code,
+            Ok(Daemonised::Daemon(ready)) => pipe = Some(ready),
+            Err(error) => {
+                say(&format!("{name}: error: {error}"));
+                return CODE_ERROR;
+            }
+        }
+    }
+    match serve(program, invocation, sockets, &mut pipe) {
+        Ok(code) => code,
+        Err(error) => {
+            say(&format!("{name}: error: {error:#}"));
+            if let Some(pipe) = pipe {
+                pipe.failed(CODE_ERROR);
+            }
+            CODE_ERROR
+        }
+    }
+}
+
+fn serve(
+    program: Program,
+    invocation: Invocation,
+    sockets: Vec<Vec<Bound>>,
+    pipe: &mut Option<ReadyPipe>,
+) -> anyhow::Result<u8> {
+    let Invocation { instances, process, .. } = invocation;
+    let process = Arc::new(process);
+    let user = identity::lookup_if_needed(&process.user)?;
+    let _pid_file = match &process.pid_file {
+        Some(path) => Some(PidFile::create(path, user.as_ref())?),
+        None => None,
+    };
+    let descriptors = limits::raise_nofile();
+    if let Some(user) = &user {
+        identity::drop_to(user)?;
+    }
+    identity::protect_memory();
+    let logs = log::init(crate::role::settings::log(&process))?;
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("cannot start the runtime")?;
+    let result = runtime.block_on(run(program, instances, process, sockets, descriptors, logs, pipe));
+    runtime.shutdown_background();
+    result
+}
+
+/// All instances, and the process around them.
+struct Relay {
+    handles: Vec<Handle>,
+    program: Program,
+}
+
+impl Process for Relay {
+    fn status(&self) -> String {
+        self.handles.iter().map(Handle::status).collect::<Vec<_>>().join("; ")
+    }
+
+    fn log_status(&self) {
+        self.handles.iter().for_each(Handle::log_status);
+    }
+
+    fn reload(&self) -> Result<(), String> {
+        let invocation = cli::parse_environment(self.program).map_err(|exit| exit.reason())?;
+        for handle in &self.handles {
+            let new = invocation.instances.iter().find(|settings| settings.name == handle.name());
+            handle.reload(new.ok_or_else(|| format!("instance \"{}\" is gone", handle.name()))?);
+        }
+        Ok(())
+    }
+}
+
+async fn run(
+    program: Program,
+    settings: Vec<Settings>,
+    process: Arc<ProcessSettings>,
+    sockets: Vec<Vec<Bound>>,
+    descriptors: u64,
+    logs: LogHandle,
+    pipe: &mut Option<ReadyPipe>,
+) -> anyhow::Result<u8> {
+    let stop = CancellationToken::new();
+    let split = program != Program::Relay;
+    let mut instances = Vec::new();
+    for (settings, sockets) in settings.into_iter().zip(sockets) {
+        instances.push(Instance::new(settings, sockets, descriptors, split, &stop)?);
+    }
+    let relay = Arc::new(Relay { handles: instances.iter().map(Instance::handle).collect(), program });
+    instances.iter().for_each(Instance::announce);
+    if let Some(pipe) = pipe.take() {
+        pipe.ready();
+    }
+    if process.log.close_stderr {
+        logs.close_stderr();
+    }
+    let mut reports = Ok(Vec::new());
+    let work = async { reports = run_all(instances, Arc::clone(&process)).await };
+    let context = Context::default();
+    let ended = supervise::run(relay, &context, &logs, &stop, work).await?;
+    log::emit(&context, &ProcessEvent::ShutdownComplete.into());
+    match ended {
+        Ended::AtOnce(code) => Ok(code),
+        Ended::Orderly => exit_code(program, &process, &reports?),
+    }
+}
+
+async fn run_all(instances: Vec<Instance>, process: Arc<ProcessSettings>) -> anyhow::Result<Vec<RunReport>> {
+    let mut running = JoinSet::new();
+    for instance in instances {
+        let process = Arc::clone(&process);
+        running.spawn(async move { instance.run(&process).await });
+    }
+    let mut reports = Vec::new();
+    while let Some(done) = running.join_next().await {
+        reports.extend(done.context("an instance has ended by a bug")??);
+    }
+    Ok(reports)
+}
+
+/// What the end of a process that only forwards says about its messages.
+fn exit_code(program: Program, process: &ProcessSettings, reports: &[RunReport]) -> anyhow::Result<u8> {
+    if let Some(error) = reports.iter().find_map(|report| report.local_error.clone()) {
+        anyhow::bail!(error);
+    }
+    let waiting = reports.iter().any(|report| report.waiting > 0);
+    if program == Program::Forward {
+        return Ok(if waiting { CODE_WAITING } else { 0 });
+    }
+    if let Some(fault) = reports.iter().find_map(|report| report.fault.clone()) {
+        anyhow::bail!(fault);
+    }
+    let (failed, taken) = reports.iter().fold((0, 0), |(f, t), report| (f + report.failed, t + report.taken));
+    if failed > 0 {
+        say(&format!("{}: warning: {failed} of {taken} messages failed", process.name));
+    }
+    Ok(if failed > 0 && process.strict_exit { CODE_FAILED } else { 0 })
+}
+
+/// Ends with what the options said.
+fn leave(exit: &Exit) -> u8 {
+    // Standard output may be a closed pipe; the exit code is then all there is.
+    let _ = std::io::stdout().write_all(exit.stdout.as_bytes());
+    let _ = std::io::stderr().write_all(exit.stderr.as_bytes());
+    exit.code
+}
+
+/// A line for whoever started the program.
+fn say(line: &str) {
+    let _ = writeln!(std::io::stderr(), "{line}");
+}

@@ -1,0 +1,128 @@
+//! What every long-lived process does beside its roles: signals, the watchdog, the status line.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
+use tokio_util::sync::CancellationToken;
+
+use crate::log::{self, Context, LogHandle, ProcessEvent};
+use crate::os::notify;
+
+/// How often the status line of the service manager is brought up to date.
+const STATUS_EVERY: Duration = Duration::from_secs(5);
+
+/// Exit code after SIGQUIT: 128 and the signal's number.
+const QUIT_CODE: u8 = 128 + 3;
+
+/// What the process can be asked for.
+pub trait Process: Send + Sync {
+    /// A line for `systemctl status`.
+    fn status(&self) -> String;
+
+    /// One status line of each instance for the log (SIGUSR2).
+    fn log_status(&self);
+
+    /// Reads configuration and secrets again. On any error the old ones stay.
+    ///
+    /// # Errors
+    /// The reason, for the log.
+    fn reload(&self) -> Result<(), String>;
+}
+
+/// How the supervision ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ended {
+    /// The work is done, or was stopped in good order.
+    Orderly,
+    /// The process is to end at once with this code.
+    AtOnce(u8),
+}
+
+struct Signals {
+    term: Signal,
+    int: Signal,
+    hup: Signal,
+    quit: Signal,
+    usr1: Signal,
+    usr2: Signal,
+}
+
+impl Signals {
+    fn new() -> std::io::Result<Self> {
+        Ok(Self {
+            term: signal(SignalKind::terminate())?,
+            int: signal(SignalKind::interrupt())?,
+            hup: signal(SignalKind::hangup())?,
+            quit: signal(SignalKind::quit())?,
+            usr1: signal(SignalKind::user_defined1())?,
+            usr2: signal(SignalKind::user_defined2())?,
+        })
+    }
+}
+
+/// Supervises until `work` is done. `stop` is cancelled by SIGTERM and the first SIGINT; a second one ends the process.
+///
+/// # Errors
+/// If signal handlers cannot be installed.
+pub async fn run(
+    process: Arc<dyn Process>,
+    context: &Context,
+    logs: &LogHandle,
+    stop: &CancellationToken,
+    work: impl Future<Output = ()>,
+) -> std::io::Result<Ended> {
+    let mut signals = Signals::new()?;
+    let mut status = interval(STATUS_EVERY);
+    status.set_missed_tick_behavior(MissedTickBehavior::Skip);
+    let mut last_status = process.status();
+    notify::ready(&last_status);
+    let watchdog = notify::watchdog_interval();
+    let mut next_ping = Instant::now();
+    tokio::pin!(work);
+    loop {
+        tokio::select! {
+            () = &mut work => return Ok(Ended::Orderly),
+            _ = signals.term.recv() => stop_on("SIGTERM", context, stop),
+            _ = signals.int.recv() => {
+                if stop.is_cancelled() {
+                    return Ok(Ended::AtOnce(0));
+                }
+                stop_on("SIGINT", context, stop);
+            }
+            _ = signals.quit.recv() => return Ok(Ended::AtOnce(QUIT_CODE)),
+            _ = signals.hup.recv() => reload(&*process, context, logs),
+            _ = signals.usr1.recv() => logs.reopen(),
+            _ = signals.usr2.recv() => process.log_status(),
+            _ = status.tick() => {
+                let now = process.status();
+                if now != last_status && !stop.is_cancelled() {
+                    notify::status(&now);
+                    last_status = now;
+                }
+            }
+            () = sleep_until(next_ping), if watchdog.is_some() => {
+                // The ping is sent from a task of its own, so that it proves that tasks are still being run.
+                let _ = tokio::spawn(async { notify::ping() }).await;
+                next_ping = Instant::now() + watchdog.unwrap_or(STATUS_EVERY);
+            }
+        }
+    }
+}
+
+fn stop_on(signal: &'static str, context: &Context, stop: &CancellationToken) {
+    log::emit(context, &ProcessEvent::ShuttingDown { cause: signal.to_owned() }.into());
+    notify::stopping("stopping");
+    stop.cancel();
+}
+
+fn reload(process: &dyn Process, context: &Context, logs: &LogHandle) {
+    notify::reloading("reloading");
+    logs.reopen();
+    match process.reload() {
+        Ok(()) => log::emit(context, &ProcessEvent::Reloaded.into()),
+        Err(reason) => log::emit(context, &ProcessEvent::ReloadFailed { reason }.into()),
+    }
+    notify::ready(&process.status());
+}

@@ -1,0 +1,273 @@
+//! Forwarding against next hops of every temper: what becomes of the message, file by file.
+
+use std::time::Duration;
+
+use nix::sys::signal::Signal;
+
+use crate::support::client::SmtpClient;
+use crate::support::daemon::{Daemon, Program};
+use crate::support::hop::{Script, ScriptedHop, Step, reply};
+use crate::support::spool::TempSpool;
+use crate::support::{free_port, wait_for};
+
+const CONTENT: &[u8] = b"Subject: test\r\n\r\n.leading dot\r\nbody\r\n";
+
+/// Puts messages into the spool by way of the SMTP server.
+fn fill(spool: &TempSpool, count: usize) {
+    let server = Daemon::server(spool, &["--anonymous=content"]);
+    let mut client = SmtpClient::connect(server.address());
+    for number in 0..count {
+        client.send("a@example.com", &[&format!("to{number}@example.com")], CONTENT);
+    }
+    drop(client);
+    assert!(server.stop().success());
+    assert_eq!(spool.ready().len(), count);
+}
+
+/// One run of the one-shot program; its exit code and log.
+fn run(spool: &TempSpool, hop: &str, more: &[&str]) -> (i32, Vec<String>) {
+    let mut args = vec!["--spool-dir", spool.arg(), "--forward-to", hop, "--verbose"];
+    args.extend(more);
+    let mut forward = Daemon::spawn(Program::Forward, &args);
+    let status = forward.wait();
+    (status.code().unwrap_or_else(|| panic!("{status:?} {:#?}", forward.lines())), forward.lines())
+}
+
+/// After a temporary failure: the message is whole and unlocked, and goes out when the hop is well.
+fn survives(spool: &TempSpool, hop: &ScriptedHop, attempt_counts: bool) {
+    let ready = spool.ready();
+    assert_eq!(ready.len(), 1, "{:?}", spool.files());
+    assert_eq!((spool.busy().len(), spool.bad().len()), (0, 0));
+    let envelope = spool.envelope(&ready[0]);
+    assert_eq!(envelope.all("NextAttempt").len(), usize::from(attempt_counts), "{:?}", spool.files());
+    assert_eq!(spool.content(&ready[0]), CONTENT);
+    hop.set(Script::well());
+    wait_for("the message to be due and sent", Duration::from_secs(20), || {
+        let (code, _) = run(spool, &hop.arg(), &["--retry-first", "1"]);
+        (code == 0).then_some(())
+    });
+    assert_eq!(spool.files(), Vec::<String>::new());
+    assert_eq!(hop.accepted().last().unwrap().content, CONTENT);
+}
+
+#[test]
+fn messages_go_out_oldest_first_and_leave_nothing() {
+    let (spool, hop) = (TempSpool::new(), ScriptedHop::start(Script::well()));
+    fill(&spool, 12);
+    let (code, _) = run(&spool, &hop.arg(), &["--forward-connections", "1"]);
+    assert_eq!(code, 0);
+    let order: Vec<String> = hop.accepted().iter().map(|delivery| delivery.rcpt[0].clone()).collect();
+    let expected: Vec<String> = (0..12).map(|number| format!("<to{number}@example.com>")).collect();
+    assert_eq!(order, expected);
+    assert_eq!(spool.files(), Vec::<String>::new());
+    assert_eq!(hop.connections(), 1);
+    assert!(hop.accepted().iter().all(|delivery| delivery.content == CONTENT));
+    assert!(hop.commands(0).last().is_some_and(|command| command == "QUIT"));
+}
+
+#[test]
+fn several_connections_are_used_for_a_long_queue() {
+    let (spool, hop) = (TempSpool::new(), ScriptedHop::start(Script::well()));
+    fill(&spool, 60);
+    assert_eq!(run(&spool, &hop.arg(), &[]).0, 0);
+    assert_eq!(hop.accepted().len(), 60);
+    assert!((2..=4).contains(&hop.connections()), "{}", hop.connections());
+}
+
+#[test]
+fn temporary_refusals_of_the_message_are_tried_again_later() {
+    let temporary = reply("450 4.2.0 greylisted");
+    let scripts = [
+        Script { mail: temporary.clone(), ..Script::well() },
+        Script { rcpt: temporary.clone(), ..Script::well() },
+        Script { data: temporary.clone(), ..Script::well() },
+        Script { dot: reply("451 4.3.0 later"), ..Script::well() },
+        Script { dot: Step::Close, ..Script::well() },
+    ];
+    for script in scripts {
+        let (spool, hop) = (TempSpool::new(), ScriptedHop::start(script.clone()));
+        fill(&spool, 1);
+        assert_eq!(run(&spool, &hop.arg(), &["--retry-first", "1"]).0, 75, "{script:?}");
+        survives(&spool, &hop, true);
+    }
+}
+
+#[test]
+fn faults_of_the_session_touch_no_message() {
+    let scripts = [
+        Script { greeting: Step::ReplyClose("554 5.3.2 go away".to_owned()), ..Script::well() },
+        Script { greeting: Step::ReplyClose("421 4.3.2 busy".to_owned()), ..Script::well() },
+        Script { greeting: Step::Close, ..Script::well() },
+        Script { ehlo: Step::Close, ..Script::well() },
+        Script { mail: Step::ReplyClose("421 4.3.2 closing".to_owned()), ..Script::well() },
+    ];
+    for script in scripts {
+        let (spool, hop) = (TempSpool::new(), ScriptedHop::start(script.clone()));
+        fill(&spool, 1);
+        let before = spool.files();
+        let (code, lines) = run(&spool, &hop.arg(), &[]);
+        assert_eq!(code, 75, "{script:?} {lines:#?}");
+        assert_eq!(spool.files(), before);
+        assert!(lines.iter().any(|line| line.contains("smtp client error: ")), "{lines:#?}");
+        survives(&spool, &hop, false);
+    }
+}
+
+#[test]
+fn a_silent_hop_is_given_up() {
+    let silent = [
+        Script { ehlo: Step::Silent, ..Script::well() },
+        Script { mail: Step::Silent, ..Script::well() },
+        Script { dot: Step::Silent, ..Script::well() },
+    ];
+    for (script, (tried, in_doubt)) in silent.into_iter().zip([(false, false), (true, false), (true, true)]) {
+        let (spool, hop) = (TempSpool::new(), ScriptedHop::start(script.clone()));
+        fill(&spool, 1);
+        let limits = ["--response-timeout", "1", "--client-smtp-config", "shortdot", "--retry-first", "1"];
+        assert_eq!(run(&spool, &hop.arg(), &limits).0, 75, "{script:?}");
+        let envelope = spool.envelope(&spool.ready()[0]);
+        assert_eq!(envelope.all("InDoubt").len(), usize::from(in_doubt));
+        survives(&spool, &hop, tried);
+    }
+}
+
+#[test]
+fn a_hop_that_is_down_leaves_everything_as_it_is() {
+    let (spool, port) = (TempSpool::new(), free_port());
+    fill(&spool, 3);
+    let before = spool.files();
+    let address = format!("127.0.0.1:{port}");
+    let (code, lines) = run(&spool, &address, &[]);
+    assert_eq!(code, 75);
+    assert!(lines.iter().any(|line| line.contains(&format!("connect failure: cannot connect to {address}"))), "{lines:#?}");
+    assert_eq!(spool.files(), before);
+    let hop = ScriptedHop::start_on(address.parse().unwrap(), Script::well());
+    assert_eq!(run(&spool, &address, &[]).0, 0);
+    assert_eq!(hop.accepted().len(), 3);
+}
+
+#[test]
+fn permanent_refusals_make_bad_files_with_reason_and_code() {
+    let refusals = [
+        (Script { mail: reply("550 no mail"), ..Script::well() }, "550"),
+        (Script { rcpt: reply("553 no such mailbox"), ..Script::well() }, "553"),
+        (Script { data: reply("554 no data"), ..Script::well() }, "554"),
+        (Script { dot: reply("552 too big"), ..Script::well() }, "552"),
+    ];
+    for (script, expected) in refusals {
+        let (spool, hop) = (TempSpool::new(), ScriptedHop::start(script.clone()));
+        fill(&spool, 2);
+        let (code, lines) = run(&spool, &hop.arg(), &[]);
+        assert_eq!(code, 0, "nothing is left to do: {lines:#?}");
+        let bad = spool.bad();
+        assert_eq!(bad.len(), 2, "{:?}", spool.files());
+        let envelope = spool.envelope(&bad[0]);
+        assert_eq!(envelope.first("ReasonCode"), expected);
+        assert_ne!(envelope.first("Reason"), "");
+        assert_eq!(spool.content(&bad[0]), CONTENT);
+        assert!(lines.iter().any(|line| line.contains("failing envelope [")), "{lines:#?}");
+    }
+}
+
+/// A message for three recipients of whom the hop refuses one.
+fn partly_refused(option: &str, refusal: &str) -> (TempSpool, ScriptedHop) {
+    let spool = TempSpool::new();
+    let script = Script { rcpt_for: vec![("bad@".to_owned(), reply(refusal))], ..Script::well() };
+    let hop = ScriptedHop::start(script);
+    let server = Daemon::server(&spool, &[]);
+    let to = ["one@example.com", "bad@example.com", "two@example.com"];
+    SmtpClient::connect(server.address()).send("a@example.com", &to, CONTENT);
+    assert!(server.stop().success());
+    run(&spool, &hop.arg(), &[option]);
+    (spool, hop)
+}
+
+#[test]
+fn forward_to_all_loses_no_recipient() {
+    let (spool, hop) = partly_refused("--forward-to-all", "550 no such user");
+    assert_eq!(hop.accepted().len(), 0);
+    let bad = spool.bad();
+    let envelope = spool.envelope(&bad[0]);
+    assert_eq!(envelope.all("To-Remote"), ["one@example.com", "bad@example.com", "two@example.com"]);
+    assert_eq!(envelope.first("ReasonCode"), "550");
+}
+
+#[test]
+fn forward_to_some_keeps_only_the_unserved() {
+    let (spool, hop) = partly_refused("--forward-to-some", "550 no such user");
+    assert_eq!(hop.accepted()[0].rcpt, ["<one@example.com>", "<two@example.com>"]);
+    let bad = spool.bad();
+    let envelope = spool.envelope(&bad[0]);
+    assert_eq!((envelope.all("To-Remote"), envelope.first("ToCount")), (vec!["bad@example.com"], "1"));
+    assert_eq!(envelope.first("ReasonCode"), "550");
+}
+
+#[test]
+fn forward_to_some_waits_for_the_greylisted() {
+    let (spool, hop) = partly_refused("--forward-to-some", "450 greylisted");
+    assert_eq!(hop.accepted()[0].rcpt, ["<one@example.com>", "<two@example.com>"]);
+    let ready = spool.ready();
+    assert_eq!(spool.envelope(&ready[0]).all("To-Remote"), ["bad@example.com"]);
+}
+
+#[test]
+fn one_bad_message_does_not_stop_the_others() {
+    let spool = TempSpool::new();
+    fill(&spool, 3);
+    let ready = spool.ready();
+    std::fs::write(spool.path().join(&ready[0]), "garbage").unwrap();
+    std::fs::remove_file(spool.path().join(ready[1].replace(".envelope", ".content"))).unwrap();
+    let hop = ScriptedHop::start(Script::well());
+    run(&spool, &hop.arg(), &[]);
+    assert_eq!(hop.accepted().len(), 1);
+    let bad = spool.bad();
+    assert_eq!(spool.envelope(&bad[0]).first("Reason"), "cannot open content file");
+    assert_eq!(spool.ready(), [ready[0].clone()]);
+}
+
+#[test]
+fn as_client_sends_and_ends_like_2_6() {
+    let (spool, hop) = (TempSpool::new(), ScriptedHop::start(Script::well()));
+    let as_client = |address: &str| {
+        let mut client = Daemon::spawn(Program::Emailrelay, &["--as-client", address, "--spool-dir", spool.arg(), "--user", "root"]);
+        let code = client.wait().code();
+        (code, client.lines().join("\n"))
+    };
+    let (code, text) = as_client(&hop.arg());
+    assert_eq!((code, text.as_str()), (Some(0), "emailrelay: no messages to send"));
+    fill(&spool, 2);
+    let (code, text) = as_client(&format!("127.0.0.1:{}", free_port()));
+    assert_eq!(code, Some(1));
+    assert!(text.contains("emailrelay: error: connect failure: cannot connect to 127.0.0.1:"), "{text}");
+    assert_eq!(as_client(&hop.arg()).0, Some(0));
+    assert_eq!(hop.accepted().len(), 2);
+    assert_eq!(as_client("localhost").0, Some(1));
+}
+
+#[test]
+fn polling_and_disconnecting_forward() {
+    for trigger in [&["--poll", "1"][..], &["--forward-on-disconnect"]] {
+        let (spool, hop) = (TempSpool::new(), ScriptedHop::start(Script::well()));
+        let address = hop.arg();
+        let mut args = vec!["--forward-to", address.as_str()];
+        args.extend(trigger);
+        let server = Daemon::server(&spool, &args);
+        SmtpClient::connect(server.address()).send("a@example.com", &["b@example.com"], CONTENT);
+        assert_eq!(hop.wait_accepted(1).len(), 1);
+        assert!(server.stop().success());
+        assert_eq!(spool.files(), Vec::<String>::new());
+    }
+}
+
+#[test]
+fn stopping_in_the_middle_of_a_transfer_unlocks_the_message() {
+    let (spool, hop) = (TempSpool::new(), ScriptedHop::start(Script { data: Step::Silent, ..Script::well() }));
+    fill(&spool, 1);
+    let before = spool.files();
+    let args = ["--spool-dir", spool.arg(), "--forward-to", &hop.arg(), "--stop-timeout", "1"];
+    let mut forward = Daemon::spawn(Program::Forward, &args);
+    hop.wait_command("DATA");
+    forward.signal(Signal::SIGTERM);
+    forward.wait();
+    assert_eq!(spool.files(), before, "{:#?}", forward.lines());
+}
