@@ -1,1 +1,382 @@
-//! cli
+//! Options: from the command line and the configuration files to [`Settings`].
+//!
+//! | step | module |
+//! |---|---|
+//! | what options there are | `table`: one row per option, for all programs |
+//! | cut the command line | `lexer` |
+//! | read configuration files | `file` |
+//! | spellings of older versions | `old` |
+//! | instances, repeated and contradicting values | `merge` |
+//! | `@app`, `@cred`, relative paths | `paths` |
+//! | types | `typed`: clap, on one canonical `--name=value` per option |
+//! | rules between options | `checks` |
+//! | settings | `build` |
+//!
+//! Nothing here prints or ends the program: what is to be shown and the exit code come back in an [`Exit`].
+
+mod build;
+mod checks;
+mod file;
+mod given;
+mod help;
+mod lexer;
+mod merge;
+mod old;
+mod paths;
+mod report;
+pub mod sample;
+mod table;
+mod typed;
+mod version;
+
+#[cfg(test)]
+mod tests;
+
+use std::ffi::{OsStr, OsString};
+use std::path::{Path, PathBuf};
+
+use self::build::{Mode, Remarks};
+use self::given::{Given, Origin, Value};
+use self::merge::{Entries, Instance, Merged};
+use self::table::{Opt, Roles};
+use self::typed::{Failure, Values};
+use crate::config::{ProcessSettings, Settings};
+
+/// The width of help texts when the terminal's is not known.
+const COLUMNS: usize = 79;
+/// The port of a next hop that has none, with `--forward-to-default-port`.
+const DEFAULT_PORT: u16 = 25;
+
+/// A program that takes options from the table.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Program {
+    /// `emailrelay`: all roles in one process, and the complete set of options.
+    Relay,
+    /// `emailrelay-smtp`.
+    Smtp,
+    /// `emailrelay-forward`.
+    Forward,
+}
+
+impl Program {
+    /// The program's name as it is installed.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Relay => "emailrelay",
+            Self::Smtp => "emailrelay-smtp",
+            Self::Forward => "emailrelay-forward",
+        }
+    }
+
+    fn roles(self) -> Roles {
+        match self {
+            Self::Relay => Roles::RELAY,
+            Self::Smtp => Roles::SMTP,
+            Self::Forward => Roles::FORWARD,
+        }
+    }
+
+    fn has(self, opt: &Opt) -> bool {
+        opt.roles.meets(self.roles())
+    }
+}
+
+/// What options are read against: the surroundings of the process.
+#[derive(Debug, Clone, Default)]
+pub struct Environment {
+    /// The directory of the running executable, which `@app` stands for.
+    pub app_dir: PathBuf,
+    /// The directory the program was started in.
+    pub cwd: PathBuf,
+    /// Where the service manager puts credentials, which `@cred/NAME` looks in.
+    pub credentials_dir: Option<PathBuf>,
+    /// `$COLUMNS`: the width of help texts; 0 is without end.
+    pub columns: Option<usize>,
+}
+
+/// The program ends here: `stdout` and `stderr` are to be printed as they are.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[must_use]
+pub struct Exit {
+    /// The exit code: 0 or 1.
+    pub code: u8,
+    /// Whole lines for standard output.
+    pub stdout: String,
+    /// Whole lines for standard error.
+    pub stderr: String,
+}
+
+/// The program goes on, with these settings.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Invocation {
+    /// At least one.
+    pub instances: Vec<Settings>,
+    /// What holds for the whole process.
+    pub process: ProcessSettings,
+    /// For standard error, each as `NAME: warning: TEXT`.
+    pub warnings: Vec<String>,
+    /// For the log as soon as it is open, at level warning. Some are also in `warnings`.
+    pub log_warnings: Vec<String>,
+}
+
+/// The program's name in messages: the base name of `argv[0]` without its last extension.
+#[must_use]
+pub fn program_name(program: Program, argv0: Option<&OsStr>) -> String {
+    let stem = argv0.and_then(|name| Path::new(name).file_stem());
+    stem.map_or_else(|| program.as_str().to_owned(), |stem| stem.to_string_lossy().into_owned())
+}
+
+/// Reads the options of a program. `argv` includes the program's name.
+///
+/// # Errors
+/// The program ends: help and the like with code 0, mistakes with code 1.
+pub fn parse(program: Program, argv: &[OsString], env: &Environment) -> Result<Invocation, Exit> {
+    let reader = Reader { program, name: program_name(program, argv.first().map(OsString::as_os_str)), env };
+    reader.run(argv.get(1..).unwrap_or_default())
+}
+
+struct Reader<'a> {
+    program: Program,
+    name: String,
+    env: &'a Environment,
+}
+
+/// Everything that was given, with its mistakes.
+#[derive(Default)]
+struct Collected {
+    given: Vec<Given>,
+    files: Vec<PathBuf>,
+    errors: Vec<String>,
+    warnings: Vec<String>,
+    log_warnings: Vec<String>,
+}
+
+impl Reader<'_> {
+    fn run(&self, args: &[OsString]) -> Result<Invocation, Exit> {
+        let lexed = lexer::arguments(args);
+        let on = |name| lexed.given.iter().any(|one| one.opt.name == name && one.value == Value::On);
+        if on("help") {
+            let columns = self.env.columns.unwrap_or(COLUMNS);
+            return Err(shown(help::text(self.program, &self.name, on("verbose"), columns)));
+        }
+        let (version, sample, check) = (on("version"), on("generate-sample-config"), on("check"));
+        let version_text = version.then(|| version::text(on("verbose")));
+        let surplus = lexed.others.len() > 1;
+        let mut all = Collected { errors: lexed.errors, ..Collected::default() };
+        match self.read_files(&lexed.given, lexed.others.first()) {
+            Ok(read) => all.add(lexed.given, read),
+            // The version does not depend on any file.
+            Err(_) if version => all.given = lexed.given,
+            Err(failure) => return Err(self.failed(&failure)),
+        }
+        let chosen = chosen_instance(&all.given);
+        let foreign = self.foreign(&all.given);
+        let mut merged = merge::merge(all.given, chosen.as_deref(), |opt| self.program.has(opt));
+        all.errors.append(&mut merged.errors);
+        all.warnings.append(&mut merged.warnings);
+        if !all.errors.is_empty() {
+            return Err(self.misspelled(all.errors));
+        }
+        if let Some(text) = version_text {
+            return Err(shown(text));
+        }
+        if surplus {
+            return Err(self.surplus());
+        }
+        if sample {
+            return Err(shown(sample::emailrelay_conf()));
+        }
+        if let Some(error) = foreign {
+            return Err(self.failed(&Failure::Usage(error)));
+        }
+        let remarks = Remarks { user: all.warnings, log: all.log_warnings };
+        let invocation = self.settings(&mut merged, all.files, chosen.as_deref(), remarks);
+        let invocation = invocation.map_err(|failure| self.failed(&failure))?;
+        if check { Err(self.report(&merged, &invocation)) } else { Ok(invocation) }
+    }
+
+    /// The files of `--config` in their order, then the one behind the options.
+    fn read_files(&self, given: &[Given], last: Option<&OsString>) -> Result<file::Read, Failure> {
+        let configs =
+            given.iter().filter(|one| one.opt.name == "config").filter_map(|one| match &one.value {
+                Value::Text(name) => Some(name),
+                Value::On | Value::Off => None,
+            });
+        let mut read = file::Read::default();
+        for name in configs.chain(last) {
+            let (shown, real) = paths::config_file(name, self.env)
+                .map_err(|reason| Failure::Error(format!("configuration file: {reason}")))?;
+            read.add(&shown, &real).map_err(|error| Failure::Error(error.to_string()))?;
+        }
+        Ok(read)
+    }
+
+    /// An option on the command line that is for another program is a mistake; in a file it is not.
+    fn foreign(&self, given: &[Given]) -> Option<String> {
+        let foreign =
+            given.iter().find(|one| one.origin == Origin::CommandLine && !self.program.has(one.opt));
+        foreign.map(|one| belongs_elsewhere(one, self.program))
+    }
+
+    fn settings(
+        &self,
+        merged: &mut Merged,
+        files: Vec<PathBuf>,
+        chosen: Option<&str>,
+        mut remarks: Remarks,
+    ) -> Result<Invocation, Failure> {
+        let Some(first) = merged.instances.first() else {
+            let name = chosen.unwrap_or_default();
+            return Err(Failure::Usage(format!(
+                "no such instance: \"{name}\": there is no {name}-spool-dir"
+            )));
+        };
+        let mode = Mode::new(self.program, &merged.process, &first.entries);
+        checks::unbuilt(&merged.process)?;
+        let daemon = mode.daemon(&merged.process);
+        paths::expand_all(&mut merged.process, self.env, daemon)?;
+        let values = self.typed(&merged.process)?;
+        let mut instances = Vec::new();
+        for instance in &mut merged.instances {
+            instances.push(self.instance(instance, &merged.process, mode, &mut remarks)?);
+        }
+        self.check_instances(&instances, &mut remarks)?;
+        let mut process = build::process(&self.name, mode, &merged.process, &values, &mut remarks);
+        process.config_files = files;
+        Ok(Invocation { instances, process, warnings: remarks.user, log_warnings: remarks.log })
+    }
+
+    fn instance(
+        &self,
+        instance: &mut Instance,
+        process: &Entries,
+        mode: Mode,
+        remarks: &mut Remarks,
+    ) -> Result<Settings, Failure> {
+        checks::unbuilt(&instance.entries)?;
+        paths::expand_all(&mut instance.entries, self.env, mode.daemon(process))?;
+        let values = self.typed(&instance.entries)?;
+        let next_hop =
+            ["as-client", "as-proxy", "forward-to"].into_iter().find_map(|name| values.address(name));
+        checks::instance(&checks::Facts {
+            entries: &instance.entries,
+            process,
+            log: mode.logs(process),
+            knows: &|name| table::find(name).is_some_and(|opt| self.program.has(opt)),
+            unix_next_hop: next_hop.is_some_and(|address| address.is_unix()),
+        })?;
+        build::instance(&instance.name, self.program, &instance.entries, &values, remarks)
+    }
+
+    fn typed(&self, entries: &Entries) -> Result<Values, Failure> {
+        let default_port = entries.contains_key("forward-to-default-port").then_some(DEFAULT_PORT);
+        typed::parse(typed::command(self.program.as_str(), self.program.roles(), default_port), entries)
+    }
+
+    /// What concerns all instances together.
+    fn check_instances(&self, instances: &[Settings], remarks: &mut Remarks) -> Result<(), Failure> {
+        if self.program == Program::Forward && instances.iter().all(|instance| instance.forward.to.is_none())
+        {
+            return Err(Failure::Usage(format!("{} requires --forward-to", self.program.as_str())));
+        }
+        let real = |instance: &Settings| {
+            let path = self.env.cwd.join(&instance.spool_dir);
+            std::fs::canonicalize(&path).unwrap_or(path)
+        };
+        for (index, instance) in instances.iter().enumerate() {
+            if instances.iter().take(index).any(|earlier| real(earlier) == real(instance)) {
+                let directory = instance.spool_dir.display();
+                remarks.user.push(format!("more than one instance uses the spool directory {directory}"));
+            }
+        }
+        Ok(())
+    }
+
+    /// The outcome of `--check`.
+    fn report(&self, merged: &Merged, invocation: &Invocation) -> Exit {
+        let mut stderr = self.warning_lines(&invocation.warnings);
+        let mut code = 0;
+        for instance in &invocation.instances {
+            if let Err(error) = std::fs::read_dir(self.env.cwd.join(&instance.spool_dir)) {
+                let (path, reason) = (instance.spool_dir.display(), error_text(&error));
+                stderr
+                    .push_str(&format!("{}: error: invalid spool directory: {path}: {reason}\n", self.name));
+                code = 1;
+            }
+        }
+        Exit { code, stdout: report::effective(self.program, merged), stderr }
+    }
+
+    fn warning_lines(&self, warnings: &[String]) -> String {
+        warnings.iter().map(|warning| format!("{}: warning: {warning}\n", self.name)).collect()
+    }
+
+    fn failed(&self, failure: &Failure) -> Exit {
+        let text = match failure {
+            Failure::Usage(text) => format!("usage error: {text}"),
+            Failure::Error(text) => format!("error: {text}"),
+        };
+        mistake(format!("{}: {text}\n", self.name))
+    }
+
+    fn misspelled(&self, mut errors: Vec<String>) -> Exit {
+        errors.sort_unstable();
+        errors.dedup();
+        let lines: String = errors.iter().map(|error| format!("{}: error: {error}\n", self.name)).collect();
+        mistake(lines + &self.hint())
+    }
+
+    fn surplus(&self) -> Exit {
+        mistake(format!("{}: usage error: too many non-option arguments\n{}", self.name, self.hint()))
+    }
+
+    fn hint(&self) -> String {
+        let indent = " ".repeat(self.name.chars().count() + 2);
+        format!("{indent}try \"{} --help --verbose\" for more information\n", self.name)
+    }
+}
+
+impl Collected {
+    /// Adds what files say to what the command line says, and brings old spellings up to date.
+    fn add(&mut self, mut given: Vec<Given>, read: file::Read) {
+        given.extend(read.given);
+        let (given, deprecated) = old::rewrite(given);
+        self.given = given;
+        self.files = read.files;
+        self.errors.extend(read.errors);
+        self.warnings.extend(read.warnings);
+        self.warnings.extend(deprecated.iter().cloned());
+        self.log_warnings.extend(deprecated);
+    }
+}
+
+fn chosen_instance(given: &[Given]) -> Option<String> {
+    let last = given.iter().rfind(|one| one.opt.name == "instance")?;
+    match &last.value {
+        Value::Text(name) => Some(name.to_string_lossy().into_owned()),
+        Value::On | Value::Off => None,
+    }
+}
+
+fn belongs_elsewhere(one: &Given, program: Program) -> String {
+    let others =
+        [Program::Smtp, Program::Forward, Program::Relay].into_iter().filter(|other| *other != program);
+    let names: Vec<&str> = others.filter(|other| other.has(one.opt)).map(Program::as_str).collect();
+    let owner = names.first().copied().unwrap_or("another program");
+    format!("the {} option belongs to {owner}, not to {}", one.spelled, program.as_str())
+}
+
+/// A system error as older versions wrote it: lower case, without number.
+fn error_text(error: &std::io::Error) -> String {
+    let text = error.to_string();
+    text.split(" (os error").next().unwrap_or_default().to_lowercase()
+}
+
+fn shown(stdout: String) -> Exit {
+    Exit { code: 0, stdout, stderr: String::new() }
+}
+
+fn mistake(stderr: String) -> Exit {
+    Exit { code: 1, stdout: String::new(), stderr }
+}

@@ -1,1 +1,22 @@
-//! config
+//! Typed, validated settings.
+//!
+//! The options of the command line and the configuration files are read by [`crate::cli`]; what comes out is the plain data here.
+//! Whoever holds [`Settings`] needs no further check: addresses are parsed, times are [`std::time::Duration`] with
+//! "no limit" as `None`, paths have their `@app` and `@cred` replaced. Nothing here opens, resolves or binds anything.
+
+pub mod address;
+pub mod interface;
+pub mod keywords;
+mod logging;
+pub mod network;
+pub mod number;
+pub mod program;
+mod settings;
+
+pub use logging::{Facility, LogFormat, LogSettings, Verbosity};
+pub use settings::{
+    Anonymous, Durability, ForwardSettings, InDoubt, ProcessSettings, Retry, Settings, SmtpSettings,
+};
+
+/// The longest path of a unix socket, in bytes: what the kernel's address structure holds (unix(7)).
+pub const UNIX_PATH_MAX: usize = 107;

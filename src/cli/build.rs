@@ -1,0 +1,281 @@
+//! From typed values to [`Settings`] and [`ProcessSettings`]: what options imply, and what deserves a warning.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use super::Program;
+use super::merge::Entries;
+use super::typed::{Failure, Values};
+use crate::config::address::Remote;
+use crate::config::interface::{self, Item, Server};
+use crate::config::keywords::{self, ClientKeywords, Parsed, ServerKeywords};
+use crate::config::number::limit;
+use crate::config::{
+    Anonymous, Durability, ForwardSettings, InDoubt, LogFormat, LogSettings, ProcessSettings, Retry,
+    Settings, SmtpSettings, Verbosity,
+};
+
+/// What the modes `--as-server`, `--as-client` and `--as-proxy` of the first instance mean for the process.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Mode {
+    pub(super) program: Program,
+    pub(super) server: bool,
+    pub(super) client: bool,
+    pub(super) proxy: bool,
+}
+
+impl Mode {
+    pub(super) fn new(program: Program, process: &Entries, first: &Entries) -> Self {
+        Self {
+            program,
+            server: process.contains_key("as-server"),
+            client: first.contains_key("as-client"),
+            proxy: first.contains_key("as-proxy"),
+        }
+    }
+
+    /// Whether anything is logged. The role programs always log.
+    pub(super) fn logs(self, process: &Entries) -> bool {
+        let role = self.program != Program::Relay;
+        role || self.server || self.client || self.proxy || process.contains_key("log")
+    }
+
+    /// Whether the program goes to the background. The role programs are looked after by the service manager.
+    pub(super) fn daemon(self, process: &Entries) -> bool {
+        self.program == Program::Relay && !self.client && !process.contains_key("no-daemon")
+    }
+}
+
+/// What is to be said about settings that are accepted.
+#[derive(Debug, Default)]
+pub(super) struct Remarks {
+    /// For standard error.
+    pub(super) user: Vec<String>,
+    /// For the log, once it is open.
+    pub(super) log: Vec<String>,
+}
+
+impl Remarks {
+    fn both(&mut self, text: &str) {
+        self.user.push(text.to_owned());
+        self.log.push(text.to_owned());
+    }
+}
+
+/// The settings of the process.
+pub(super) fn process(
+    name: &str,
+    mode: Mode,
+    entries: &Entries,
+    values: &Values,
+    remarks: &mut Remarks,
+) -> ProcessSettings {
+    let seconds = |name| values.duration(name).unwrap_or_default();
+    let path = |name| values.path(name).filter(|path| !path.is_empty()).map(PathBuf::from);
+    ProcessSettings {
+        name: name.to_owned(),
+        daemon: mode.daemon(entries),
+        pid_file: path("pid-file"),
+        user: values.text("user").unwrap_or_default(),
+        log: log(mode, entries, values, remarks),
+        stop_timeout: seconds("stop-timeout"),
+        idle_exit: limit(seconds("idle-exit")),
+        linger: limit(seconds("linger")),
+        strict_exit: values.on("strict-exit"),
+        config_files: Vec::new(),
+    }
+}
+
+fn log(mode: Mode, entries: &Entries, values: &Values, remarks: &mut Remarks) -> LogSettings {
+    let mut format = LogFormat::default();
+    for word in format.add(&values.text("log-format").unwrap_or_default()) {
+        remarks.user.push(format!("unknown --log-format item [{word}]"));
+    }
+    format.time |= values.on("log-time");
+    format.address |= values.on("log-address");
+    let enabled = mode.logs(entries);
+    // `--syslog` has a facility when given; without it, `--log` in `emailrelay` means syslog too.
+    let implied = mode.program == Program::Relay && !values.on("no-syslog") && !mode.client;
+    let settings = LogSettings {
+        enabled,
+        verbosity: match values.count("verbose") {
+            0 => Verbosity::Normal,
+            1 => Verbosity::Verbose,
+            _ => Verbosity::Extra,
+        },
+        debug: values.on("debug"),
+        syslog: values.facility("syslog").or(implied.then(Default::default)).filter(|_| enabled),
+        file: values.path("log-file").filter(|path| !path.is_empty()).map(PathBuf::from),
+        format,
+        close_stderr: values.on("close-stderr") || mode.server || mode.proxy,
+    };
+    let closed = settings.close_stderr && settings.file.is_none() && settings.syslog.is_none();
+    if enabled && closed && mode.program == Program::Relay {
+        let blame = if values.on("close-stderr") {
+            "--close-stderr"
+        } else if mode.server {
+            "--as-server"
+        } else {
+            "--as-proxy"
+        };
+        remarks.user.push(format!(
+            "logging will stop because {blame} closes the standard error stream soon after startup"
+        ));
+    }
+    settings
+}
+
+/// The settings of one instance.
+///
+/// # Errors
+/// Something in a value is known and not built, or two values do not go together.
+pub(super) fn instance(
+    name: &str,
+    program: Program,
+    entries: &Entries,
+    values: &Values,
+    remarks: &mut Remarks,
+) -> Result<Settings, Failure> {
+    let compat = values.text("compat").is_some();
+    let anonymous = anonymous(entries, values, remarks);
+    let domain = values.text("domain");
+    if let Some(domain) =
+        domain.as_deref().filter(|domain| !domain.bytes().all(|byte| byte.is_ascii_graphic()))
+    {
+        let label = idna::domain_to_ascii(domain).unwrap_or_default();
+        remarks.user.push(format!("the domain should be printable ascii: try using \"{label}\""));
+    }
+    let forward = forward(program, compat, values, remarks)?;
+    Ok(Settings {
+        name: name.to_owned(),
+        spool_dir: PathBuf::from(values.path("spool-dir").unwrap_or_default()),
+        domain,
+        durability: match values.text("durability").as_deref() {
+            Some("none") => Durability::None,
+            _ => Durability::Full,
+        },
+        anonymous,
+        compat: compat || forward.keywords.compat26,
+        smtp: smtp(program, entries, values, remarks)?,
+        forward,
+    })
+}
+
+fn anonymous(entries: &Entries, values: &Values, remarks: &mut Remarks) -> Anonymous {
+    let Some(_) = entries.get("anonymous") else { return Anonymous::default() };
+    let list = values.text("anonymous").unwrap_or_default();
+    if list.is_empty() {
+        return Anonymous::ALL;
+    }
+    let mut hidden = Anonymous::default();
+    for word in list.split(',').map(str::trim).filter(|word| !word.is_empty()) {
+        match word {
+            "server" => hidden.server = true,
+            "vrfy" => hidden.vrfy = true,
+            "content" => hidden.content = true,
+            "client" => hidden.client = true,
+            _ => remarks.user.push(format!("unknown --anonymous item [{word}]")),
+        }
+    }
+    hidden
+}
+
+fn smtp(
+    program: Program,
+    entries: &Entries,
+    values: &Values,
+    remarks: &mut Remarks,
+) -> Result<SmtpSettings, Failure> {
+    let off = ["dont-serve", "no-smtp", "as-client"].into_iter().any(|name| entries.contains_key(name));
+    let enabled = match program {
+        Program::Relay => !off,
+        Program::Smtp => true,
+        Program::Forward => false,
+    };
+    let keywords: Parsed<ServerKeywords> =
+        keywords::server(&values.text("server-smtp-config").unwrap_or_default());
+    let interfaces = interfaces(values, enabled, remarks);
+    let remote_clients = values.on("remote-clients");
+    if enabled && remote_clients {
+        remarks.both("--remote-clients without --server-auth or --address-verifier lets anybody send mail through this server");
+    }
+    Ok(SmtpSettings {
+        enabled,
+        port: values.port("port").unwrap_or_default(),
+        port_given: entries.contains_key("port"),
+        interfaces,
+        remote_clients,
+        max_size: values.size("size").filter(|size| *size > 0),
+        idle_timeout: values.duration("idle-timeout").and_then(limit),
+        keywords: usable(keywords, "server-smtp-config", remarks)?,
+        max_connections: values.number("smtp-max-connections"),
+        max_per_address: values.number("smtp-max-per-address").filter(|number| *number > 0),
+        max_recipients: values.number("smtp-max-recipients").unwrap_or(u32::MAX),
+    })
+}
+
+fn interfaces(values: &Values, smtp: bool, remarks: &mut Remarks) -> Vec<Item> {
+    let mut items = values.interfaces("interface");
+    for item in interface::merge(&mut items) {
+        remarks.user.push(format!("--interface names {item} more than once"));
+    }
+    if smtp && !items.is_empty() && interface::places(&items, Server::Smtp).is_empty() {
+        remarks.both("smtp server is listening on all addresses: add smtp=... to --interface");
+    }
+    items
+}
+
+fn forward(
+    program: Program,
+    compat: bool,
+    values: &Values,
+    remarks: &mut Remarks,
+) -> Result<ForwardSettings, Failure> {
+    let as_client = values.address("as-client");
+    let as_proxy = values.address("as-proxy");
+    let at_start = program == Program::Forward || as_client.is_some() || values.on("forward");
+    let on_disconnect = as_proxy.is_some() || values.on("forward-on-disconnect");
+    let to = as_client.or(as_proxy).or_else(|| values.address("forward-to"));
+    if let Some(Remote::Socks { .. }) = to {
+        return Err(Failure::Usage("SOCKS addresses are not built into this version".to_owned()));
+    }
+    let keywords: Parsed<ClientKeywords> =
+        keywords::client(&values.text("client-smtp-config").unwrap_or_default(), compat);
+    let duration = |name| values.duration(name).unwrap_or_default();
+    Ok(ForwardSettings {
+        to,
+        at_start,
+        on_disconnect,
+        poll: values.duration("poll"),
+        to_some: values.on("forward-to-some"),
+        client_interface: values.local_address("client-interface"),
+        keywords: usable(keywords, "client-smtp-config", remarks)?,
+        connection_timeout: limit(duration("connection-timeout")),
+        response_timeout: limit(duration("response-timeout")),
+        prompt_timeout: limit(duration("prompt-timeout")),
+        connections: values.number("forward-connections").unwrap_or(1),
+        connections_max: values.number("forward-connections-max").unwrap_or(1),
+        retry: retry(duration("retry-first"), duration("retry-max"), duration("retry-give-up"))?,
+        in_doubt: match values.text("in-doubt").as_deref() {
+            Some("fail") => InDoubt::Fail,
+            _ => InDoubt::Retry,
+        },
+        busy_timeout: duration("busy-timeout"),
+    })
+}
+
+fn retry(first: Duration, max: Duration, give_up: Duration) -> Result<Retry, Failure> {
+    if max < first {
+        return Err(Failure::Usage("the --retry-max value must not be less than --retry-first".to_owned()));
+    }
+    Ok(Retry { first, max, give_up: limit(give_up) })
+}
+
+/// Keywords whose features exist; the others end the program, unknown ones are only reported.
+fn usable<T>(parsed: Parsed<T>, option: &str, remarks: &mut Remarks) -> Result<T, Failure> {
+    if let Some(keyword) = parsed.unbuilt.first() {
+        return Err(Failure::Usage(format!("--{option}={keyword} is not built into this version")));
+    }
+    remarks.log.extend(parsed.unknown.iter().map(|item| format!("unknown smtp-config item [{item}]")));
+    Ok(parsed.settings)
+}

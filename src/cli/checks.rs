@@ -1,0 +1,215 @@
+//! Rules between options, in the order in which they are tested; the first one broken is reported.
+
+use super::merge::Entries;
+use super::table;
+use crate::config::program;
+
+/// What the rules look at.
+pub(super) struct Facts<'a> {
+    /// The options of one instance.
+    pub(super) entries: &'a Entries,
+    /// The options of the process.
+    pub(super) process: &'a Entries,
+    /// Whether anything is logged.
+    pub(super) log: bool,
+    /// Whether an option belongs to the program. A rule that asks for one it does not have is none for it.
+    pub(super) knows: &'a dyn Fn(&str) -> bool,
+    /// The next hop, wherever it was given, is a unix socket.
+    pub(super) unix_next_hop: bool,
+}
+
+impl Facts<'_> {
+    fn has(&self, name: &str) -> bool {
+        self.entries.contains_key(name)
+    }
+
+    fn any(&self, names: &[&str]) -> bool {
+        names.iter().any(|name| self.has(name))
+    }
+
+    fn text(&self, name: &str) -> Option<String> {
+        self.entries.get(name).map(|entry| entry.value.to_string_lossy().into_owned())
+    }
+}
+
+/// Options that were given and whose feature is not in this version.
+///
+/// # Errors
+/// The text for the first one.
+pub(super) fn unbuilt(entries: &Entries) -> Result<(), String> {
+    let given = |name: &str| entries.get(name).is_some_and(|entry| !entry.opt.built);
+    if table::all().any(|opt| opt.section == table::Section::Pop && given(opt.name)) {
+        return Err("pop has been disabled in this build".to_owned());
+    }
+    if given("admin") || given("admin-terminate") {
+        return Err("admin interface has been disabled in this build".to_owned());
+    }
+    match entries.values().find(|entry| !entry.opt.built) {
+        Some(entry) => {
+            Err(format!("--{} is not built into this version{}", entry.opt.name, entry.origin.suffix()))
+        }
+        None => Ok(()),
+    }
+}
+
+/// The rules for one instance.
+///
+/// # Errors
+/// The text of the first one broken.
+pub(super) fn instance(facts: &Facts<'_>) -> Result<(), String> {
+    servers(facts)?;
+    forwarding(facts)?;
+    without_server(facts)?;
+    authentication(facts)?;
+    logging(facts)?;
+    tls(facts)?;
+    values(facts)
+}
+
+fn servers(facts: &Facts<'_>) -> Result<(), String> {
+    let pop = facts.has("pop");
+    let pop_options = facts.any(&["pop-auth", "pop-by-name", "pop-no-delete", "pop-port"]);
+    first(&[
+        (pop_options && !pop, "pop options require --pop"),
+        (pop && !facts.has("pop-auth"), "the --pop option requires --pop-auth"),
+        (
+            facts.has("admin-terminate") && !facts.has("admin"),
+            "the --admin-terminate option requires --admin",
+        ),
+    ])
+}
+
+fn forwarding(facts: &Facts<'_>) -> Result<(), String> {
+    let short = facts.any(&["as-client", "as-proxy"]);
+    let no_address = (facts.knows)("forward-to") && !short && !facts.has("forward-to");
+    first(&[
+        (facts.has("forward-to") && short, "--forward-to cannot be used with --as-client or --as-proxy"),
+        (no_address && facts.has("forward"), "--forward requires --forward-to"),
+        (no_address && facts.has("forward-on-disconnect"), "--forward-on-disconnect requires --forward-to"),
+        (no_address && facts.has("client-filter"), "--client-filter requires --forward-to"),
+    ])
+}
+
+fn without_server(facts: &Facts<'_>) -> Result<(), String> {
+    let conflict = |names: &[&'static str], with: &str| {
+        let name = names.iter().find(|name| facts.has(name));
+        name.map_or(Ok(()), |name| Err(format!("the --{name} option cannot be used with {with}")))
+    };
+    if facts.any(&["dont-serve", "as-client"]) && (facts.knows)("dont-serve") {
+        conflict(&["filter", "port", "server-auth", "pop", "admin"], "--as-client or --dont-serve")?;
+    }
+    if facts.has("no-smtp") {
+        conflict(&["filter", "port", "server-auth"], "--no-smtp")?;
+    }
+    Ok(())
+}
+
+fn authentication(facts: &Facts<'_>) -> Result<(), String> {
+    let alone = |config: &str, auth: &str| facts.has(config) && !facts.has(auth) && (facts.knows)(auth);
+    first(&[
+        (
+            alone("server-auth-config", "server-auth"),
+            "the --server-auth-config option requires --server-auth",
+        ),
+        (
+            alone("client-auth-config", "client-auth"),
+            "the --client-auth-config option requires --client-auth",
+        ),
+    ])
+}
+
+fn logging(facts: &Facts<'_>) -> Result<(), String> {
+    let has = |name: &str| facts.process.contains_key(name);
+    first(&[
+        (
+            has("verbose") && !facts.log,
+            "the --verbose option must be used with --log, --help, --as-client, --as-server or --as-proxy",
+        ),
+        (
+            has("debug") && !facts.log,
+            "the --debug option requires --log, --as-client, --as-server or --as-proxy",
+        ),
+    ])
+}
+
+fn tls(facts: &Facts<'_>) -> Result<(), String> {
+    let has = |name| facts.has(name);
+    let client = facts.any(&["client-tls", "client-tls-connection"]);
+    let server = facts.any(&["server-tls", "server-tls-connection"]);
+    let certificate = has("server-tls-certificate");
+    let items =
+        |name| facts.text(name).map_or(0, |text| text.split(',').filter(|item| !item.is_empty()).count());
+    first(&[
+        (
+            has("client-tls") && has("client-tls-connection"),
+            "the --client-tls and --client-tls-connection options cannot be used together",
+        ),
+        (
+            has("server-tls") && has("server-tls-connection"),
+            "the --server-tls and --server-tls-connection options cannot be used together",
+        ),
+        (has("server-tls") && !certificate, "the --server-tls option requires --server-tls-certificate"),
+        (
+            has("server-tls-connection") && !certificate,
+            "the --server-tls-connection option requires --server-tls-certificate",
+        ),
+        (
+            !server && facts.any(&["server-tls-certificate", "server-tls-verify"]),
+            "the --server-tls options require either --server-tls or --server-tls-connection",
+        ),
+        (
+            !client && facts.any(&["client-tls-certificate", "client-tls-verify", "client-tls-required"]),
+            "the --client-tls- options require --client-tls or --client-tls-connection",
+        ),
+        (
+            items("server-tls-certificate") > 2,
+            "the --server-tls-certificate option cannot be used more than twice",
+        ),
+        (
+            items("client-tls-certificate") > 2,
+            "the --client-tls-certificate option cannot be used more than twice",
+        ),
+        (
+            has("client-tls-verify-name") && !has("client-tls-verify"),
+            "the --client-tls-verify-name options requires --client-tls-verify",
+        ),
+        (
+            has("server-tls-required") && !server,
+            "--server-tls-required requires --server-tls or --server-tls-connection",
+        ),
+    ])
+}
+
+fn values(facts: &Facts<'_>) -> Result<(), String> {
+    let interface = facts.text("interface").unwrap_or_default();
+    first(&[
+        (
+            interface.split(',').any(|item| item.starts_with("client=")),
+            "using --interface with client= is no longer supported: use --client-interface instead",
+        ),
+        (facts.has("dnsbl") && !facts.has("remote-clients"), "--dnsbl requires --remote-clients or -r"),
+        (
+            facts.has("client-interface") && facts.unix_next_hop,
+            "the --client-interface option cannot be used with a unix-domain forwarding address",
+        ),
+        (
+            facts.text("domain").is_some_and(|domain| domain.is_empty()),
+            "the --domain value must not be empty",
+        ),
+    ])?;
+    let check = |name, check: fn(&str) -> Result<(), String>, what| {
+        let result = facts.text(name).map_or(Ok(()), |text| check(&text));
+        result.map_err(|reason| format!("invalid {what} specification: {reason}"))
+    };
+    check("filter", program::check_filters, "filter")?;
+    check("client-filter", program::check_filters, "client filter")?;
+    check("address-verifier", program::check_verifier, "verifier")
+}
+
+/// The text of the first rule that is broken.
+fn first(rules: &[(bool, &str)]) -> Result<(), String> {
+    match rules.iter().find(|(broken, _)| *broken) {
+        Some((_, text)) => Err((*text).to_owned()),
+        None => Ok(()),
+    }
+}

@@ -1,0 +1,71 @@
+//! Receiving, POP, administration.
+
+use super::{Kind, Old, Opt, Roles, Section, opt};
+
+const SERVER: Section = Section::Server;
+const POP: Section = Section::Pop;
+const ADMIN: Section = Section::Admin;
+const SMTP_ROLE: Roles = Roles::SMTP.with(Roles::RELAY);
+const POP_ROLE: Roles = Roles::POP.with(Roles::RELAY);
+const ADMIN_ROLE: Roles = Roles::ADMIN.with(Roles::RELAY);
+const SERVERS: Roles = Roles::SERVERS.with(Roles::RELAY);
+const BOTH: Roles = SMTP_ROLE.with(Roles::FORWARD);
+
+#[rustfmt::skip]
+pub(super) const ROWS: &[Opt] = &[
+    opt("port", SERVER, 2, SMTP_ROLE, "Port of the SMTP server; 0 lets the system choose.")
+        .short('p').value(Kind::Port, "port").default("25").sample("587"),
+    opt("remote-clients", SERVER, 2, SERVERS,
+        "Allows clients from everywhere. Without it only this host and private networks may connect.").short('r'),
+    opt("address-verifier", SERVER, 3, SMTP_ROLE, "Runs a program to check each recipient.")
+        .value(Kind::Program, "program").sample("/usr/local/sbin/emailrelay-verifier").unbuilt(),
+    opt("anonymous", SERVER, 3, BOTH,
+        "Hides all, or what is listed of: vrfy (the command), server (its name and version), content (the Received line), \
+         client (who submitted a message, from the next server).")
+        .short('A').value(Kind::Scopes, "scope"),
+    opt("delivery-dir", SERVER, 3, SMTP_ROLE.with(Roles::POP), "Directory for the mailboxes of local recipients.")
+        .value(Kind::Path, "dir").sample("/var/spool/emailrelay/in").unbuilt(),
+    opt("dnsbl", SERVER, 3, SMTP_ROLE, "Refuses clients that are in DNS block lists.")
+        .value(Kind::Text, "config").list().sample("spam.dnsbl.example.com,block.dnsbl.example.com,1,1000,1.1.1.1:53").unbuilt(),
+    opt("domain", SERVER, 3, BOTH.with(Roles::POP),
+        "Name of this host in greetings, EHLO and Received lines. The default comes from the host's own name.")
+        .short('D').value(Kind::Text, "fqdn").sample("smtp.example.com"),
+    opt("filter", SERVER, 3, SMTP_ROLE, "Runs a filter on each message before it is acknowledged; several run one after another.")
+        .short('z').value(Kind::Program, "program").list().sample("/usr/local/sbin/emailrelay-filter").unbuilt(),
+    opt("filter-timeout", SERVER, 3, BOTH, "Limit for each filter and verifier; 0 for none.")
+        .short('W').value(Kind::Seconds, "seconds").default("60").sample("10").unbuilt(),
+    opt("interface", SERVER, 3, SERVERS,
+        "Where to listen: addresses, names of network interfaces (eth0, eth0-ipv4), unix sockets (/path, @abstract), inherited sockets \
+         (fd#3, fd:name) or * for all. A prefix smtp=, pop= or admin= restricts an item to that server.")
+        .short('I').value(Kind::Interfaces, "ip-address-list").list().sample("127.0.0.1,smtp=eth0"),
+    opt("prompt-timeout", SERVER, 3, Roles::FORWARD.with(Roles::RELAY),
+        "Limit for the greeting of the server that messages are sent on to, after which it is done without; 0 for none.")
+        .short('w').value(Kind::Seconds, "seconds").default("20").sample("3"),
+    opt("server-smtp-config", SERVER, 3, SMTP_ROLE,
+        "Switches parts of the SMTP server on or off: pipelining, smtputf8, smtputf8strict, strictparsing, alabels, linger; \
+         and barelf=accept, barelf=smuggling or barelf=reject for bare line ends.")
+        .short('Z').value(Kind::Text, "config").list().sample("+smtputf8,barelf=reject"),
+    opt("size", SERVER, 3, SMTP_ROLE, "Largest message in bytes, or with k, m or g behind the number; 0 for no limit.")
+        .short('M').value(Kind::Size, "bytes").default("0").sample("10000000"),
+    opt("smtp-max-connections", SERVER, 4, SMTP_ROLE,
+        "SMTP connections at the same time. The default is 1000, or less when the system allows fewer open files.")
+        .value(Kind::Number(1, 1_000_000), "number").sample("1000"),
+    opt("smtp-max-per-address", SERVER, 4, SMTP_ROLE,
+        "SMTP connections at the same time from one address other than this host; 0 for no limit.")
+        .value(Kind::Number(0, 1_000_000), "number").default("100").sample("100"),
+    opt("smtp-max-recipients", SERVER, 4, SMTP_ROLE, "Recipients of one message.")
+        .value(Kind::Number(1, 1_000_000), "number").default("10000").sample("10000"),
+    opt("verifier", SERVER, super::HIDDEN, SMTP_ROLE, "")
+        .value(Kind::Program, "program").old(Old::Renamed("address-verifier")),
+    opt("scanner", SERVER, super::HIDDEN, SMTP_ROLE, "").value(Kind::Text, "address").old(Old::Filter("net:")),
+
+    opt("pop", POP, 3, POP_ROLE, "Serves the spooled messages to POP clients.").short('B').unbuilt(),
+    opt("pop-by-name", POP, 3, POP_ROLE, "Gives each POP user a sub-directory of the spool directory.").short('J').unbuilt(),
+    opt("pop-no-delete", POP, 3, POP_ROLE, "Keeps messages that POP clients delete.").short('G').unbuilt(),
+    opt("pop-port", POP, 3, POP_ROLE, "Port of the POP server.")
+        .short('E').value(Kind::Port, "port").default("110").sample("995").unbuilt(),
+
+    opt("admin", ADMIN, 3, ADMIN_ROLE, "Port of the administration server; without it there is none.")
+        .short('a').value(Kind::Port, "port").sample("587").unbuilt(),
+    opt("admin-terminate", ADMIN, 3, ADMIN_ROLE, "Enables the terminate command.").short('Q').unbuilt(),
+];

@@ -1,0 +1,185 @@
+//! What one instance is to do: everything parsed, checked and with its defaults.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use super::address::{Local, Remote};
+use super::interface::Item;
+use super::keywords::{ClientKeywords, ServerKeywords};
+
+/// How sure a message is on disk before it is acknowledged (`--durability`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Durability {
+    /// Content, envelope and directory are synced first.
+    #[default]
+    Full,
+    /// Nothing is synced; a power cut can lose acknowledged mail.
+    None,
+}
+
+/// What `--anonymous` hides.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Anonymous {
+    /// `server`: product and domain in greeting and EHLO reply.
+    pub server: bool,
+    /// `vrfy`: VRFY is not offered.
+    pub vrfy: bool,
+    /// `content`: no Received line is added.
+    pub content: bool,
+    /// `client`: nothing about the submitting client in AUTH= towards the next hop.
+    pub client: bool,
+}
+
+impl Anonymous {
+    /// Everything hidden.
+    pub const ALL: Self = Self { server: true, vrfy: true, content: true, client: true };
+}
+
+/// What becomes of a message whose final dot was sent and never answered (`--in-doubt`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum InDoubt {
+    /// It is sent again: it may arrive twice.
+    #[default]
+    Retry,
+    /// It becomes `.bad`: it may not arrive.
+    Fail,
+}
+
+/// When failed messages are tried again, and for how long.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Retry {
+    /// Wait after the first failure (`--retry-first`); doubles each time.
+    pub first: Duration,
+    /// Longest wait (`--retry-max`), not less than `first`.
+    pub max: Duration,
+    /// A message first tried so long ago becomes `.bad` (`--retry-give-up`). `None`: never.
+    pub give_up: Option<Duration>,
+}
+
+/// The SMTP server of an instance.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SmtpSettings {
+    /// Whether there is an SMTP server at all.
+    pub enabled: bool,
+    /// `--port`; 0 lets the kernel choose.
+    pub port: u16,
+    /// Whether `--port` was given. Inherited sockets are used with or without it.
+    pub port_given: bool,
+    /// `--interface`, without repeated items; see [`super::interface::places`].
+    pub interfaces: Vec<Item>,
+    /// `--remote-clients`.
+    pub remote_clients: bool,
+    /// `--size`, bytes; `None` is unlimited.
+    pub max_size: Option<u64>,
+    /// `--idle-timeout`; `None` is for ever.
+    pub idle_timeout: Option<Duration>,
+    /// `--server-smtp-config`.
+    pub keywords: ServerKeywords,
+    /// `--smtp-max-connections`; `None`: 1000 or a quarter of the file descriptors, whichever is less.
+    pub max_connections: Option<u32>,
+    /// `--smtp-max-per-address`; `None` is unlimited. Loopback and unix sockets are exempt.
+    pub max_per_address: Option<u32>,
+    /// `--smtp-max-recipients` of one message.
+    pub max_recipients: u32,
+}
+
+/// Forwarding of an instance.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ForwardSettings {
+    /// The next hop. `None`: nothing can be forwarded.
+    pub to: Option<Remote>,
+    /// `--forward`, `--as-client`: a run at start-up. Always on in `emailrelay-forward`.
+    pub at_start: bool,
+    /// `--forward-on-disconnect`, `--as-proxy`: a run when an SMTP client goes away.
+    pub on_disconnect: bool,
+    /// `--poll`: runs at this period.
+    pub poll: Option<Duration>,
+    /// `--forward-to-some`: go on when some recipients are refused.
+    pub to_some: bool,
+    /// `--client-interface`.
+    pub client_interface: Option<Local>,
+    /// `--client-smtp-config`.
+    pub keywords: ClientKeywords,
+    /// `--connection-timeout`: lookup and connect; `None` is for ever.
+    pub connection_timeout: Option<Duration>,
+    /// `--response-timeout`: each reply; `None` is for ever.
+    pub response_timeout: Option<Duration>,
+    /// `--prompt-timeout`: the greeting; `None` is for ever.
+    pub prompt_timeout: Option<Duration>,
+    /// `--forward-connections`, to one destination, at least 1.
+    pub connections: u32,
+    /// `--forward-connections-max`, in total, at least 1.
+    pub connections_max: u32,
+    /// `--retry-first`, `--retry-max`, `--retry-give-up`.
+    pub retry: Retry,
+    /// `--in-doubt`.
+    pub in_doubt: InDoubt,
+    /// `--busy-timeout`: a `.busy` file nobody has locked for so long is taken back.
+    pub busy_timeout: Duration,
+}
+
+/// One instance: a spool directory and what is done with it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Settings {
+    /// The instance's name; empty for the nameless one.
+    pub name: String,
+    /// `--spool-dir`.
+    pub spool_dir: PathBuf,
+    /// `--domain`; `None`: derive it from the host's name.
+    pub domain: Option<String>,
+    /// `--durability`.
+    pub durability: Durability,
+    /// `--anonymous`.
+    pub anonymous: Anonymous,
+    /// `--compat 2.6`: the old visible behaviour.
+    pub compat: bool,
+    /// The SMTP server.
+    pub smtp: SmtpSettings,
+    /// Forwarding.
+    pub forward: ForwardSettings,
+}
+
+impl Settings {
+    /// Whether the instance listens for anybody.
+    #[must_use]
+    pub fn serves(&self) -> bool {
+        self.smtp.enabled
+    }
+
+    /// Whether there is anything to do: somebody to serve, or a run to make.
+    #[must_use]
+    pub fn has_work(&self) -> bool {
+        self.serves() || (self.forward.to.is_some() && (self.forward.at_start || self.forward.poll.is_some()))
+    }
+
+    /// Whether the work ends with the run at start-up: nobody is served and nothing starts another run.
+    #[must_use]
+    pub fn ends_after_first_run(&self) -> bool {
+        !self.serves() && self.forward.at_start && self.forward.poll.is_none()
+    }
+}
+
+/// What holds for the whole process, whatever the number of instances.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ProcessSettings {
+    /// The program's name in log lines and messages: the base name of `argv[0]` without its last extension.
+    pub name: String,
+    /// Go to the background. Never in the role programs.
+    pub daemon: bool,
+    /// `--pid-file`.
+    pub pid_file: Option<PathBuf>,
+    /// `--user`; `root` means never to switch.
+    pub user: String,
+    /// The log.
+    pub log: super::LogSettings,
+    /// `--stop-timeout`: how long sessions may take to finish when the program is stopped.
+    pub stop_timeout: Duration,
+    /// `--idle-exit`: end after so long without a session. `None`: never.
+    pub idle_exit: Option<Duration>,
+    /// `--linger`: how long the forwarder stays for messages that follow. `None`: not at all.
+    pub linger: Option<Duration>,
+    /// `--strict-exit`: exit code 3 when messages failed.
+    pub strict_exit: bool,
+    /// The configuration files that were read, in order.
+    pub config_files: Vec<PathBuf>,
+}
