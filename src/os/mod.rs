@@ -50,7 +50,7 @@ pub(crate) fn errno_reason(error: Errno) -> String {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
 
     #[test]
