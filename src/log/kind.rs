@@ -164,6 +164,14 @@ kinds! {
     BAD_SYNTAX = "0510cf01457b4831a2d6a7abd91fb656", Warning peer;
     /// A message exceeds `--size`.
     TOO_BIG = "d0823744a24c4484854acb1a05f776eb", Warning peer;
+    /// A message was refused for its bare line ends.
+    BARE_LINE_ENDS = "3234a59a5f3f4125a80bfac781a35a0e", Warning peer;
+    /// A message went over the limit of recipients.
+    TOO_MANY_RECIPIENTS = "c24cf80f446142479551db90aeebcce9", Warning peer;
+    /// A client tried AUTH although it is not offered.
+    AUTH_NOT_OFFERED = "39490d8dbc3045f89c2ebf9a9aa33fc4", Warning peer;
+    /// A TLS handshake came on a port without implicit TLS.
+    TLS_HELLO = "b53903399c5a451bbe3b3c68b8e27b96", Warning peer;
     /// The verifier refused a recipient.
     RECIPIENT_REJECTED = "9f24a24959744b56ad1bb628c72b0f7a", Warning peer;
     /// A content file was made.
@@ -198,6 +206,10 @@ kinds! {
     GREETING_TIMEOUT = "4fcced5a231747f3be027f024a81180b", Warning;
     /// The next hop's reply makes no sense here.
     UNEXPECTED_RESPONSE = "d0b02ddf51da4072b92dc9f6a3dfc54c", Warning;
+    /// The next hop sent a very long line.
+    LONG_REPLY = "4813778cd80047ce9b4bce40c5c09459", Warning;
+    /// A message went to some recipients only.
+    SOME_REJECTED = "28fea23980c24e0bbae27984d5391e17", Warning;
     /// A message cannot be sent to this next hop.
     LOCAL_REFUSAL = "f0071b95d24845a9a4036d4013305163", Warning;
     /// A message is sent without the extension it needs.
