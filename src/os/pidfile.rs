@@ -5,12 +5,18 @@ use std::io::{self, Read, Write};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt, chown};
 use std::path::{Path, PathBuf};
 use std::process;
+use std::thread::sleep;
+use std::time::Duration;
 
 use nix::fcntl::{Flock, FlockArg};
 use thiserror::Error;
 
 use super::identity::User;
 use super::reason;
+
+/// How often, and how long apart, the lock of the directory is tried.
+const TURNS: usize = 50;
+const TURN: Duration = Duration::from_millis(10);
 
 /// Our pid file; dropping it removes it.
 #[derive(Debug)]
@@ -50,10 +56,7 @@ impl PidFile {
             |error: &io::Error| PidFileError::Create { path: path.to_owned(), reason: reason(error) };
         let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
         create_parents(parent, owner).map_err(|error| failed(&error))?;
-        // Two that start in the same moment take turns; where the directory cannot be locked, the later one wins.
-        let turn = File::open(parent)
-            .ok()
-            .and_then(|directory| Flock::lock(directory, FlockArg::LockExclusive).ok());
+        let turn = take_turn(parent);
         refuse_if_held(path)?;
         let file = write_new(path, owner).map_err(|error| failed(&error))?;
         drop(turn);
@@ -75,6 +78,20 @@ impl Drop for PidFile {
             let _ = fs::remove_file(&self.path);
         }
     }
+}
+
+/// Two that start in the same moment take turns, by a lock on the directory. If somebody else keeps that locked, or it cannot be opened, we
+/// go on without: then the later one of two wins.
+fn take_turn(directory: &Path) -> Option<Flock<File>> {
+    let mut directory = File::open(directory).ok()?;
+    for _ in 0..TURNS {
+        match Flock::lock(directory, FlockArg::LockExclusiveNonblock) {
+            Ok(lock) => return Some(lock),
+            Err((file, _)) => directory = file,
+        }
+        sleep(TURN);
+    }
+    None
 }
 
 fn refuse_if_held(path: &Path) -> Result<(), PidFileError> {
