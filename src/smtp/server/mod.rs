@@ -1,1 +1,53 @@
-//! server
+//! The SMTP server's side of a session, without I/O.
+//!
+//! A [`Session`] is fed with bytes, answers, the time, and the news that the peer has gone; it gives back
+//! [`Output`]s: bytes to send, content to store, questions to answer, facts to log, and at last a close. The driver
+//! loop is:
+//!
+//! 1. offer all unread bytes to [`Session::input`], which may take a part;
+//! 2. drain [`Session::next`], doing what it says in that order, and answer a [`Question`] by [`Session::answer`] as
+//!    soon as the answer is known; as long as bytes were taken or an answer given go to 1;
+//! 3. write what is to be sent in one piece, read more, and go to 1; when [`Session::deadline`] passes call
+//!    [`Session::timer`] and go to 1; when the peer has closed and all its bytes are taken, or none are taken any
+//!    more, call [`Session::peer_closed`] and drain.
+//!
+//! So commands are executed strictly in order, and a pipelined command behind a question waits for its reply. Reading
+//! should stop while [`Session::is_busy`], and while much output is unsent.
+//!
+//! | state | meaning | leaves by |
+//! |---|---|---|
+//! | start | connected | EHLO, HELO |
+//! | idle | greeted, no transaction | MAIL |
+//! | mail | sender accepted | RCPT, DATA (refused), RSET |
+//! | rcpt | at least one recipient accepted | DATA, RSET |
+//! | must-reset | DATA was tried for a binary message | RSET |
+//! | data | content comes | end of data |
+//! | closed | nothing more | |
+//!
+//! Across these lies busy: a question is open, or a reply is held back from a peer that makes too many errors.
+//! BDAT (RFC 3030), AUTH (RFC 4954) and STARTTLS (RFC 3207) have no states yet; their verbs are answered as on a
+//! server that does not offer them.
+
+mod config;
+mod content;
+mod event;
+mod hello;
+mod limits;
+mod mail;
+mod output;
+mod question;
+mod rcpt;
+mod session;
+mod trace;
+
+#[cfg(test)]
+mod tests;
+
+pub use config::{Anonymous, BareLf, Extensions, Peer, ServerConfig};
+pub use event::{CloseReason, Event, Severity};
+pub use limits::{
+    MAX_ERRORS, MAX_IDLE_BEFORE_HELLO, MAX_PEER_NAME, MAX_QUEUED, MAX_VRFY, OVERSIZE_SLACK, RATE_FLOOR,
+};
+pub use output::Output;
+pub use question::{Answer, Question, Refusal, Transaction, Verdict};
+pub use session::Session;

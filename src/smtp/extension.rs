@@ -1,0 +1,12 @@
+//! Keywords of the EHLO reply (RFC 5321 §4.1.1.1).
+
+/// RFC 1870: followed by the size limit in bytes.
+pub const SIZE: &str = "SIZE";
+/// RFC 5321 §3.5.
+pub const VRFY: &str = "VRFY";
+/// RFC 2920.
+pub const PIPELINING: &str = "PIPELINING";
+/// RFC 6531.
+pub const SMTPUTF8: &str = "SMTPUTF8";
+/// RFC 6152.
+pub const EIGHT_BIT_MIME: &str = "8BITMIME";

@@ -1,0 +1,126 @@
+//! Command lines out of the byte stream (RFC 5321 §2.3.8: only CR LF ends a line).
+//!
+//! The caller keeps the bytes; here are only the rules of where a line ends and how long it may be.
+
+/// Longest command line, CRLF included. RFC 5321 §4.5.3.1.4 asks for 512 and room for extensions.
+pub const MAX_LINE: usize = 4096;
+
+/// Bytes of one line after which the peer is not talking SMTP and is cut off.
+pub const MAX_UNENDED: usize = 80_000;
+
+/// What stands at the front of the unread bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Front<'a> {
+    /// A complete line: its text without CRLF, and how many bytes it takes with it.
+    Line {
+        /// Text without CRLF; lone CR and LF are in it as they came.
+        text: &'a [u8],
+        /// Bytes to take from the input.
+        taken: usize,
+    },
+    /// No end of line yet, and still room for one.
+    Incomplete,
+    /// [`MAX_LINE`] bytes without a line end: take these and [`Skip`] the rest.
+    TooLong,
+}
+
+/// Finds the first line.
+pub fn front(bytes: &[u8]) -> Front<'_> {
+    let window = bytes.get(..MAX_LINE).unwrap_or(bytes);
+    match find_crlf(window) {
+        Some(end) => {
+            Front::Line { text: window.get(..end).unwrap_or_default(), taken: end.saturating_add(CRLF.len()) }
+        }
+        None if window.len() < MAX_LINE => Front::Incomplete,
+        None => Front::TooLong,
+    }
+}
+
+/// Swallows the rest of a line that was too long; starts after its first [`MAX_LINE`] bytes.
+#[derive(Clone, Copy, Debug)]
+pub struct Skip {
+    /// Bytes of the line so far, at most [`MAX_UNENDED`].
+    length: u32,
+    /// The last byte was a CR, so an LF would end the line.
+    after_cr: bool,
+}
+
+/// What [`Skip::feed`] found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Skipped {
+    /// The line has not ended; all bytes belong to it.
+    All,
+    /// The line ended with this many of the bytes.
+    Ended(usize),
+    /// [`MAX_UNENDED`] bytes and no end.
+    Endless,
+}
+
+impl Skip {
+    /// Starts behind the bytes that [`Front::TooLong`] takes; `first` is those bytes.
+    pub fn new(first: &[u8]) -> Self {
+        Self { length: MAX_LINE as u32, after_cr: first.get(MAX_LINE.saturating_sub(1)) == Some(&b'\r') }
+    }
+
+    /// Goes on through `bytes`.
+    pub fn feed(&mut self, bytes: &[u8]) -> Skipped {
+        let room = MAX_UNENDED.saturating_sub(self.length as usize);
+        let window = bytes.get(..room).unwrap_or(bytes);
+        if self.after_cr && window.first() == Some(&b'\n') {
+            return Skipped::Ended(1);
+        }
+        if let Some(end) = find_crlf(window) {
+            return Skipped::Ended(end.saturating_add(CRLF.len()));
+        }
+        if let Some(last) = window.last() {
+            self.after_cr = *last == b'\r';
+        }
+        self.length = self.length.saturating_add(window.len() as u32);
+        if self.length as usize >= MAX_UNENDED { Skipped::Endless } else { Skipped::All }
+    }
+}
+
+const CRLF: &[u8] = b"\r\n";
+
+fn find_crlf(bytes: &[u8]) -> Option<usize> {
+    bytes.windows(CRLF.len()).position(|pair| pair == CRLF)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_crlf_ends_a_line() {
+        assert_eq!(front(b"a\nb\rc\r\nNOOP"), Front::Line { text: b"a\nb\rc", taken: 7 });
+        assert_eq!(front(b"a\r\r\n"), Front::Line { text: b"a\r", taken: 4 });
+        assert_eq!(front(b"a\n\r"), Front::Incomplete);
+        assert_eq!(front(b""), Front::Incomplete);
+    }
+
+    #[test]
+    fn the_limit_counts_the_line_end() {
+        let mut line = vec![b'x'; MAX_LINE - 2];
+        line.extend_from_slice(b"\r\n");
+        assert!(matches!(front(&line), Front::Line { taken: MAX_LINE, .. }));
+        line.insert(0, b'x');
+        assert_eq!(front(&line), Front::TooLong);
+        assert_eq!(Skip::new(&line).feed(&line[MAX_LINE..]), Skipped::Ended(1));
+    }
+
+    #[test]
+    fn an_endless_line_is_found_at_any_split() {
+        let bytes = vec![b'x'; MAX_UNENDED];
+        for step in [1, 7, 4096, MAX_UNENDED] {
+            let mut skip = Skip::new(&bytes);
+            let mut fed = MAX_LINE;
+            let mut last = Skipped::All;
+            for chunk in bytes[MAX_LINE..].chunks(step) {
+                assert_eq!(last, Skipped::All);
+                last = skip.feed(chunk);
+                fed += chunk.len();
+            }
+            assert_eq!((last, fed), (Skipped::Endless, MAX_UNENDED));
+        }
+    }
+}

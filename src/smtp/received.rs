@@ -1,0 +1,56 @@
+//! The trace line put in front of each message (RFC 5321 §4.4), one physical line, never folded.
+
+use super::command::is_blank;
+use super::escape;
+
+/// What the line says.
+#[derive(Clone, Copy, Debug)]
+pub struct Received<'a> {
+    /// The peer's own name as [`peer_name`] made it.
+    pub peer: &'a str,
+    /// The peer's address without port, no `IPv6:` tag; `/` for a unix-domain socket.
+    pub address: &'a str,
+    /// Our own domain.
+    pub domain: &'a str,
+    /// RFC 3848 keyword, `ESMTP` also after HELO.
+    pub protocol: &'a str,
+    /// RFC 5322 date, day of month not padded.
+    pub date: &'a str,
+}
+
+/// `with` keyword of a session in clear without login (RFC 3848).
+pub const ESMTP: &str = "ESMTP";
+
+impl Received<'_> {
+    /// The line with its CRLF.
+    pub fn to_line(&self) -> String {
+        let Self { peer, address, domain, protocol, date } = self;
+        format!("Received: from {peer} ([{address}]) by {domain} with {protocol} ; {date}\r\n")
+    }
+}
+
+/// The argument of EHLO or HELO as it may stand in a header: blanks become `-`, the rest printable ASCII.
+pub fn peer_name(argument: &[u8]) -> String {
+    let joined: Vec<u8> = argument.iter().map(|b| if is_blank(*b) { b'-' } else { *b }).collect();
+    escape::printable(&joined)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_line_is_the_one_log_parsers_know() {
+        let line = Received {
+            peer: &peer_name(b"x y\tz\xff"),
+            address: "::1",
+            domain: "relay.example.com",
+            protocol: ESMTP,
+            date: "Fri, 20 Nov 2026 10:32:36 +0000",
+        };
+        assert_eq!(
+            line.to_line(),
+            "Received: from x-y-z\\xff ([::1]) by relay.example.com with ESMTP ; Fri, 20 Nov 2026 10:32:36 +0000\r\n"
+        );
+    }
+}

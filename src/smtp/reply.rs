@@ -1,0 +1,193 @@
+//! Replies of the server (RFC 5321 §4.2). All fixed texts are here: clients and log matchers depend on them.
+
+use std::borrow::Cow;
+
+use super::escape;
+
+/// A reply: code and text, one line unless made by [`Reply::lines`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reply {
+    code: u16,
+    /// Escaped; a line feed only between the lines of a reply.
+    text: Cow<'static, str>,
+}
+
+impl Reply {
+    /// A reply with a text that comes from outside, escaped so that it stays one line.
+    pub fn new(code: u16, text: &str) -> Self {
+        Self { code, text: Cow::Owned(escape::reply_text(text).into_owned()) }
+    }
+
+    /// A reply of several lines, as EHLO has (RFC 5321 §4.2.1).
+    pub fn lines<'a>(code: u16, lines: impl IntoIterator<Item = &'a str>) -> Self {
+        let mut text = String::new();
+        for line in lines {
+            if !text.is_empty() {
+                text.push('\n');
+            }
+            text.push_str(&escape::reply_text(line));
+        }
+        Self { code, text: Cow::Owned(text) }
+    }
+
+    const fn fixed(code: u16, text: &'static str) -> Self {
+        Self { code, text: Cow::Borrowed(text) }
+    }
+
+    /// Three-digit code.
+    pub fn code(&self) -> u16 {
+        self.code
+    }
+
+    /// True for a 5xx reply.
+    pub fn is_permanent(&self) -> bool {
+        self.code >= 500
+    }
+
+    /// The lines as they go over the wire, without CRLF.
+    pub fn wire_lines(&self) -> impl Iterator<Item = String> {
+        let mut lines = self.text.split('\n').peekable();
+        std::iter::from_fn(move || {
+            let line = lines.next()?;
+            let separator = if lines.peek().is_some() { '-' } else { ' ' };
+            Some(format!("{:03}{separator}{line}", self.code))
+        })
+    }
+
+    /// Appends the reply with its line ends.
+    pub fn write_to(&self, out: &mut Vec<u8>) {
+        for line in self.wire_lines() {
+            out.extend_from_slice(line.as_bytes());
+            out.extend_from_slice(b"\r\n");
+        }
+    }
+}
+
+/// Greeting (RFC 5321 §3.1); `product` is name and version.
+pub fn greeting(domain: &str, product: &str) -> Reply {
+    Reply::new(220, &format!("{domain} -- {product} -- Service ready"))
+}
+
+/// First line of the EHLO reply (RFC 5321 §4.1.1.1).
+pub fn says_hello(domain: &str) -> String {
+    format!("{domain} says hello")
+}
+
+/// MAIL accepted (RFC 5321 §4.1.1.2); the address as it was sent.
+pub fn sender_ok(address: &str) -> Reply {
+    Reply::new(250, &format!("sender <{address}> OK"))
+}
+
+/// MAIL with an address that cannot be accepted (RFC 5321 §4.2.2).
+pub fn sender_not_allowed(reason: &str) -> Reply {
+    Reply::new(553, &format!("mailbox name not allowed: {reason}"))
+}
+
+/// RCPT accepted for forwarding (RFC 5321 §4.1.1.3).
+pub fn remote_recipient_ok(address: &str) -> Reply {
+    Reply::new(250, &format!("recipient <{address}> OK"))
+}
+
+/// RCPT accepted for a mailbox here. The second blank is the only difference, and tools look for it.
+pub fn local_recipient_ok(address: &str) -> Reply {
+    Reply::new(250, &format!("recipient <{address}>  OK"))
+}
+
+/// RCPT or VRFY refused: the address is named only where the client may not know it by its own spelling.
+pub fn recipient_refused(code: u16, address: &str, reason: &str) -> Reply {
+    if address.bytes().all(escape::is_plain) {
+        Reply::new(code, reason)
+    } else {
+        Reply::new(code, &format!("recipient <{address}> {reason}"))
+    }
+}
+
+/// VRFY of an address that is here.
+pub fn verified(full_name: &str) -> Reply {
+    Reply::new(250, full_name)
+}
+
+/// VRFY of an address that is not ours (RFC 5321 §3.5.3).
+pub fn cannot_verify(address: &str) -> Reply {
+    Reply::new(252, &format!("cannot verify but will accept: {address}"))
+}
+
+/// QUIT (RFC 5321 §4.1.1.10).
+pub const GOODBYE: Reply = Reply::fixed(221, "OK");
+/// NOOP (RFC 5321 §4.1.1.9).
+pub const NOOP: Reply = Reply::fixed(250, "noop");
+/// HELO (RFC 5321 §4.1.1.1).
+pub const HELLO: Reply = Reply::fixed(250, "hello");
+/// RSET (RFC 5321 §4.1.1.5).
+pub const RESET: Reply = Reply::fixed(250, "state reset");
+/// End of data: the message is ours now (RFC 5321 §4.2.5).
+pub const PROCESSED: Reply = Reply::fixed(250, "message processed");
+/// VRFY when we do not tell (RFC 5321 §3.5.3).
+pub const CANNOT_VRFY: Reply = Reply::fixed(252, "cannot vrfy");
+/// DATA (RFC 5321 §4.1.1.4).
+pub const START_INPUT: Reply = Reply::fixed(354, "start mail input -- end with <CRLF>.<CRLF>");
+/// Greeting of a server that is disabled (RFC 5321 §3.1).
+pub const NOT_AVAILABLE: Reply = Reply::fixed(421, "service not available");
+/// Nothing received for too long (RFC 5321 §4.5.3.2.7).
+pub const IDLE_TIMEOUT: Reply = Reply::fixed(421, "idle timeout");
+/// Content arrives more slowly than we are willing to wait.
+pub const TOO_SLOW: Reply = Reply::fixed(421, "data too slow");
+/// Graceful stop (RFC 5321 §3.8, enhanced code of RFC 3463).
+pub const SHUTTING_DOWN: Reply = Reply::fixed(421, "4.3.2 service shutting down");
+/// A question of the session was answered with something else: temporary, so that no mail is lost to our own fault.
+pub const LOCAL_ERROR: Reply = Reply::fixed(452, "error");
+/// RCPT over the limit (RFC 5321 §4.5.3.1.10).
+pub const TOO_MANY_RECIPIENTS: Reply = Reply::fixed(452, "too many recipients");
+/// Text of a 452 for a message that cannot be stored (RFC 5321 §4.2.2).
+pub const INSUFFICIENT_STORAGE: &str = "insufficient system storage";
+/// Unknown verb, or one that is not offered (RFC 5321 §4.2.4).
+pub const UNRECOGNIZED: Reply = Reply::fixed(500, "command unrecognized");
+/// Command line over the limit (RFC 5321 §4.5.3.1.4, §4.5.3.1.9).
+pub const LINE_TOO_LONG: Reply = Reply::fixed(500, "line too long");
+/// EHLO or HELO without a name.
+pub const PARAMETER_REQUIRED: Reply = Reply::fixed(501, "parameter required");
+/// EHLO or HELO with a name over 255 bytes (RFC 5321 §4.5.3.1.2).
+pub const PARAMETER_TOO_LONG: Reply = Reply::fixed(501, "parameter too long");
+/// HELP, EXPN, and AUTH when there is nothing to log in with (RFC 5321 §4.2.4).
+pub const NOT_IMPLEMENTED: Reply = Reply::fixed(502, "command not implemented");
+/// Command in the wrong state (RFC 5321 §4.1.4).
+pub const OUT_OF_SEQUENCE: Reply = Reply::fixed(503, "command out of sequence -- use RSET to resynchronise");
+/// DATA for a message that can only be sent by BDAT (RFC 3030 §3).
+pub const BINARY_DATA: Reply =
+    Reply::fixed(503, "invalid data command with binarymime -- use RSET to resynchronise");
+/// VRFY of nothing.
+pub const INVALID_MAILBOX: Reply = Reply::fixed(550, "invalid mailbox");
+/// Over the size limit (RFC 1870 §6.1).
+pub const TOO_BIG: Reply = Reply::fixed(552, "message size exceeds fixed maximum message size");
+/// DATA without a recipient (RFC 5321 §3.3).
+pub const NO_RECIPIENTS: Reply = Reply::fixed(554, "no valid recipients");
+/// A lone dot between bare line ends in the data (RFC 5321 §2.3.8).
+pub const BARE_DOT: Reply = Reply::fixed(554, "5.5.2 bare line endings around end of data");
+/// A bare line feed in the data where none is allowed (RFC 5321 §2.3.8).
+pub const BARE_LF: Reply = Reply::fixed(554, "5.5.2 bare line feed in message");
+
+/// Text of a refused recipient when nobody gave one (RFC 5321 §4.2.2).
+pub const MAILBOX_UNAVAILABLE: &str = "mailbox unavailable";
+/// Greeting of a server that does not tell its name.
+pub const ANONYMOUS_GREETING: Reply = Reply::fixed(220, "greeting");
+/// Name in the EHLO reply of a server that does not tell its own.
+pub const ANONYMOUS_NAME: &str = "smtp";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_last_line_has_a_blank() {
+        let mut out = Vec::new();
+        Reply::lines(250, ["x says hello", "8BITMIME"]).write_to(&mut out);
+        NOOP.write_to(&mut out);
+        assert_eq!(out, b"250-x says hello\r\n250 8BITMIME\r\n250 noop\r\n");
+    }
+
+    #[test]
+    fn text_from_outside_stays_one_line() {
+        let lines: Vec<_> = Reply::new(550, "a\r\n250 b").wire_lines().collect();
+        assert_eq!(lines, ["550 a\\r\\n250 b"]);
+    }
+}

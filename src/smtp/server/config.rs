@@ -1,0 +1,97 @@
+//! What a session is told at its start.
+
+use std::time::Duration;
+
+use crate::{PRODUCT, VERSION};
+
+/// Settings shared by all sessions of a server.
+#[derive(Clone, Debug)]
+pub struct ServerConfig {
+    /// Our name in greeting, EHLO reply and `Received:` line.
+    pub domain: String,
+    /// Name and version in the greeting, `E-MailRelay V3.0.0`.
+    pub product: String,
+    /// What the server does not tell.
+    pub anonymous: Anonymous,
+    /// Largest message in bytes as received from the client, dots unstuffed; the `Received:` line is not counted.
+    pub max_size: Option<u64>,
+    /// Extensions offered.
+    pub extensions: Extensions,
+    /// Angle brackets are required around addresses.
+    pub strict_parsing: bool,
+    /// Non-ASCII domains are converted to A-labels.
+    pub alabels: bool,
+    /// What to do about line ends other than CR LF in content.
+    pub bare_lf: BareLf,
+    /// Longest silence of the peer; none: no limit once it has said EHLO.
+    pub idle_timeout: Option<Duration>,
+    /// Most recipients of one message.
+    pub max_recipients: u32,
+    /// Produce an [`super::Event`] for each protocol line.
+    pub trace: bool,
+}
+
+impl Default for ServerConfig {
+    fn default() -> Self {
+        Self {
+            domain: "localhost".to_owned(),
+            product: format!("{PRODUCT} V{VERSION}"),
+            anonymous: Anonymous::default(),
+            max_size: None,
+            extensions: Extensions::default(),
+            strict_parsing: true,
+            alabels: true,
+            bare_lf: BareLf::default(),
+            idle_timeout: Some(Duration::from_secs(1800)),
+            max_recipients: 10_000,
+            trace: false,
+        }
+    }
+}
+
+/// What an anonymous server keeps to itself.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Anonymous {
+    /// Its name, in greeting and EHLO reply.
+    pub server: bool,
+    /// Whether addresses exist.
+    pub vrfy: bool,
+    /// That it had the message: no `Received:` line.
+    pub content: bool,
+}
+
+/// Extensions that can be switched.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Extensions {
+    /// Offer PIPELINING (RFC 2920). Batches are accepted in any case.
+    pub pipelining: bool,
+    /// Offer SMTPUTF8 (RFC 6531).
+    pub smtputf8: bool,
+    /// Refuse a non-ASCII local part unless MAIL had SMTPUTF8.
+    pub smtputf8_strict: bool,
+}
+
+impl Default for Extensions {
+    fn default() -> Self {
+        Self { pipelining: true, smtputf8: false, smtputf8_strict: false }
+    }
+}
+
+/// Policy for bare CR and LF in content. They are stored as they came unless the message is refused.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum BareLf {
+    /// Take everything.
+    Accept,
+    /// Refuse a message with a lone dot between line ends of which one is bare: it may hide a second message.
+    #[default]
+    Smuggling,
+    /// Refuse any bare LF as well.
+    Reject,
+}
+
+/// The client of one session.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Peer {
+    /// Address without port; `/` for a unix-domain socket.
+    pub address: String,
+}

@@ -1,0 +1,148 @@
+//! Facts of a session for the log. The texts are those that log matchers know.
+
+use std::fmt;
+
+use crate::smtp::data::LONG_LINE;
+
+/// A fact worth a log line; `Display` is its text.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Event {
+    /// `MAIL FROM:<>` was accepted.
+    EmptyReturnPath,
+    /// First line over 1000 bytes of this connection, in commands or content.
+    VeryLongLine {
+        /// Length in bytes without CRLF; of a command line over the limit, as far as it was read.
+        length: usize,
+    },
+    /// An address without angle brackets was refused.
+    MissingBrackets,
+    /// The peer began a TLS handshake on a port without implicit TLS.
+    TlsHello,
+    /// A message over the size limit was refused.
+    ContentTooBig,
+    /// A message was refused for its bare line ends.
+    BareLineEndings,
+    /// The verifier refused an address.
+    RecipientRejected {
+        /// As given to the verifier.
+        address: String,
+        /// Text of the reply.
+        response: String,
+        /// The verifier's reason; may be empty.
+        reason: String,
+    },
+    /// A message went over the limit of recipients. Once per message.
+    TooManyRecipients {
+        /// The limit.
+        limit: u32,
+    },
+    /// AUTH was tried although it is not offered.
+    AuthNotAdvertised,
+    /// The peer went away after end of data; its message was completed all the same.
+    ClientGone,
+    /// Protocol line received; printable, secrets taken out.
+    Rx(String),
+    /// Content was received; stands for all of it.
+    RxContent,
+    /// Reply line sent; printable.
+    Tx(String),
+}
+
+/// How much a fact matters.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Severity {
+    /// Someone may want to look. A peer can cause all of these at will: limit their rate.
+    Warning,
+    /// Ordinary.
+    Info,
+    /// Protocol trace, only made if [`super::ServerConfig::trace`] is set.
+    Trace,
+}
+
+impl Event {
+    /// How much it matters.
+    pub fn severity(&self) -> Severity {
+        match self {
+            Self::Rx(_) | Self::RxContent | Self::Tx(_) => Severity::Trace,
+            Self::ClientGone => Severity::Info,
+            _ => Severity::Warning,
+        }
+    }
+}
+
+impl fmt::Display for Event {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::EmptyReturnPath => f.write_str("empty MAIL-FROM return path"),
+            Self::VeryLongLine { length } => write!(f, "very long line detected: {length} > {LONG_LINE}"),
+            Self::MissingBrackets => f.write_str(
+                "invalid smtp command syntax from remote client: use --server-smtp-config=nostrictparsing to allow",
+            ),
+            Self::TlsHello => f.write_str(
+                "received unexpected tls handshake packet from remote client: try enabling implicit tls (smtps)",
+            ),
+            Self::ContentTooBig => f.write_str("message content too big"),
+            Self::BareLineEndings => f.write_str("message refused: bare line endings in content"),
+            Self::RecipientRejected { address, response, reason } => {
+                write!(f, "rejecting recipient \"{address}\": {response}")?;
+                if reason.is_empty() { Ok(()) } else { write!(f, ": {reason}") }
+            }
+            Self::TooManyRecipients { limit } => write!(f, "too many recipients: limit is {limit}"),
+            Self::AuthNotAdvertised => f.write_str("client protocol error: AUTH requested but not advertised"),
+            Self::ClientGone => f.write_str("client gone before reply"),
+            Self::Rx(line) => write!(f, "rx<<: \"{line}\""),
+            Self::RxContent => f.write_str("rx<<: [message content not logged]"),
+            Self::Tx(line) => write!(f, "tx>>: \"{line}\""),
+        }
+    }
+}
+
+/// Why a session ended; `Display` is the reason in `smtp connection closed: REASON: ADDR`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CloseReason {
+    /// QUIT.
+    Quit,
+    /// Too many protocol errors.
+    TooManyErrors,
+    /// The peer closed.
+    PeerDisconnected,
+    /// Nothing received for so many seconds.
+    Idle {
+        /// The limit in force.
+        seconds: u64,
+    },
+    /// A command line that does not end.
+    Overflow,
+    /// Content arrived more slowly than the least rate.
+    TooSlow,
+    /// Content went far over the size limit.
+    TooBig,
+    /// A TLS handshake on a port without implicit TLS.
+    TlsHello,
+    /// The verifier asked for it.
+    VerifierAbort,
+    /// The server is disabled.
+    Disabled,
+    /// The server stops.
+    Shutdown,
+}
+
+impl fmt::Display for CloseReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Quit => f.write_str("smtp protocol done"),
+            Self::TooManyErrors => {
+                f.write_str("smtp protocol done: too many protocol errors from the client")
+            }
+            Self::PeerDisconnected => f.write_str("peer disconnected"),
+            Self::Idle { seconds } => write!(f, "idle timeout: no activity after {seconds}s"),
+            Self::Overflow => f.write_str("server protocol overflow"),
+            Self::TooSlow => f.write_str("message content too slow"),
+            Self::TooBig => f.write_str("message content too big"),
+            Self::TlsHello => f.write_str("unexpected tls handshake"),
+            Self::VerifierAbort => f.write_str("address verifier abort"),
+            Self::Disabled => f.write_str("service not available"),
+            Self::Shutdown => f.write_str("service shutting down"),
+        }
+    }
+}

@@ -1,0 +1,131 @@
+//! What a session asks its driver, and the answers.
+
+use crate::smtp::Body;
+use crate::smtp::reply::{self, Reply};
+
+/// A question; the session is busy until [`super::Session::answer`] is called. One is open at a time.
+///
+/// A question loses its asker when the session closes first: an answer to a closed session is ignored.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Question {
+    /// May a message begin? Asked at MAIL, before its reply. [`Answer::Begun`] or [`Answer::Refused`].
+    Begin {
+        /// Envelope sender with its domain in A-labels; empty for the null reverse path.
+        sender: String,
+        /// `SIZE=` of MAIL, in bytes (RFC 1870); not above the limit of the server.
+        declared_size: Option<u64>,
+    },
+    /// Is this recipient good? [`Answer::Verified`].
+    Verify {
+        /// Address with its domain in A-labels.
+        recipient: String,
+        /// Envelope sender.
+        sender: String,
+    },
+    /// Is this address good? Asked at VRFY. [`Answer::Verified`].
+    Vrfy {
+        /// The argument of VRFY, as it came.
+        argument: String,
+    },
+    /// All content has been given out: make the message durable. [`Answer::Stored`] or [`Answer::Refused`].
+    ///
+    /// From here on the message is the driver's: there is no [`super::Output::Discard`] for it any more.
+    Commit(Box<Transaction>),
+}
+
+/// The answer to a [`Question`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Answer {
+    /// To [`Question::Begin`]: yes.
+    Begun {
+        /// RFC 5322 date for the `Received:` line.
+        received_date: String,
+    },
+    /// To [`Question::Verify`] and [`Question::Vrfy`].
+    Verified(Verdict),
+    /// To [`Question::Commit`]: the message is safe.
+    Stored,
+    /// To any question: no.
+    Refused(Refusal),
+}
+
+/// What became of an address.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// Delivered here.
+    Local {
+        /// Mailbox for the envelope.
+        mailbox: String,
+        /// For the reply to VRFY.
+        full_name: String,
+    },
+    /// Forwarded.
+    Remote {
+        /// Address for the envelope.
+        address: String,
+    },
+    /// Refused, by 550, or by 450 if temporary.
+    Rejected {
+        /// May be accepted later.
+        temporary: bool,
+        /// Text for the client; empty: a general one.
+        text: String,
+        /// Cause for the log only; may be empty.
+        reason: String,
+    },
+    /// The connection is to be dropped without a reply.
+    Abort,
+}
+
+/// A refusal as the client will see it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refusal {
+    code: u16,
+    text: String,
+}
+
+impl Refusal {
+    /// A refusal with a 4xx or 5xx code. Any other code becomes 452: what we do not understand is temporary.
+    pub fn new(code: u16, text: impl Into<String>) -> Self {
+        Self { code: if (400..600).contains(&code) { code } else { 452 }, text: text.into() }
+    }
+
+    /// Disk full, directory gone, write error: 452, so that the client tries again.
+    pub fn insufficient_storage() -> Self {
+        Self::new(reply::LOCAL_ERROR.code(), reply::INSUFFICIENT_STORAGE)
+    }
+
+    pub(super) fn to_reply(&self) -> Reply {
+        Reply::new(self.code, &self.text)
+    }
+}
+
+/// A complete message, its content aside.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Transaction {
+    /// Envelope sender with its domain in A-labels; empty for the null reverse path.
+    pub sender: String,
+    /// Mailboxes of local recipients, in the order of RCPT, repeats kept.
+    pub local: Vec<String>,
+    /// Addresses of remote recipients, in the order of RCPT, repeats kept.
+    pub remote: Vec<String>,
+    /// `BODY=` of MAIL.
+    pub body: Body,
+    /// `AUTH=` of MAIL as normalised xtext, `<>` included.
+    pub mail_auth: Option<String>,
+    /// The local part of the sender or of a remote recipient is not ASCII.
+    pub utf8_mailboxes: bool,
+    /// Authenticated identity; empty without login.
+    pub authentication: String,
+    /// Bytes of content received from the client, dots unstuffed, the `Received:` line not counted.
+    pub size: u64,
+    /// Name from EHLO or HELO, printable, blanks replaced by `-`.
+    pub hello: String,
+}
+
+impl Transaction {
+    /// Number of recipients.
+    pub fn recipients(&self) -> usize {
+        self.local.len().saturating_add(self.remote.len())
+    }
+}

@@ -1,0 +1,135 @@
+//! RCPT and VRFY: recipients, and what the verifier says of them.
+
+use std::time::Instant;
+
+use super::event::{CloseReason, Event};
+use super::limits::MAX_VRFY;
+use super::output::Output;
+use super::question::{Question, Verdict};
+use super::session::{Asked, Open, Session, State};
+use crate::smtp::command::{is_blank, trim};
+use crate::smtp::path::{self, Mailbox, PathError};
+use crate::smtp::reply::{self, Reply};
+
+impl Session {
+    pub(super) fn rcpt(&mut self, argument: &[u8], now: Instant) {
+        let Some(mut open) = self.open.take_if(|_| matches!(self.state, State::Mail | State::Rcpt)) else {
+            return self.out_of_sequence(now);
+        };
+        match self.read_rcpt(argument, &mut open) {
+            Ok(recipient) => {
+                self.queue.push(Output::Ask(Question::Verify {
+                    recipient: recipient.address().to_owned(),
+                    sender: open.transaction.sender.clone(),
+                }));
+                self.asked = Asked::Verify {
+                    sent: recipient.as_sent().to_owned(),
+                    address: recipient.address().to_owned(),
+                };
+                self.open = Some(open);
+            }
+            Err(refusal) => {
+                self.open = Some(open);
+                self.reply(&refusal, now);
+            }
+        }
+    }
+
+    pub(super) fn recipient_verified(&mut self, sent: &str, address: String, verdict: Verdict, now: Instant) {
+        let Some(open) = &mut self.open else { return };
+        let transaction = &mut open.transaction;
+        let accepted = match verdict {
+            Verdict::Local { mailbox, .. } => {
+                transaction.local.push(mailbox);
+                reply::local_recipient_ok(sent)
+            }
+            Verdict::Remote { address } => {
+                let local_part = address.rsplit_once('@').map_or(&*address, |(local, _)| local);
+                transaction.utf8_mailboxes |= !local_part.is_ascii();
+                transaction.remote.push(address);
+                reply::remote_recipient_ok(sent)
+            }
+            Verdict::Rejected { temporary, text, reason } => {
+                let refusal = self.rejected(sent, address, temporary, text, reason);
+                return self.reply(&refusal, now);
+            }
+            Verdict::Abort => return self.close(CloseReason::VerifierAbort),
+        };
+        self.state = State::Rcpt;
+        self.reply(&accepted, now);
+    }
+
+    pub(super) fn vrfy(&mut self, argument: &[u8], now: Instant) {
+        if self.state == State::MustReset {
+            return self.out_of_sequence(now);
+        }
+        self.vrfys = self.vrfys.saturating_add(1);
+        if self.config.anonymous.vrfy || self.vrfys > MAX_VRFY {
+            return self.reply(&reply::CANNOT_VRFY, now);
+        }
+        match vrfy_argument(argument) {
+            Some(argument) => {
+                self.queue.push(Output::Ask(Question::Vrfy { argument: argument.clone() }));
+                self.asked = Asked::Vrfy { argument };
+            }
+            None => self.reply(&reply::INVALID_MAILBOX, now),
+        }
+    }
+
+    pub(super) fn vrfy_verified(&mut self, argument: &str, verdict: Verdict, now: Instant) {
+        let reply = match verdict {
+            Verdict::Local { full_name, mailbox } if full_name.is_empty() => reply::verified(&mailbox),
+            Verdict::Local { full_name, .. } => reply::verified(&full_name),
+            Verdict::Remote { .. } => reply::cannot_verify(argument),
+            Verdict::Rejected { temporary, text, reason } => {
+                self.rejected(argument, argument.to_owned(), temporary, text, reason)
+            }
+            Verdict::Abort => return self.close(CloseReason::VerifierAbort),
+        };
+        self.reply(&reply, now);
+    }
+
+    fn read_rcpt(&mut self, argument: &[u8], open: &mut Open) -> Result<Mailbox, Reply> {
+        let refusal = |error: PathError| Reply::new(550, &error.to_string());
+        let recipient = path::forward_path(argument, self.rules()).map_err(|error| {
+            self.note_brackets(error);
+            refusal(error)
+        })?;
+        if self.lacks_utf8(&recipient, open.smtputf8) {
+            return Err(refusal(PathError::RecipientNeedsUtf8));
+        }
+        let limit = self.config.max_recipients;
+        if open.transaction.recipients() >= limit as usize {
+            if !std::mem::replace(&mut open.limit_told, true) {
+                self.log(Event::TooManyRecipients { limit });
+            }
+            return Err(reply::TOO_MANY_RECIPIENTS);
+        }
+        Ok(recipient)
+    }
+
+    fn rejected(
+        &mut self,
+        sent: &str,
+        address: String,
+        temporary: bool,
+        text: String,
+        reason: String,
+    ) -> Reply {
+        let response = if text.is_empty() { reply::MAILBOX_UNAVAILABLE.to_owned() } else { text };
+        let reply = reply::recipient_refused(if temporary { 450 } else { 550 }, sent, &response);
+        self.log(Event::RecipientRejected { address, response, reason });
+        reply
+    }
+}
+
+/// The argument without one trailing `SMTPUTF8` (RFC 6531 §3.7.4.2); none if nothing is left or it is not UTF-8.
+fn vrfy_argument(argument: &[u8]) -> Option<String> {
+    let argument = trim(argument);
+    let address = match argument.strip_suffix(b"SMTPUTF8") {
+        Some(rest) if rest.last().is_none_or(|b| is_blank(*b)) => trim(rest),
+        _ => argument,
+    };
+    let address = std::str::from_utf8(address).ok()?;
+    (!address.is_empty()).then(|| address.to_owned())
+}

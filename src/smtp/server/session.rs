@@ -1,0 +1,456 @@
+//! The session: what may happen when, and how inputs find their handlers.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::config::{Peer, ServerConfig};
+use super::content::Content;
+use super::event::{CloseReason, Event};
+use super::limits::{Errors, MAX_IDLE_BEFORE_HELLO, MAX_QUEUED, SLOW_DELAY};
+use super::output::{Output, Queue};
+use super::question::{Answer, Transaction};
+use super::trace;
+use crate::smtp::command::{Command, Verb};
+use crate::smtp::data::LONG_LINE;
+use crate::smtp::line::{self, Front, Skip, Skipped};
+use crate::smtp::reply::{self, Reply};
+
+/// The server's side of one connection. See the module text for how to drive it.
+#[derive(Debug)]
+pub struct Session {
+    pub(super) config: Arc<ServerConfig>,
+    pub(super) peer: Peer,
+    pub(super) state: State,
+    /// The question that is open.
+    pub(super) asked: Asked,
+    /// Name from EHLO or HELO, printable.
+    pub(super) hello: Option<Box<str>>,
+    /// The transaction under way, from MAIL to its commit.
+    pub(super) open: Option<Box<Open>>,
+    pub(super) queue: Queue,
+    /// VRFY commands so far.
+    pub(super) vrfys: u8,
+    /// [`Event::VeryLongLine`] has been logged.
+    pub(super) long_line_told: bool,
+    errors: Errors,
+    /// The rest of a command line that was too long is being skipped.
+    skip: Option<Skip>,
+    /// Nothing is given out or taken in before this time.
+    hold: Option<Instant>,
+    /// When bytes came in last, or a question was answered.
+    active: Instant,
+    /// Bytes offered and not taken at the last input: what comes beyond them is new.
+    untaken: usize,
+    /// Lines to come that may hold credentials.
+    secret_lines: u8,
+    /// The first bytes were not those of a TLS handshake.
+    clear: bool,
+    /// A graceful stop was asked for.
+    stopping: bool,
+    /// The peer closed while its message was being committed.
+    gone: bool,
+}
+
+/// States of the dialogue; the table is in the module text.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum State {
+    Start,
+    Idle,
+    Mail,
+    Rcpt,
+    MustReset,
+    Data,
+    Closed,
+}
+
+/// The open question, with the address as the client sent it where the reply will echo it.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) enum Asked {
+    #[default]
+    Nothing,
+    Begin {
+        sent: String,
+    },
+    Verify {
+        sent: String,
+        address: String,
+    },
+    Vrfy {
+        argument: String,
+    },
+    Commit,
+}
+
+/// A transaction under way.
+#[derive(Debug, Default)]
+pub(super) struct Open {
+    pub(super) transaction: Transaction,
+    /// SMTPUTF8 was given at MAIL.
+    pub(super) smtputf8: bool,
+    /// Date for the `Received:` line.
+    pub(super) received_date: String,
+    /// The driver has been told to drop the message; the rest of its content is only counted.
+    pub(super) dropped: bool,
+    /// [`Event::TooManyRecipients`] has been logged.
+    pub(super) limit_told: bool,
+    /// Set in the data state.
+    pub(super) content: Option<Content>,
+}
+
+impl Session {
+    /// A session with the greeting queued.
+    pub fn new(config: Arc<ServerConfig>, peer: Peer, now: Instant) -> Self {
+        let mut session = Self::silent(config, peer, now);
+        let greeting = session.greeting();
+        session.send(&greeting);
+        session
+    }
+
+    /// A session that says it is not available, and closes.
+    pub fn disabled(config: Arc<ServerConfig>, peer: Peer, now: Instant) -> Self {
+        let mut session = Self::silent(config, peer, now);
+        session.farewell(&reply::NOT_AVAILABLE, CloseReason::Disabled);
+        session
+    }
+
+    fn silent(config: Arc<ServerConfig>, peer: Peer, now: Instant) -> Self {
+        Self {
+            config,
+            peer,
+            state: State::Start,
+            asked: Asked::Nothing,
+            hello: None,
+            open: None,
+            queue: Queue::default(),
+            vrfys: 0,
+            long_line_told: false,
+            errors: Errors::default(),
+            skip: None,
+            hold: None,
+            active: now,
+            untaken: 0,
+            secret_lines: 0,
+            clear: false,
+            stopping: false,
+            gone: false,
+        }
+    }
+
+    /// Consumes bytes from the peer and returns how many were taken.
+    ///
+    /// `bytes` is all that has been read and not yet taken, oldest first; bytes offered before are offered again. It
+    /// takes none while [`Session::is_busy`] or closed, leaves an incomplete command line (never more than
+    /// [`line::MAX_LINE`] bytes), and may leave more while [`Session::next`] has not been drained.
+    pub fn input(&mut self, bytes: &[u8], now: Instant) -> usize {
+        if bytes.len() > self.untaken {
+            self.active = now;
+        }
+        let mut taken = 0;
+        while !self.is_busy() && self.queue.unsent() < MAX_QUEUED {
+            let rest = bytes.get(taken..).unwrap_or_default();
+            let step = if self.state == State::Data { self.content(rest, now) } else { self.line(rest, now) };
+            if step == 0 {
+                break;
+            }
+            taken += step;
+        }
+        self.untaken = bytes.len().saturating_sub(taken);
+        taken
+    }
+
+    /// The peer has closed its side. What it sent of an unfinished message is dropped; a message whose end of data
+    /// has come is completed.
+    pub fn peer_closed(&mut self, _now: Instant) {
+        self.hold = None;
+        if self.asked == Asked::Commit {
+            self.gone = true;
+        } else {
+            self.close(CloseReason::PeerDisconnected);
+        }
+    }
+
+    /// Answers the open question. An answer of the wrong kind is answered 452 to the peer and ends its transaction;
+    /// an answer to no question is ignored.
+    pub fn answer(&mut self, answer: Answer, now: Instant) {
+        self.active = now;
+        match (std::mem::take(&mut self.asked), answer) {
+            (Asked::Nothing, _) => {}
+            (Asked::Begin { sent }, Answer::Begun { received_date }) => self.begun(&sent, received_date, now),
+            (Asked::Begin { .. }, Answer::Refused(refusal)) => {
+                self.open = None;
+                self.reply(&refusal.to_reply(), now);
+            }
+            (Asked::Verify { sent, address }, Answer::Verified(verdict)) => {
+                self.recipient_verified(&sent, address, verdict, now);
+            }
+            (Asked::Vrfy { argument }, Answer::Verified(verdict)) => {
+                self.vrfy_verified(&argument, verdict, now);
+            }
+            (Asked::Commit, Answer::Stored) => self.committed(&reply::PROCESSED, now),
+            (Asked::Commit, Answer::Refused(refusal)) => self.committed(&refusal.to_reply(), now),
+            (Asked::Verify { .. } | Asked::Vrfy { .. }, Answer::Refused(refusal)) => {
+                self.reply(&refusal.to_reply(), now);
+            }
+            (Asked::Begin { .. } | Asked::Verify { .. }, _) => {
+                self.abort();
+                self.state = State::Idle;
+                self.reply(&reply::LOCAL_ERROR, now);
+            }
+            (Asked::Vrfy { .. }, _) => self.reply(&reply::LOCAL_ERROR, now),
+            (Asked::Commit, _) => self.committed(&reply::LOCAL_ERROR, now),
+        }
+    }
+
+    /// Lets time pass: to be called when [`Session::deadline`] has been reached; harmless at any other time.
+    pub fn timer(&mut self, now: Instant) {
+        if self.hold.is_some_and(|at| now >= at) {
+            self.hold = None;
+        }
+        if self.is_busy() {
+            return;
+        }
+        let slow = self.content_rate().is_some_and(|rate| rate.too_slow(now));
+        if let Some((at, limit)) = self.idle_deadline()
+            && now >= at
+        {
+            self.farewell(&reply::IDLE_TIMEOUT, CloseReason::Idle { seconds: limit.as_secs() });
+        } else if slow {
+            self.farewell(&reply::TOO_SLOW, CloseReason::TooSlow);
+        }
+    }
+
+    /// Graceful stop: says 421 and closes, at once or as soon as the message in its data or commit phase is done.
+    pub fn shutdown(&mut self, _now: Instant) {
+        self.stopping = true;
+        self.hold = None;
+        self.stop_when_free();
+    }
+
+    /// The next thing to do; none: nothing until the next input.
+    #[must_use = "an output that is dropped is a reply never sent or a message never stored"]
+    #[expect(clippy::should_implement_trait, reason = "not an iterator: there is more after none")]
+    pub fn next(&mut self) -> Option<Output> {
+        if self.hold.is_some() { None } else { self.queue.pop() }
+    }
+
+    /// When [`Session::timer`] is to be called; none while there is nothing to wait for.
+    pub fn deadline(&self) -> Option<Instant> {
+        if self.hold.is_some() || self.is_busy() {
+            return self.hold;
+        }
+        let idle = self.idle_deadline().map(|(at, _)| at);
+        let rate = self.open.as_deref().and_then(|open| open.content.as_ref()).map(|c| c.rate.deadline());
+        idle.into_iter().chain(rate).min()
+    }
+
+    /// True while no input is taken: a question is open, a reply is held back, or the session is closed.
+    pub fn is_busy(&self) -> bool {
+        self.asked != Asked::Nothing || self.hold.is_some() || self.state == State::Closed
+    }
+
+    /// True from the reply to DATA until the final reply of that message is queued: a graceful stop waits for it.
+    pub fn in_transaction_data(&self) -> bool {
+        self.state == State::Data || self.asked == Asked::Commit
+    }
+
+    /// Takes one command line, or a part of one that is too long.
+    fn line(&mut self, bytes: &[u8], now: Instant) -> usize {
+        if let Some(skip) = &mut self.skip {
+            match skip.feed(bytes) {
+                Skipped::All => {}
+                Skipped::Ended(taken) => {
+                    self.skip = None;
+                    return taken;
+                }
+                Skipped::Endless => self.close(CloseReason::Overflow),
+            }
+            return bytes.len();
+        }
+        if !self.clear && !self.is_clear(bytes) {
+            return if self.state == State::Closed { bytes.len() } else { 0 };
+        }
+        match line::front(bytes) {
+            Front::Incomplete => 0,
+            Front::Line { text, taken } => {
+                self.command(text, now);
+                taken
+            }
+            Front::TooLong => {
+                self.skip = Some(Skip::new(bytes));
+                self.note_line(line::MAX_LINE);
+                self.protocol_error(&reply::LINE_TOO_LONG, now);
+                line::MAX_LINE
+            }
+        }
+    }
+
+    fn command(&mut self, line: &[u8], now: Instant) {
+        let command = Command::parse(line);
+        self.note_line(line.len());
+        if self.config.trace {
+            self.log(trace::received(line, &command, self.secret_lines > 0));
+        }
+        self.secret_lines = self.secret_lines.saturating_sub(1);
+        let argument = command.argument;
+        let bare = line.iter().any(|b| matches!(b, b'\0' | b'\r' | b'\n'));
+        match command.verb {
+            Some(Verb::Mail) => self.mail(argument, now),
+            Some(Verb::Rcpt) => self.rcpt(argument, now),
+            _ if bare => self.protocol_error(&reply::UNRECOGNIZED, now),
+            Some(Verb::Ehlo) => self.ehlo(argument, now),
+            Some(Verb::Helo) => self.helo(argument, now),
+            Some(Verb::Data) => self.data(now),
+            Some(Verb::Rset) => self.rset(now),
+            Some(Verb::Vrfy) => self.vrfy(argument, now),
+            Some(Verb::Noop) => self.reply(&reply::NOOP, now),
+            Some(Verb::Help | Verb::Expn) => self.reply(&reply::NOT_IMPLEMENTED, now),
+            Some(Verb::Quit) => {
+                self.reply(&reply::GOODBYE, now);
+                self.close(CloseReason::Quit);
+            }
+            Some(Verb::Auth) => self.auth_not_offered(now),
+            // Not offered: the verbs are as unknown as any other word.
+            Some(Verb::Bdat | Verb::StartTls) | None => self.protocol_error(&reply::UNRECOGNIZED, now),
+        }
+    }
+
+    fn rset(&mut self, now: Instant) {
+        self.abort();
+        if self.state != State::Start {
+            self.state = State::Idle;
+        }
+        self.reply(&reply::RESET, now);
+    }
+
+    fn auth_not_offered(&mut self, now: Instant) {
+        self.secret_lines = trace::LINES_AFTER_AUTH;
+        if self.state == State::Idle {
+            self.log(Event::AuthNotAdvertised);
+            self.reply(&reply::NOT_IMPLEMENTED, now);
+        } else {
+            self.out_of_sequence(now);
+        }
+    }
+
+    /// The message is stored or refused.
+    fn committed(&mut self, reply: &Reply, now: Instant) {
+        if self.gone {
+            // A peer that closed only its sending side may still read the reply.
+            self.log(Event::ClientGone);
+            self.send(reply);
+            self.close(CloseReason::PeerDisconnected);
+        } else {
+            self.finish(reply, now);
+        }
+    }
+
+    /// Final reply of a message; a graceful stop has waited for it.
+    pub(super) fn finish(&mut self, reply: &Reply, now: Instant) {
+        self.reply(reply, now);
+        if self.stopping {
+            self.hold = None;
+            self.stop_when_free();
+        }
+    }
+
+    fn stop_when_free(&mut self) {
+        if !self.in_transaction_data() {
+            self.farewell(&reply::SHUTTING_DOWN, CloseReason::Shutdown);
+        }
+    }
+
+    /// Replies to a command. Refusals count; after too many, replies wait, and then the session closes.
+    pub(super) fn reply(&mut self, reply: &Reply, now: Instant) {
+        let slow = self.errors.slow();
+        if reply.is_permanent() {
+            self.errors.count_refusal();
+        }
+        self.reply_counted(reply, slow, now);
+    }
+
+    /// Replies to something that no client should do.
+    pub(super) fn protocol_error(&mut self, reply: &Reply, now: Instant) {
+        let slow = self.errors.slow();
+        self.errors.count_error();
+        self.reply_counted(reply, slow, now);
+    }
+
+    pub(super) fn out_of_sequence(&mut self, now: Instant) {
+        self.protocol_error(&reply::OUT_OF_SEQUENCE, now);
+    }
+
+    fn reply_counted(&mut self, reply: &Reply, slow: bool, now: Instant) {
+        self.send(reply);
+        if slow {
+            self.hold = Some(now + SLOW_DELAY);
+        }
+        if self.errors.too_many() {
+            self.close(CloseReason::TooManyErrors);
+        }
+    }
+
+    fn send(&mut self, reply: &Reply) {
+        self.queue.reply(reply, self.config.trace);
+    }
+
+    /// Last words.
+    pub(super) fn farewell(&mut self, reply: &Reply, reason: CloseReason) {
+        if self.state != State::Closed {
+            self.send(reply);
+            self.close(reason);
+        }
+    }
+
+    pub(super) fn close(&mut self, reason: CloseReason) {
+        if self.state != State::Closed {
+            self.abort();
+            self.queue.push(Output::Close(reason));
+            self.state = State::Closed;
+            self.asked = Asked::Nothing;
+        }
+    }
+
+    /// Ends the transaction, if there is one, without its message.
+    pub(super) fn abort(&mut self) {
+        if let Some(open) = self.open.take()
+            && !open.dropped
+        {
+            self.queue.push(Output::Discard);
+        }
+    }
+
+    pub(super) fn log(&mut self, event: Event) {
+        self.queue.push(Output::Log(event));
+    }
+
+    /// Warns of the first long line of the connection.
+    pub(super) fn note_line(&mut self, length: usize) {
+        if length > LONG_LINE && !self.long_line_told {
+            self.long_line_told = true;
+            self.log(Event::VeryLongLine { length });
+        }
+    }
+
+    /// The first bytes are not those of a TLS handshake (RFC 8446 §5.1: type 22, version 3.x); false also while it
+    /// cannot be told yet.
+    fn is_clear(&mut self, bytes: &[u8]) -> bool {
+        match bytes {
+            [] | [0x16] | [0x16, 0x03] => return false,
+            [0x16, 0x03, 1..=3, ..] => {
+                self.log(Event::TlsHello);
+                self.close(CloseReason::TlsHello);
+            }
+            _ => self.clear = true,
+        }
+        self.clear
+    }
+
+    fn idle_deadline(&self) -> Option<(Instant, Duration)> {
+        let limit = match (self.config.idle_timeout, &self.hello) {
+            (limit, Some(_)) => limit?,
+            (Some(limit), None) => limit.min(MAX_IDLE_BEFORE_HELLO),
+            (None, None) => MAX_IDLE_BEFORE_HELLO,
+        };
+        Some((self.active.checked_add(limit)?, limit))
+    }
+}

@@ -1,0 +1,171 @@
+//! What holds for any input, at any split.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use proptest::prelude::*;
+
+use super::super::*;
+use crate::smtp::line::MAX_LINE;
+
+/// All that a session said and did, however it was cut into pieces.
+#[derive(Debug, Default, PartialEq)]
+struct Record {
+    sent: Vec<u8>,
+    content: Vec<u8>,
+    questions: Vec<Question>,
+    discards: usize,
+    closed: Option<CloseReason>,
+    logs: Vec<Event>,
+}
+
+/// Drives a session with the input cut after the given lengths; each piece comes when the one before is used up.
+fn drive(config: ServerConfig, input: &[u8], cuts: &[usize]) -> Record {
+    let mut now = Instant::now();
+    let mut session = Session::new(Arc::new(config), Peer { address: "::1".to_owned() }, now);
+    let mut record = Record::default();
+    let mut untaken = Vec::new();
+    let mut rest = input;
+    let mut cuts = cuts.iter().copied().filter(|cut| *cut > 0).chain(std::iter::repeat(usize::MAX));
+    loop {
+        let taken = session.input(&untaken, now);
+        untaken.drain(..taken);
+        let mut progress = taken > 0;
+        let mut queued = 0;
+        while let Some(output) = session.next() {
+            progress = true;
+            if let Output::Send(bytes) = &output {
+                queued += bytes.len();
+            }
+            perform(&mut session, output, &mut record, now);
+        }
+        assert!(queued <= MAX_QUEUED + MAX_LINE * 4, "replies pile up: {queued}");
+        if progress {
+            continue;
+        }
+        if session.is_busy() && record.closed.is_none() {
+            now = session.deadline().expect("busy without a question open means a reply is held back");
+            session.timer(now);
+        } else if rest.is_empty() || record.closed.is_some() {
+            break;
+        } else {
+            assert!(untaken.len() <= MAX_LINE, "an incomplete line is never longer than the limit");
+            let (piece, tail) = rest.split_at(cuts.next().unwrap().min(rest.len()));
+            untaken.extend_from_slice(piece);
+            rest = tail;
+        }
+    }
+    session.peer_closed(now);
+    while let Some(output) = session.next() {
+        perform(&mut session, output, &mut record, now);
+    }
+    assert!(record.closed.is_some());
+    record
+}
+
+fn perform(session: &mut Session, output: Output, record: &mut Record, now: Instant) {
+    assert_eq!(record.closed, None, "nothing follows the close: {output:?}");
+    match output {
+        Output::Send(bytes) => record.sent.extend(bytes),
+        Output::Content(bytes) => record.content.extend(bytes),
+        Output::Discard => record.discards += 1,
+        Output::Log(event) => record.logs.push(event),
+        Output::Close(reason) => record.closed = Some(reason),
+        Output::Ask(question) => {
+            let answer = match &question {
+                Question::Begin { .. } => Answer::Begun { received_date: "now".to_owned() },
+                Question::Verify { recipient: address, .. } | Question::Vrfy { argument: address } => {
+                    Answer::Verified(Verdict::Remote { address: address.clone() })
+                }
+                Question::Commit(_) => Answer::Stored,
+            };
+            record.questions.push(question);
+            session.answer(answer, now);
+        }
+    }
+}
+
+/// Lines that lead somewhere, and pieces that break them.
+fn dialogue() -> impl Strategy<Value = Vec<u8>> {
+    let piece = prop_oneof![
+        10 => prop::sample::select(vec![
+            "EHLO me\r\n", "MAIL FROM:<a@b>\r\n", "MAIL FROM:<ü@bücher.de> SIZE=9\r\n", "RCPT TO:<c@d>\r\n",
+            "RCPT TO:<>\r\n", "DATA\r\n", ".\r\n", "..a\r\n", "text\r\n", "\r\n.\r\n", "\n.\r\n", "\r.\r", "RSET\r\n",
+            "NOOP\r\n", "VRFY x SMTPUTF8\r\n", "HELP\r\n", "QUIT\r\n", "MAIL FROM:<> BODY=BINARYMIME\r\n",
+            "EHLO me\r\nMAIL FROM:<a>\r\nRCPT TO:<b>\r\nDATA\r\nSubject: x\r\n\r\n.b\r\n.\r\n",
+        ]).prop_map(|s: &str| s.as_bytes().to_vec()),
+        2 => prop::collection::vec(any::<u8>(), 0..20),
+        1 => (0usize..6000).prop_map(|n| vec![b'x'; n]),
+        1 => prop::sample::select(vec![&b"\x16"[..], b"\x16\x03", b"\x16\x03\x01\x02\x00\x01", b"\r", b"\n", b"."])
+            .prop_map(<[u8]>::to_vec),
+    ];
+    prop::collection::vec(piece, 0..25).prop_map(|pieces| pieces.concat())
+}
+
+fn config() -> impl Strategy<Value = ServerConfig> {
+    (
+        any::<bool>(),
+        prop::option::of(0u64..2000),
+        prop::sample::select(vec![BareLf::Accept, BareLf::Smuggling, BareLf::Reject]),
+    )
+        .prop_map(|(trace, max_size, bare_lf)| ServerConfig {
+            trace,
+            max_size,
+            bare_lf,
+            max_recipients: 3,
+            ..ServerConfig::default()
+        })
+}
+
+proptest! {
+    #[test]
+    fn any_split_of_the_input_gives_the_same_session(
+        input in dialogue(),
+        config in config(),
+        cuts in prop::collection::vec(0usize..100, 0..60),
+        step in 1usize..20,
+    ) {
+        let whole = drive(config.clone(), &input, &[]);
+        prop_assert_eq!(&drive(config.clone(), &input, &cuts), &whole);
+        prop_assert_eq!(&drive(config, &input, &vec![step; input.len()]), &whole);
+    }
+
+    #[test]
+    fn every_reply_is_a_line_with_a_code(input in dialogue(), config in config()) {
+        let record = drive(config, &input, &[]);
+        let text = String::from_utf8(record.sent).unwrap();
+        prop_assert!(text.ends_with("\r\n"));
+        for line in text.split_terminator("\r\n") {
+            let (code, rest) = line.split_at(3);
+            prop_assert!(code.parse::<u16>().is_ok_and(|c| (200..600).contains(&c)), "{}", line);
+            prop_assert!(rest.starts_with(' ') || rest.starts_with('-'), "{}", line);
+            prop_assert!(!line.contains(|c: char| c.is_ascii_control()), "{}", line);
+        }
+    }
+
+    #[test]
+    fn arbitrary_bytes_never_panic(input: Vec<u8>, hello: bool) {
+        let input = if hello { [b"EHLO x\r\nMAIL FROM:<a>\r\nRCPT TO:<b>\r\nDATA\r\n", &input[..]].concat() } else { input };
+        drive(ServerConfig::default(), &input, &[]);
+    }
+
+    #[test]
+    fn each_message_is_committed_or_discarded_once(input in dialogue(), config in config()) {
+        let record = drive(config, &input, &[]);
+        let begun = record.questions.iter().filter(|q| matches!(q, Question::Begin { .. })).count();
+        let committed = record.questions.iter().filter(|q| matches!(q, Question::Commit(_))).count();
+        prop_assert_eq!(begun, committed + record.discards);
+    }
+}
+
+#[test]
+fn a_peer_that_never_reads_makes_nothing_grow() {
+    let now = Instant::now();
+    let mut session = Session::new(Arc::default(), Peer { address: "::1".to_owned() }, now);
+    let noops = b"NOOP\r\n".repeat(1 << 16);
+    let taken = session.input(&noops, now);
+    assert!(taken < MAX_QUEUED, "{taken}");
+    assert_eq!(session.input(&noops[taken..], now), 0);
+    assert!(matches!(session.next(), Some(Output::Send(sent)) if sent.len() < MAX_QUEUED + 100));
+    assert!(session.input(&noops[taken..], now) > 0, "drained, it goes on");
+}

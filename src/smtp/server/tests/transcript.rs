@@ -1,0 +1,384 @@
+//! Runs a transcript: a driver that answers every question, with nothing else around the session.
+
+use std::collections::VecDeque;
+use std::fs;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::super::*;
+use super::script::{self, Step, glob};
+
+/// Date in every `Received:` line.
+const DATE: &str = "Fri, 20 Nov 2026 10:29:08 +0000";
+
+/// Runs a file; the error starts with the line number.
+pub(super) fn run(path: &Path) -> Result<(), String> {
+    let text = fs::read_to_string(path).unwrap();
+    let mut runner = Runner::new();
+    for (number, line) in text.lines().enumerate() {
+        let context = |e: String| format!("{}: {line}\n    {e}", number + 1);
+        for step in script::parse(line).map_err(context)? {
+            runner.step(step).map_err(context)?;
+        }
+    }
+    runner.nothing_left().map_err(|e| format!("end: {e}"))
+}
+
+/// What a session did besides replying.
+#[derive(Debug)]
+enum Effect {
+    Store(Box<Transaction>),
+    Discard,
+    Closed(String),
+}
+
+struct Runner {
+    config: ServerConfig,
+    disabled: bool,
+    address: String,
+    session: Option<Session>,
+    now: Instant,
+    /// Bytes of `C& ` lines.
+    batch: Vec<u8>,
+    untaken: Vec<u8>,
+    replies: VecDeque<String>,
+    effects: VecDeque<Effect>,
+    content: Vec<u8>,
+    stored: Vec<u8>,
+    logs: Vec<String>,
+    asked: String,
+    held: Option<Question>,
+    hold: bool,
+    verdicts: VecDeque<Verdict>,
+    begin_refusal: Option<Refusal>,
+    commit_refusal: Option<Refusal>,
+}
+
+impl Runner {
+    fn new() -> Self {
+        Self {
+            config: ServerConfig {
+                domain: "test.example.com".to_owned(),
+                product: "E-MailRelay V3.0.0".to_owned(),
+                ..ServerConfig::default()
+            },
+            disabled: false,
+            address: "127.0.0.1".to_owned(),
+            session: None,
+            now: Instant::now(),
+            batch: Vec::new(),
+            untaken: Vec::new(),
+            replies: VecDeque::new(),
+            effects: VecDeque::new(),
+            content: Vec::new(),
+            stored: Vec::new(),
+            logs: Vec::new(),
+            asked: String::new(),
+            held: None,
+            hold: false,
+            verdicts: VecDeque::new(),
+            begin_refusal: None,
+            commit_refusal: None,
+        }
+    }
+
+    fn step(&mut self, step: Step) -> Result<(), String> {
+        match step {
+            Step::Send { bytes, now } => {
+                self.batch.extend(bytes);
+                if now {
+                    self.nothing_left()?;
+                    self.connected();
+                    self.untaken.append(&mut self.batch);
+                    self.pump();
+                }
+            }
+            Step::Config(key, value) => {
+                if self.session.is_some() {
+                    self.disconnect()?;
+                }
+                self.configure(&key, &value)?;
+            }
+            Step::Connect => {
+                self.disconnect()?;
+                self.connected();
+            }
+            Step::State(state) => self.bring_to(&state)?,
+            Step::Wait(time) => self.wait(time)?,
+            Step::Close => self.with(|session, now| session.peer_closed(now))?,
+            Step::Shutdown => self.with(|session, now| session.shutdown(now))?,
+            Step::Verdict(verdict) => self.verdicts.push_back(verdict),
+            Step::Refuse { begin: true, code, text } => self.begin_refusal = Some(Refusal::new(code, text)),
+            Step::Refuse { begin: false, code, text } => self.commit_refusal = Some(Refusal::new(code, text)),
+            Step::Hold => self.hold = true,
+            Step::Answer => {
+                self.hold = false;
+                let question = self.held.take().ok_or("no question is open")?;
+                self.answer(question);
+                self.pump();
+            }
+            expectation => self.expect(expectation)?,
+        }
+        Ok(())
+    }
+
+    fn expect(&mut self, step: Step) -> Result<(), String> {
+        match step {
+            Step::Expect(want) => {
+                let got = self.reply()?;
+                same(&want, &got)
+            }
+            Step::Match(pattern) => {
+                let got = self.reply()?;
+                if glob(&pattern, &got) { Ok(()) } else { Err(format!("got {got:?}")) }
+            }
+            Step::SkipTo(prefix) => loop {
+                if self.reply()?.starts_with(&prefix) {
+                    return Ok(());
+                }
+            },
+            Step::Discard => match self.effects.pop_front() {
+                Some(Effect::Discard) => Ok(()),
+                other => Err(format!("got {other:?}")),
+            },
+            Step::Closed(want) => match self.effects.pop_front() {
+                Some(Effect::Closed(got)) => same(&want, &got),
+                other => Err(format!("got {other:?}")),
+            },
+            Step::Store(fields) => match self.effects.pop_front() {
+                Some(Effect::Store(transaction)) => fields.iter().try_for_each(|(key, want)| {
+                    same(want, &field(&transaction, key)?).map_err(|e| format!("{key}: {e}"))
+                }),
+                other => Err(format!("got {other:?}")),
+            },
+            Step::Content(want) => {
+                let (_, body) = divide(&self.stored, self.config.anonymous.content);
+                same(&want.escape_ascii().to_string(), &body.escape_ascii().to_string())
+            }
+            Step::Received(want) => {
+                let (line, _) = divide(&self.stored, false);
+                same(&want, &String::from_utf8_lossy(line))
+            }
+            Step::Ask(want) => same(&want, &self.asked),
+            Step::Log(want) => match self.logs.iter().position(|got| *got == want) {
+                Some(at) => {
+                    self.logs.drain(..=at);
+                    Ok(())
+                }
+                None => Err(format!("logged: {:?}", self.logs)),
+            },
+            other => Err(format!("not an expectation: {other:?}")),
+        }
+    }
+
+    fn reply(&mut self) -> Result<String, String> {
+        self.connected();
+        self.replies.pop_front().ok_or_else(|| format!("no reply; effects {:?}", self.effects))
+    }
+
+    fn nothing_left(&self) -> Result<(), String> {
+        if self.replies.is_empty() && self.effects.is_empty() {
+            return Ok(());
+        }
+        Err(format!("before this: unexpected replies {:?}, effects {:?}", self.replies, self.effects))
+    }
+
+    fn connected(&mut self) {
+        if self.session.is_none() {
+            let peer = Peer { address: self.address.clone() };
+            let config = Arc::new(self.config.clone());
+            let new = if self.disabled { Session::disabled } else { Session::new };
+            self.session = Some(new(config, peer, self.now));
+            self.pump();
+        }
+    }
+
+    fn disconnect(&mut self) -> Result<(), String> {
+        self.nothing_left()?;
+        *self = Self {
+            config: self.config.clone(),
+            disabled: self.disabled,
+            address: std::mem::take(&mut self.address),
+            ..Self::new()
+        };
+        Ok(())
+    }
+
+    fn bring_to(&mut self, state: &str) -> Result<(), String> {
+        const STEPS: [&str; 4] = ["EHLO x", "MAIL FROM:<me@x>", "RCPT TO:<you@y>", "DATA"];
+        self.disconnect()?;
+        self.connected();
+        let lines = match state {
+            "start" => &STEPS[..0],
+            "idle" => &STEPS[..1],
+            "mail" => &STEPS[..2],
+            "rcpt" => &STEPS[..3],
+            "data" => &STEPS,
+            "reset" => &["EHLO x", "MAIL FROM:<me@x> BODY=BINARYMIME", "DATA"],
+            _ => return Err("unknown state".to_owned()),
+        };
+        for line in lines {
+            self.untaken.extend_from_slice(line.as_bytes());
+            self.untaken.extend_from_slice(b"\r\n");
+        }
+        self.pump();
+        self.replies.clear();
+        self.effects.clear();
+        self.logs.clear();
+        Ok(())
+    }
+
+    fn configure(&mut self, key: &str, value: &str) -> Result<(), String> {
+        let config = &mut self.config;
+        let yes = value == "yes";
+        let number = || value.parse::<u64>().map_err(|_| "not a number");
+        match key {
+            "domain" => config.domain = value.to_owned(),
+            "anonymous" => {
+                let has = |word| value.split(',').any(|w| w == word);
+                config.anonymous =
+                    Anonymous { server: has("server"), vrfy: has("vrfy"), content: has("content") };
+            }
+            "size" => config.max_size = Some(number()?).filter(|n| *n > 0),
+            "idle" => config.idle_timeout = Some(number()?).filter(|n| *n > 0).map(Duration::from_secs),
+            "recipients" => config.max_recipients = value.parse().map_err(|_| "not a number")?,
+            "pipelining" => config.extensions.pipelining = yes,
+            "smtputf8" => config.extensions.smtputf8 = yes,
+            "smtputf8strict" => config.extensions.smtputf8_strict = yes,
+            "strictparsing" => config.strict_parsing = yes,
+            "alabels" => config.alabels = yes,
+            "trace" => config.trace = yes,
+            "barelf" => {
+                config.bare_lf = match value {
+                    "accept" => BareLf::Accept,
+                    "smuggling" => BareLf::Smuggling,
+                    "reject" => BareLf::Reject,
+                    _ => return Err("unknown value".to_owned()),
+                }
+            }
+            "peer" => self.address = value.to_owned(),
+            "disabled" => self.disabled = yes,
+            _ => return Err("unknown key".to_owned()),
+        }
+        Ok(())
+    }
+
+    fn with(&mut self, act: impl FnOnce(&mut Session, Instant)) -> Result<(), String> {
+        self.nothing_left()?;
+        self.connected();
+        act(self.session.as_mut().unwrap(), self.now);
+        self.pump();
+        Ok(())
+    }
+
+    fn wait(&mut self, time: Duration) -> Result<(), String> {
+        self.nothing_left()?;
+        self.connected();
+        let until = self.now + time;
+        while let Some(at) = self.session.as_ref().unwrap().deadline().filter(|at| *at <= until) {
+            self.now = at;
+            let session = self.session.as_mut().unwrap();
+            session.timer(at);
+            assert_ne!(session.deadline(), Some(at), "a deadline that has passed must go away");
+            self.pump();
+        }
+        self.now = until;
+        self.session.as_mut().unwrap().timer(until);
+        self.pump();
+        Ok(())
+    }
+
+    /// The driver loop.
+    fn pump(&mut self) {
+        loop {
+            let session = self.session.as_mut().unwrap();
+            let taken = session.input(&self.untaken, self.now);
+            self.untaken.drain(..taken);
+            let mut progress = taken > 0;
+            while let Some(output) = self.session.as_mut().unwrap().next() {
+                progress = true;
+                self.perform(output);
+            }
+            if !progress {
+                break;
+            }
+        }
+    }
+
+    fn perform(&mut self, output: Output) {
+        match output {
+            Output::Send(bytes) => {
+                let text = String::from_utf8(bytes).unwrap();
+                let text = text.strip_suffix("\r\n").expect("replies end with CRLF");
+                self.replies.extend(text.split("\r\n").map(str::to_owned));
+            }
+            Output::Ask(question) => {
+                self.asked = describe(&question);
+                if let Question::Commit(transaction) = &question {
+                    self.stored = std::mem::take(&mut self.content);
+                    self.effects.push_back(Effect::Store(transaction.clone()));
+                }
+                if self.hold { self.held = Some(question) } else { self.answer(question) }
+            }
+            Output::Content(bytes) => self.content.extend(bytes),
+            Output::Discard => {
+                self.content.clear();
+                self.effects.push_back(Effect::Discard);
+            }
+            Output::Log(event) => self.logs.push(event.to_string()),
+            Output::Close(reason) => self.effects.push_back(Effect::Closed(reason.to_string())),
+        }
+    }
+
+    fn answer(&mut self, question: Question) {
+        let answer = match question {
+            Question::Begin { .. } => match self.begin_refusal.take() {
+                Some(refusal) => Answer::Refused(refusal),
+                None => Answer::Begun { received_date: DATE.to_owned() },
+            },
+            Question::Verify { recipient: address, .. } | Question::Vrfy { argument: address } => {
+                Answer::Verified(self.verdicts.pop_front().unwrap_or(Verdict::Remote { address }))
+            }
+            Question::Commit(_) => self.commit_refusal.take().map_or(Answer::Stored, Answer::Refused),
+        };
+        self.session.as_mut().unwrap().answer(answer, self.now);
+    }
+}
+
+fn describe(question: &Question) -> String {
+    match question {
+        Question::Begin { sender, declared_size: None } => format!("begin <{sender}>"),
+        Question::Begin { sender, declared_size: Some(size) } => format!("begin <{sender}> size={size}"),
+        Question::Verify { recipient, sender } => format!("verify <{recipient}> from <{sender}>"),
+        Question::Vrfy { argument } => format!("vrfy {argument}"),
+        Question::Commit(_) => "commit".to_owned(),
+    }
+}
+
+fn field(transaction: &Transaction, key: &str) -> Result<String, String> {
+    Ok(match key {
+        "from" => transaction.sender.clone(),
+        "to" => transaction.remote.join(","),
+        "local" => transaction.local.join(","),
+        "body" => transaction.body.as_parameter().unwrap_or("unknown").to_owned(),
+        "auth" => transaction.mail_auth.clone().unwrap_or_default(),
+        "utf8" => u8::from(transaction.utf8_mailboxes).to_string(),
+        "size" => transaction.size.to_string(),
+        "hello" => transaction.hello.clone(),
+        "recipients" => transaction.recipients().to_string(),
+        _ => return Err("unknown field".to_owned()),
+    })
+}
+
+/// First line without CRLF, and the rest; all is rest if there is no `Received:` line.
+fn divide(content: &[u8], bare: bool) -> (&[u8], &[u8]) {
+    match content.windows(2).position(|pair| pair == b"\r\n") {
+        Some(end) if !bare => (&content[..end], &content[end + 2..]),
+        _ => (&[], content),
+    }
+}
+
+fn same(want: &str, got: &str) -> Result<(), String> {
+    if want == got { Ok(()) } else { Err(format!("want {want:?}\n    got  {got:?}")) }
+}
