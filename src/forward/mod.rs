@@ -1,1 +1,5 @@
 //! forward
+pub mod backoff;
+pub mod outcome;
+#[cfg(test)]
+mod transcripts;
