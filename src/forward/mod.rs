@@ -12,6 +12,8 @@ pub mod engine;
 mod lane;
 pub mod outcome;
 mod tally;
+#[cfg(test)]
+mod transcripts;
 mod worker;
 
 pub use engine::{Engine, EngineConfig};

@@ -1,0 +1,240 @@
+//! When to try again: per message, per destination, and when a message itself is the trouble.
+//!
+//! All pure: times are unix seconds, jitter comes from a seed that the caller picks (the same seed gives the same time).
+
+use std::time::Duration;
+
+/// The waiting times.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Schedule {
+    /// Wait after the first failed attempt; doubled after each further one.
+    pub first: Duration,
+    /// Longest wait between two attempts.
+    pub max: Duration,
+    /// How long after the first attempt a message is given up.
+    pub give_up: Duration,
+}
+
+impl Default for Schedule {
+    /// 5 minutes doubling to 4 hours, for 5 days (RFC 5321 section 4.5.4.1 asks for at least 4 to 5 days).
+    fn default() -> Self {
+        Self {
+            first: Duration::from_secs(5 * 60),
+            max: Duration::from_secs(4 * 60 * 60),
+            give_up: Duration::from_secs(5 * 24 * 60 * 60),
+        }
+    }
+}
+
+impl Schedule {
+    /// The time of the next attempt, after `attempts` failed ones of which the last has ended at `now`; `None` if the message
+    /// has been tried for long enough. The last attempt is not put off beyond that time.
+    pub fn next_attempt(&self, first_try: u64, attempts: u32, now: u64, seed: u64) -> Option<u64> {
+        // A clock that was set back makes a message younger, which can only prolong its life.
+        let first_try = first_try.min(now);
+        let last = first_try.saturating_add(self.give_up.as_secs());
+        if now >= last {
+            return None;
+        }
+        Some(now.saturating_add(self.delay(attempts, seed)).min(last))
+    }
+
+    /// Seconds to wait after `attempts` failed attempts in a row, at least 1.
+    pub fn delay(&self, attempts: u32, seed: u64) -> u64 {
+        let doublings = attempts.saturating_sub(1);
+        let factor = 1u64.checked_shl(doublings).unwrap_or(u64::MAX);
+        let delay = self.first.as_secs().saturating_mul(factor).min(self.max.as_secs());
+        jittered(delay, seed ^ u64::from(attempts)).max(1)
+    }
+}
+
+/// Moves a delay by up to 10 % either way, so that what failed together is not retried together.
+fn jittered(delay: u64, seed: u64) -> u64 {
+    let span = delay / 10;
+    let width = span.saturating_mul(2).saturating_add(1);
+    (delay - span).saturating_add(scrambled(seed) % width)
+}
+
+/// One step of SplitMix64: near seeds give far results.
+fn scrambled(seed: u64) -> u64 {
+    let mut z = seed.wrapping_add(0x9e37_79b9_7f4a_7c15);
+    z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    z ^ (z >> 31)
+}
+
+/// The state of one destination: well, or in trouble and left alone for a while, then probed by a single session.
+#[derive(Clone, Debug)]
+pub struct DestinationBackoff {
+    schedule: Schedule,
+    seed: u64,
+    failures: u32,
+    until: u64,
+    probing: bool,
+}
+
+impl DestinationBackoff {
+    /// A destination that is believed to be well.
+    pub fn new(schedule: Schedule, seed: u64) -> Self {
+        Self { schedule, seed, failures: 0, until: 0, probing: false }
+    }
+
+    /// Asks for leave to open a session. While the destination is in trouble it is given to nobody before the wait is over, and
+    /// then to one session until that has told how it went.
+    #[must_use]
+    pub fn admit(&mut self, now: u64) -> bool {
+        if self.failures == 0 {
+            return true;
+        }
+        if self.probing || now < self.until {
+            return false;
+        }
+        self.probing = true;
+        true
+    }
+
+    /// A session was opened and a message got an answer, be it a refusal: the destination is well.
+    pub fn success(&mut self) {
+        self.failures = 0;
+        self.probing = false;
+    }
+
+    /// A session failed. Returns the time of the next probe. Sessions that fail side by side count as one failure.
+    pub fn fault(&mut self, now: u64) -> u64 {
+        let counted_already = self.failures > 0 && !self.probing;
+        if !counted_already {
+            self.failures = self.failures.saturating_add(1);
+            self.until = now.saturating_add(self.schedule.delay(self.failures, self.seed));
+            self.probing = false;
+        }
+        self.until
+    }
+
+    /// A session ended without having told anything, such as by a stop of the program.
+    pub fn abandon(&mut self) {
+        self.probing = false;
+    }
+
+    /// When the next session may be opened; `None` if at any time.
+    pub fn waits_until(&self) -> Option<u64> {
+        (self.failures > 0).then_some(self.until)
+    }
+}
+
+/// Decides when the message, not the destination, is to blame for failing sessions.
+///
+/// A message that makes a server drop the connection, time after time, would be tried for days and cost the others their session
+/// each time. A destination that is down for everybody must not make a message final, though: so the message is blamed only if
+/// others got through in the meantime.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PoisonGuard {
+    /// So many sessions in a row must have failed after MAIL with the message in hand.
+    pub limit: u32,
+}
+
+impl Default for PoisonGuard {
+    fn default() -> Self {
+        Self { limit: 5 }
+    }
+}
+
+impl PoisonGuard {
+    /// `faults` counts the sessions that failed after MAIL with the message in hand since it last got a reply of its own, this
+    /// one included; `others_went_through` tells whether the destination has answered for another message since the first of them.
+    pub fn blames_message(&self, faults: u32, others_went_through: bool) -> bool {
+        others_went_through && faults >= self.limit
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const MINUTE: u64 = 60;
+    const HOUR: u64 = 60 * MINUTE;
+    const DAY: u64 = 24 * HOUR;
+    const NOW: u64 = 1_800_000_000;
+
+    fn about(expected: u64, delay: u64) -> bool {
+        delay.abs_diff(expected) <= expected / 10
+    }
+
+    #[test]
+    fn delays_double_from_five_minutes_to_four_hours() {
+        let schedule = Schedule::default();
+        let expected = [5, 10, 20, 40, 80, 160, 240, 240].map(|minutes| minutes * MINUTE);
+        for (attempts, expected) in (1..).zip(expected) {
+            let delay = schedule.delay(attempts, 7);
+            assert!(about(expected, delay), "{attempts}: {delay}");
+        }
+        assert!(about(4 * HOUR, schedule.delay(u32::MAX, 7)));
+        assert!(about(5 * MINUTE, schedule.delay(0, 7)));
+    }
+
+    #[test]
+    fn jitter_depends_on_the_seed() {
+        let schedule = Schedule::default();
+        let delays: std::collections::BTreeSet<u64> = (0..100).map(|seed| schedule.delay(3, seed)).collect();
+        assert!(delays.len() > 50);
+        assert_eq!(schedule.delay(3, 9), schedule.delay(3, 9));
+    }
+
+    #[test]
+    fn a_message_is_given_up_after_five_days_and_not_before_a_last_attempt() {
+        let schedule = Schedule::default();
+        let end = NOW + 5 * DAY;
+        assert_eq!(schedule.next_attempt(NOW, 30, end - MINUTE, 1), Some(end));
+        assert_eq!(schedule.next_attempt(NOW, 30, end, 1), None);
+        assert_eq!(schedule.next_attempt(NOW, 30, end + DAY, 1), None);
+        let next = schedule.next_attempt(NOW + DAY, 1, NOW, 1).unwrap();
+        assert!(about(5 * MINUTE, next - NOW), "clock set back");
+    }
+
+    #[test]
+    fn a_destination_in_trouble_is_probed_by_one_session() {
+        let mut destination = DestinationBackoff::new(Schedule::default(), 3);
+        assert!(destination.admit(NOW) && destination.admit(NOW));
+        assert_eq!(destination.waits_until(), None);
+        let until = destination.fault(NOW);
+        assert!(about(5 * MINUTE, until - NOW));
+        assert_eq!(destination.fault(NOW + 1), until, "the second of two parallel sessions");
+        assert!(!destination.admit(until - 1));
+        assert!(destination.admit(until));
+        assert!(!destination.admit(until), "one probe at a time");
+        destination.abandon();
+        assert!(destination.admit(until));
+        let next = destination.fault(until);
+        assert!(about(10 * MINUTE, next - until));
+        assert!(destination.admit(next));
+        destination.success();
+        assert!(destination.admit(next) && destination.admit(next));
+        assert!(about(5 * MINUTE, destination.fault(next) - next), "starts again from the first delay");
+    }
+
+    #[test]
+    fn a_message_is_blamed_only_when_others_get_through() {
+        let guard = PoisonGuard::default();
+        assert!(!guard.blames_message(4, true));
+        assert!(guard.blames_message(5, true));
+        assert!(!guard.blames_message(500, false));
+    }
+
+    proptest! {
+        #[test]
+        fn no_values_break_the_schedule(
+            first in any::<u64>(), max in any::<u64>(), give_up in any::<u64>(),
+            first_try in any::<u64>(), attempts in any::<u32>(), now in any::<u64>(), seed in any::<u64>(),
+        ) {
+            let schedule = Schedule {
+                first: Duration::from_secs(first),
+                max: Duration::from_secs(max),
+                give_up: Duration::from_secs(give_up),
+            };
+            if let Some(next) = schedule.next_attempt(first_try, attempts, now, seed) {
+                prop_assert!(next > now);
+            }
+        }
+    }
+}

@@ -1,0 +1,168 @@
+//! Facts for the log. `Display` is the text of the line, the same as E-MailRelay has always written it.
+
+use std::fmt;
+
+/// Something worth a line in the log.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Event {
+    /// A line from the server. Only with `trace`.
+    Received(String),
+    /// A command to the server. Only with `trace`.
+    Sent(String),
+    /// Content to the server, as the number of lines that ended in this write. Only with `trace`.
+    SentContent {
+        /// Number of lines.
+        lines: u64,
+    },
+    /// No greeting came in time; EHLO is sent without it.
+    GreetingTimeout {
+        /// The limit in seconds.
+        seconds: u64,
+    },
+    /// A reply line is longer than any server should send. Once per session.
+    VeryLongLine {
+        /// Length of the line in bytes.
+        length: usize,
+        /// What is considered normal, in bytes.
+        limit: usize,
+    },
+    /// The reply does not belong here and ends the session.
+    UnexpectedResponse {
+        /// Code and text, on one line.
+        reply: String,
+    },
+    /// The message was refused by ourselves.
+    Refused {
+        /// The reason.
+        reason: String,
+    },
+    /// The message went out, but not to all recipients.
+    RecipientsRejected,
+    /// The message is sent although the server lacks an extension. Once per session for each extension.
+    Missing(MissingExtension),
+}
+
+/// An extension that a message needs and the server lacks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MissingExtension {
+    /// 8BITMIME (RFC 6152).
+    EightBitMime,
+    /// BINARYMIME with CHUNKING (RFC 3030).
+    BinaryMime,
+    /// SMTPUTF8 (RFC 6531).
+    SmtpUtf8,
+}
+
+/// How much an event matters.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Level {
+    /// Somebody should look.
+    Warning,
+    /// Only with verbose logging.
+    Verbose,
+}
+
+impl Event {
+    /// The level of the line.
+    pub fn level(&self) -> Level {
+        match self {
+            Self::Received(_) | Self::Sent(_) | Self::SentContent { .. } => Level::Verbose,
+            _ => Level::Warning,
+        }
+    }
+}
+
+impl fmt::Display for Event {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Received(line) => write!(f, "rx<<: \"{}\"", Escaped(line)),
+            Self::Sent(line) => write!(f, "tx>>: \"{}\"", Escaped(line)),
+            Self::SentContent { lines } => write!(f, "tx>>: [{lines} line(s) of content]"),
+            Self::GreetingTimeout { seconds } => {
+                write!(f, "timeout: no greeting from remote server after {seconds}s: continuing")
+            }
+            Self::VeryLongLine { length, limit } => {
+                write!(f, "very long line detected: {length} > {limit}")
+            }
+            Self::UnexpectedResponse { reply } => {
+                write!(f, "client protocol: unexpected response [{reply}]")
+            }
+            Self::Refused { reason } => write!(f, "smtp client protocol: failed: {reason}"),
+            Self::RecipientsRejected => f.write_str("smtp client protocol: one or more recipients rejected"),
+            Self::Missing(extension) => write!(f, "sending {extension} extension"),
+        }
+    }
+}
+
+impl fmt::Display for MissingExtension {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (message, keyword) = match self {
+            Self::EightBitMime => ("an eight-bit message", "8BITMIME"),
+            Self::BinaryMime => ("a binarymime message", "BINARYMIME/CHUNKING"),
+            Self::SmtpUtf8 => ("a message with utf8 mailbox names", "SMTPUTF8"),
+        };
+        write!(f, "{message} to a server that has not advertised the {keyword}")
+    }
+}
+
+/// Peer text for the log: one line, control characters visible.
+pub(super) struct Escaped<'a>(pub(super) &'a str);
+
+impl fmt::Display for Escaped<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        use fmt::Write as _;
+        for c in self.0.chars() {
+            match c {
+                '\\' => f.write_str("\\\\")?,
+                '\0' => f.write_str("\\0")?,
+                '\t' => f.write_str("\\t")?,
+                '\n' => f.write_str("\\n")?,
+                '\r' => f.write_str("\\r")?,
+                c if c.is_control() => write!(f, "\\x{:02x}", u32::from(c))?,
+                c => f.write_char(c)?,
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn texts_are_those_that_tools_match() {
+        let table = [
+            (Event::Received("220 a\\b\x07".to_owned()), "rx<<: \"220 a\\\\b\\x07\""),
+            (Event::Sent("DATA".to_owned()), "tx>>: \"DATA\""),
+            (Event::SentContent { lines: 3 }, "tx>>: [3 line(s) of content]"),
+            (
+                Event::GreetingTimeout { seconds: 20 },
+                "timeout: no greeting from remote server after 20s: continuing",
+            ),
+            (
+                Event::VeryLongLine { length: 1504, limit: 1000 },
+                "very long line detected: 1504 > 1000",
+            ),
+            (
+                Event::UnexpectedResponse { reply: "554 go away".to_owned() },
+                "client protocol: unexpected response [554 go away]",
+            ),
+            (
+                Event::Missing(MissingExtension::EightBitMime),
+                "sending an eight-bit message to a server that has not advertised the 8BITMIME extension",
+            ),
+            (
+                Event::Missing(MissingExtension::BinaryMime),
+                "sending a binarymime message to a server that has not advertised the BINARYMIME/CHUNKING extension",
+            ),
+            (
+                Event::Missing(MissingExtension::SmtpUtf8),
+                "sending a message with utf8 mailbox names to a server that has not advertised the SMTPUTF8 extension",
+            ),
+        ];
+        for (event, text) in table {
+            assert_eq!(event.to_string(), text);
+        }
+    }
+}
