@@ -6,6 +6,8 @@
 
 use std::ops::Range;
 
+const CRLF: &[u8] = b"\r\n";
+
 /// A header block: its lines, without line ends, in order.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Headers {
@@ -43,10 +45,7 @@ impl Headers {
 
     /// The fields in order. Lines that belong to no field come as nameless ones.
     pub fn fields(&self) -> impl Iterator<Item = Field<'_>> {
-        self.spans().filter_map(|span| {
-            let number = span.start + 1;
-            self.lines.get(span).map(|lines| Field { number, lines })
-        })
+        self.spans().filter_map(|span| self.field(span))
     }
 
     /// The fields with this name.
@@ -77,26 +76,19 @@ impl Headers {
     /// The block as it is stored, every line ended with CRLF.
     #[must_use]
     pub fn to_bytes(&self) -> Vec<u8> {
-        self.render(|_| None)
+        self.lines.iter().flat_map(|line| [line.as_slice(), CRLF]).collect::<Vec<_>>().concat()
     }
 
-    /// As [`Headers::to_bytes`], with the given line in the place of every field with this name.
+    /// As [`Headers::to_bytes`], with the given line, or nothing, in the place of every field with this name.
     #[must_use]
-    pub fn to_bytes_replacing(&self, name: &str, line: &str) -> Vec<u8> {
-        self.render(|field| field.is(name).then_some(line))
-    }
-
-    fn render<'b>(&self, replacement: impl Fn(Field<'_>) -> Option<&'b str>) -> Vec<u8> {
-        let mut bytes = Vec::with_capacity(self.lines.iter().map(|line| line.len() + 2).sum());
+    pub fn to_bytes_replacing(&self, name: &str, line: Option<&str>) -> Vec<u8> {
+        let replacement: &[&[u8]] = if let Some(line) = line { &[line.as_bytes(), CRLF] } else { &[] };
+        let mut bytes = Vec::with_capacity(self.lines.iter().map(|line| line.len() + CRLF.len()).sum());
         for field in self.fields() {
-            if let Some(line) = replacement(field) {
-                bytes.extend_from_slice(line.as_bytes());
-                bytes.extend_from_slice(b"\r\n");
-                continue;
-            }
-            for line in field.lines {
-                bytes.extend_from_slice(line);
-                bytes.extend_from_slice(b"\r\n");
+            if field.is(name) {
+                bytes.extend_from_slice(&replacement.concat());
+            } else {
+                bytes.extend(field.lines.iter().flat_map(|line| [line.as_slice(), CRLF]).flatten());
             }
         }
         bytes
@@ -210,8 +202,9 @@ mod tests {
     #[test]
     fn every_field_of_a_name_is_replaced() {
         let headers = block("Bcc: a@b,\n c@d\nTo: t@u\nbcc: e@f");
-        let bytes = headers.to_bytes_replacing("Bcc", "bcc: a@b");
+        let bytes = headers.to_bytes_replacing("Bcc", Some("bcc: a@b"));
         assert_eq!(bytes, b"bcc: a@b\r\nTo: t@u\r\nbcc: a@b\r\n");
+        assert_eq!(headers.to_bytes_replacing("Bcc", None), b"To: t@u\r\n");
     }
 
     #[test]

@@ -1,1 +1,3 @@
 //! role
+
+pub mod submit;
