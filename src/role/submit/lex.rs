@@ -6,7 +6,7 @@
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 
-use super::options::{Id, Spec, TABLE, Takes};
+use super::options::{Opt, Spec, TABLE, Takes};
 
 /// The longest part of an unknown option's name that is repeated in an error, in characters.
 const MAX_SHOWN: usize = 64;
@@ -23,7 +23,7 @@ pub(super) struct Arguments {
 
 #[derive(Debug)]
 struct Given {
-    id: Id,
+    id: Opt,
     value: Option<OsString>,
     /// The option as written, for error texts: `--from` or `-f`.
     spelling: String,
@@ -57,26 +57,26 @@ impl Arguments {
     }
 
     /// How often a switch is on.
-    pub(super) fn count(&self, id: Id) -> usize {
+    pub(super) fn count(&self, id: Opt) -> usize {
         self.of(id).filter(|given| switch_is_on(given.value.as_deref()) != Some(false)).count()
     }
 
     /// Whether an option was given, for switches whether it is on.
-    pub(super) fn has(&self, id: Id) -> bool {
+    pub(super) fn has(&self, id: Opt) -> bool {
         self.count(id) > 0
     }
 
     /// The value of a single-valued option.
-    pub(super) fn value(&self, id: Id) -> Option<&OsStr> {
+    pub(super) fn value(&self, id: Opt) -> Option<&OsStr> {
         self.of(id).find_map(|given| given.value.as_deref())
     }
 
     /// The values of a repeatable option, in order.
-    pub(super) fn values(&self, id: Id) -> impl Iterator<Item = &OsStr> {
+    pub(super) fn values(&self, id: Opt) -> impl Iterator<Item = &OsStr> {
         self.of(id).filter_map(|given| given.value.as_deref())
     }
 
-    fn of(&self, id: Id) -> impl Iterator<Item = &Given> {
+    fn of(&self, id: Opt) -> impl Iterator<Item = &Given> {
         self.given.iter().filter(move |given| given.id == id)
     }
 

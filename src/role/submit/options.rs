@@ -97,7 +97,7 @@ pub(super) enum Report {
 
 /// Names an option in code.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Id {
+pub(super) enum Opt {
     From,
     Help,
     InputFile,
@@ -142,9 +142,9 @@ pub(super) enum Takes {
 }
 
 /// An option as the table has it.
-#[derive(Debug)]
+#[derive(Debug, Clone, Copy)]
 pub(super) struct Spec {
-    pub(super) id: Id,
+    pub(super) id: Opt,
     pub(super) letter: Option<char>,
     pub(super) name: &'static str,
     pub(super) takes: Takes,
@@ -154,7 +154,7 @@ pub(super) struct Spec {
 }
 
 const fn spec(
-    id: Id,
+    id: Opt,
     letter: char,
     name: &'static str,
     takes: Takes,
@@ -175,30 +175,30 @@ use Takes::{Nothing, Optional, Value};
 /// All options, in the order of the help text.
 #[rustfmt::skip]
 pub(super) const TABLE: &[Spec] = &[
-    spec(Id::From, 'f', "from", Value("address"), Basic, "sets the envelope sender; the default comes from the message's From or Sender header"),
-    spec(Id::Help, 'h', "help", Nothing, Basic, "shows this help; with --verbose all options"),
-    spec(Id::InputFile, 'x', "input-file", Value("file"), Basic, "reads the message from a file instead of standard input"),
-    spec(Id::SpoolDir, 's', "spool-dir", Value("dir"), Basic, "sets the spool directory (default /var/spool/emailrelay)"),
-    spec(Id::Verbose, 'v', "verbose", Nothing, Basic, "prints the path of each new content file"),
-    spec(Id::BccSplit, 'b', "bcc-split", Nothing, Usual, "makes a message of its own for each Bcc recipient"),
-    spec(Id::ContentDate, 'd', "content-date", Nothing, Usual, "adds a Date header if there is none"),
-    spec(Id::ContentFrom, 'F', "content-from", Nothing, Usual, "sets the From header to the envelope sender"),
-    spec(Id::ContentMessageId, 'I', "content-message-id", Optional("domain"), Usual, "adds a Message-ID header if there is none (default domain: local)"),
-    spec(Id::ContentTo, 't', "content-to", Nothing, Usual, "sets the To header to the envelope recipients"),
-    spec(Id::Copy, 'c', "copy", Nothing, Usual, "copies the envelope into all sub-directories of the spool"),
-    spec(Id::Domain, ' ', "domain", Value("domain"), Usual, "is added to addresses that have no domain"),
-    spec(Id::Filename, 'n', "filename", Nothing, Usual, "prints the name of each new content file"),
-    spec(Id::KeepBcc, ' ', "keep-bcc", Nothing, Usual, "leaves Bcc headers in the message when they give the recipients"),
-    spec(Id::Size, ' ', "size", Value("bytes"), Usual, "refuses content that is bigger (default 0: no limit)"),
-    repeats(spec(Id::To, ' ', "to", Value("address"), Usual, "adds an envelope recipient; the default comes from the message's To, Cc and Bcc headers")),
-    spec(Id::Version, 'V', "version", Nothing, Usual, "shows the version"),
-    spec(Id::Auth, 'a', "auth", Value("name"), Special, "sets the authenticated id in the envelope"),
-    spec(Id::Body, 'B', "body", Nothing, Special, "takes the input as body text, without headers"),
-    repeats(spec(Id::Content, 'C', "content", Value("base64"), Special, "adds a line of content in front of the input")),
-    spec(Id::FromAuthIn, 'i', "from-auth-in", Value("name"), Special, "sets the envelope's AUTH value as received"),
-    spec(Id::FromAuthOut, 'o', "from-auth-out", Value("name"), Special, "sets the envelope's AUTH value to send"),
-    spec(Id::NoStdin, 'N', "no-stdin", Nothing, Special, "does not read standard input"),
-    spec(Id::Debug, ' ', "debug", Nothing, Hidden, "tells on standard error what is done; given twice, more of it"),
+    spec(Opt::From, 'f', "from", Value("address"), Basic, "sets the envelope sender; the default comes from the message's From or Sender header"),
+    spec(Opt::Help, 'h', "help", Nothing, Basic, "shows this help; with --verbose all options"),
+    spec(Opt::InputFile, 'x', "input-file", Value("file"), Basic, "reads the message from a file instead of standard input"),
+    spec(Opt::SpoolDir, 's', "spool-dir", Value("dir"), Basic, "sets the spool directory (default /var/spool/emailrelay)"),
+    spec(Opt::Verbose, 'v', "verbose", Nothing, Basic, "prints the path of each new content file"),
+    spec(Opt::BccSplit, 'b', "bcc-split", Nothing, Usual, "makes a message of its own for each Bcc recipient"),
+    spec(Opt::ContentDate, 'd', "content-date", Nothing, Usual, "adds a Date header if there is none"),
+    spec(Opt::ContentFrom, 'F', "content-from", Nothing, Usual, "sets the From header to the envelope sender"),
+    spec(Opt::ContentMessageId, 'I', "content-message-id", Optional("domain"), Usual, "adds a Message-ID header if there is none (default domain: local)"),
+    spec(Opt::ContentTo, 't', "content-to", Nothing, Usual, "sets the To header to the envelope recipients"),
+    spec(Opt::Copy, 'c', "copy", Nothing, Usual, "copies the envelope into all sub-directories of the spool"),
+    spec(Opt::Domain, ' ', "domain", Value("domain"), Usual, "is added to addresses that have no domain"),
+    spec(Opt::Filename, 'n', "filename", Nothing, Usual, "prints the name of each new content file"),
+    spec(Opt::KeepBcc, ' ', "keep-bcc", Nothing, Usual, "leaves Bcc headers in the message when they give the recipients"),
+    spec(Opt::Size, ' ', "size", Value("bytes"), Usual, "refuses content that is bigger (default 0: no limit)"),
+    repeats(spec(Opt::To, ' ', "to", Value("address"), Usual, "adds an envelope recipient; the default comes from the message's To, Cc and Bcc headers")),
+    spec(Opt::Version, 'V', "version", Nothing, Usual, "shows the version"),
+    spec(Opt::Auth, 'a', "auth", Value("name"), Special, "sets the authenticated id in the envelope"),
+    spec(Opt::Body, 'B', "body", Nothing, Special, "takes the input as body text, without headers"),
+    repeats(spec(Opt::Content, 'C', "content", Value("base64"), Special, "adds a line of content in front of the input")),
+    spec(Opt::FromAuthIn, 'i', "from-auth-in", Value("name"), Special, "sets the envelope's AUTH value as received"),
+    spec(Opt::FromAuthOut, 'o', "from-auth-out", Value("name"), Special, "sets the envelope's AUTH value to send"),
+    spec(Opt::NoStdin, 'N', "no-stdin", Nothing, Special, "does not read standard input"),
+    spec(Opt::Debug, ' ', "debug", Nothing, Hidden, "tells on standard error what is done; given twice, more of it"),
 ];
 
 /// Reads a command line, without the program's name; `app` is the program's directory.
@@ -210,8 +210,8 @@ pub(super) fn parse(
     app: &Path,
 ) -> Result<Request, UsageErrors> {
     let arguments = Arguments::new(arguments);
-    if arguments.has(Id::Help) {
-        let part = if arguments.has(Id::Verbose) { HelpPart::Full } else { HelpPart::Basic };
+    if arguments.has(Opt::Help) {
+        let part = if arguments.has(Opt::Verbose) { HelpPart::Full } else { HelpPart::Basic };
         return Ok(Request::Help(part));
     }
     if !arguments.errors.is_empty() {
@@ -220,7 +220,7 @@ pub(super) fn parse(
         errors.dedup();
         return Err(UsageErrors(errors));
     }
-    if arguments.has(Id::Version) {
+    if arguments.has(Opt::Version) {
         return Ok(Request::Version);
     }
     options(&arguments, app).map(|options| Request::Submit(Box::new(options)))
@@ -230,53 +230,53 @@ fn options(arguments: &Arguments, app: &Path) -> Result<Options, UsageErrors> {
     let owned = |id| arguments.value(id).map(OsStr::to_owned);
     let filled = |id| owned(id).filter(|value| !value.is_empty());
     let path = |id| filled(id).map(|value| app_path(&value, app));
-    let recipients = arguments.values(Id::To).flat_map(address_items).chain(arguments.words.iter().cloned());
+    let recipients = arguments.values(Opt::To).flat_map(address_items).chain(arguments.words.iter().cloned());
     Ok(Options {
-        from: filled(Id::From),
+        from: filled(Opt::From),
         recipients: recipients.collect(),
-        input_file: path(Id::InputFile),
-        spool_dir: path(Id::SpoolDir).unwrap_or_else(|| DEFAULT_SPOOL_DIR.into()),
-        report: match (arguments.has(Id::Verbose), arguments.has(Id::Filename)) {
+        input_file: path(Opt::InputFile),
+        spool_dir: path(Opt::SpoolDir).unwrap_or_else(|| DEFAULT_SPOOL_DIR.into()),
+        report: match (arguments.has(Opt::Verbose), arguments.has(Opt::Filename)) {
             (true, _) => Report::Path,
             (false, true) => Report::Name,
             (false, false) => Report::Nothing,
         },
-        bcc_split: arguments.has(Id::BccSplit),
-        keep_bcc: arguments.has(Id::KeepBcc),
-        content_date: arguments.has(Id::ContentDate),
-        content_from: arguments.has(Id::ContentFrom),
+        bcc_split: arguments.has(Opt::BccSplit),
+        keep_bcc: arguments.has(Opt::KeepBcc),
+        content_date: arguments.has(Opt::ContentDate),
+        content_from: arguments.has(Opt::ContentFrom),
         content_message_id: match (
-            arguments.has(Id::ContentMessageId),
-            domain(arguments, Id::ContentMessageId)?,
+            arguments.has(Opt::ContentMessageId),
+            domain(arguments, Opt::ContentMessageId)?,
         ) {
             (true, given) => Some(given.unwrap_or_else(|| DEFAULT_ID_DOMAIN.to_owned())),
             (false, _) => None,
         },
-        content_to: arguments.has(Id::ContentTo),
-        copy: arguments.has(Id::Copy),
-        auth: owned(Id::Auth).unwrap_or_default(),
-        body: arguments.has(Id::Body),
-        content: arguments.values(Id::Content).flat_map(|value| comma_items(value)).collect(),
-        from_auth_in: owned(Id::FromAuthIn),
-        from_auth_out: owned(Id::FromAuthOut),
-        no_stdin: arguments.has(Id::NoStdin),
-        debug: arguments.count(Id::Debug),
+        content_to: arguments.has(Opt::ContentTo),
+        copy: arguments.has(Opt::Copy),
+        auth: owned(Opt::Auth).unwrap_or_default(),
+        body: arguments.has(Opt::Body),
+        content: arguments.values(Opt::Content).flat_map(comma_items).collect(),
+        from_auth_in: owned(Opt::FromAuthIn),
+        from_auth_out: owned(Opt::FromAuthOut),
+        no_stdin: arguments.has(Opt::NoStdin),
+        debug: arguments.count(Opt::Debug),
         size: size(arguments)?,
-        domain: domain(arguments, Id::Domain)?,
+        domain: domain(arguments, Opt::Domain)?,
     })
 }
 
 fn size(arguments: &Arguments) -> Result<Option<u64>, UsageErrors> {
-    let Some(value) = arguments.value(Id::Size) else { return Ok(None) };
+    let Some(value) = arguments.value(Opt::Size) else { return Ok(None) };
     let digits = value.to_str().filter(|text| text.bytes().all(|byte| byte.is_ascii_digit()));
     match digits.and_then(|text| text.parse().ok()) {
         Some(0) => Ok(None),
         Some(limit) => Ok(Some(limit)),
-        None => Err(invalid(Id::Size, value)),
+        None => Err(invalid(Opt::Size, value)),
     }
 }
 
-fn domain(arguments: &Arguments, id: Id) -> Result<Option<String>, UsageErrors> {
+fn domain(arguments: &Arguments, id: Opt) -> Result<Option<String>, UsageErrors> {
     let Some(value) = arguments.value(id).filter(|value| !value.is_empty()) else { return Ok(None) };
     let sound = |c: char| !c.is_control() && !c.is_whitespace() && !"<>@,;\"".contains(c);
     match value.to_str().filter(|text| text.chars().all(sound)) {
@@ -285,7 +285,7 @@ fn domain(arguments: &Arguments, id: Id) -> Result<Option<String>, UsageErrors> 
     }
 }
 
-fn invalid(id: Id, value: &OsStr) -> UsageErrors {
+fn invalid(id: Opt, value: &OsStr) -> UsageErrors {
     let name = TABLE.iter().find(|spec| spec.id == id).map_or("", |spec| spec.name);
     UsageErrors(vec![format!(
         "usage error: invalid value for --{name}: \"{}\"",
