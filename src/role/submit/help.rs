@@ -7,7 +7,7 @@ use crate::{PRODUCT, VERSION};
 use super::options::{HelpPart, Level, Spec, TABLE, Takes};
 
 /// Where descriptions begin.
-const COLUMN: usize = 34;
+const COLUMN: usize = 38;
 /// Line width when the terminal does not tell.
 pub(super) const DEFAULT_WIDTH: usize = 79;
 
@@ -83,7 +83,7 @@ mod tests {
     #[test]
     fn lines_fit_the_width() {
         for width in [60, 79, 120] {
-            assert!(text("p", HelpPart::Full, width).lines().all(|line| line.len() <= width.max(72)));
+            assert!(text("p", HelpPart::Full, width).lines().all(|line| line.len() <= width.max(76)));
         }
         let lines = text("p", HelpPart::Full, 0).lines().filter(|line| line.starts_with("  ")).count();
         assert_eq!(lines, TABLE.len() - 1);

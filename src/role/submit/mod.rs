@@ -72,7 +72,10 @@ fn submit(program: &str, options: &Options) -> u8 {
     let result = check(options)
         .and_then(|()| Input::open(options))
         .and_then(|input| Ok((input, SpoolStore::open(&options.spool_dir)?)))
-        .and_then(|(input, store)| run(options, input, &store, &stamp, &trace, stored));
+        .and_then(|(input, store)| {
+            trace.warnings(store.warning());
+            run(options, input, &store, &stamp, &trace, stored)
+        });
     match result {
         Ok(()) => 0,
         Err(fault) => {
@@ -119,6 +122,12 @@ impl Trace<'_> {
     fn info(&self, text: &str) {
         if self.level > 0 {
             complain(self.program, &format!("info: submit: {text}"));
+        }
+    }
+
+    fn warnings(&self, texts: impl IntoIterator<Item = String>) {
+        for text in texts.into_iter().filter(|_| self.level > 0) {
+            complain(self.program, &format!("warning: {text}"));
         }
     }
 
