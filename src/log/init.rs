@@ -1,0 +1,273 @@
+//! Setting the log up.
+
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::{Builder, JoinHandle};
+use std::time::Duration;
+
+use jiff::Zoned;
+use thiserror::Error;
+use tracing::Level as Carried;
+use tracing_journald::{Priority, PriorityMappings};
+use tracing_subscriber::filter::filter_fn;
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::{Layer, Registry};
+
+use super::carrier::TARGET;
+use super::event::ProcessEvent;
+use super::file::{LogFile, OpenFailed};
+use super::format::Format;
+use super::kind::Level;
+use super::logger::{self, Logger};
+use super::queue::Taken;
+use super::text::{Control, Out, Style, SyslogLayer, TextLayer};
+use super::{Context, Event};
+use crate::os::journal::stderr_is_journal;
+use crate::os::syslog::{Facility, Syslog};
+use crate::os::{self, identity::User};
+
+/// The writer looks this often whether folded warnings are due.
+const TICK: Duration = Duration::from_secs(1);
+
+/// A stop waits this long for the last lines.
+const LAST_LINES: Duration = Duration::from_secs(5);
+
+/// What is logged, and where.
+#[derive(Clone, Debug)]
+pub struct LogConfig {
+    /// The program's own name: the identity in syslog and journal.
+    pub identifier: String,
+    /// With this text lines begin. For `emailrelay` its [`super::program_name`]; the role programs write `emailrelay`, too, because
+    /// that is what tools look for.
+    pub program: String,
+    /// The least important level that is logged; None logs nothing at all (no `--log`).
+    pub level: Option<Level>,
+    /// The parts of a line.
+    pub format: Format,
+    /// Text to stderr, if there is no log file.
+    pub stderr: Stderr,
+    /// The log file, with `%d` and `%h`. Created even if nothing is logged.
+    pub file: Option<String>,
+    /// The account that new log files are given to, so that they can be opened again after root is left.
+    pub owner: Option<User>,
+    /// Syslog, with this facility.
+    pub syslog: Option<Facility>,
+    /// What the journal gets as `MESSAGE=`.
+    pub journal_text: JournalText,
+}
+
+/// What stderr shows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stderr {
+    /// Everything that is logged.
+    All,
+    /// Warnings and errors: for a daemon with syslog that is about to give its stderr up.
+    Warnings,
+    /// Nothing.
+    Off,
+}
+
+/// The `MESSAGE=` of journal entries.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum JournalText {
+    /// The complete line, program and level included, as the journal got it from `emailrelay` 2.6 by way of syslog; log watchers match that.
+    Line,
+    /// Context and text: identifier and priority have their own fields.
+    Plain,
+}
+
+/// The log cannot be set up.
+#[derive(Debug, Error)]
+pub enum LogError {
+    /// The log file cannot be opened.
+    #[error("cannot open log file: {path}: {reason}")]
+    File {
+        /// Which.
+        path: String,
+        /// Why.
+        reason: String,
+    },
+    /// It is set up already.
+    #[error("the log is set up already")]
+    Twice,
+}
+
+/// The log; dropping it writes what is left.
+#[derive(Debug)]
+#[must_use]
+pub struct LogHandle {
+    logger: Arc<Logger>,
+    control: Arc<Control>,
+    writer: Option<JoinHandle<()>>,
+}
+
+impl Default for LogConfig {
+    fn default() -> LogConfig {
+        LogConfig {
+            identifier: "emailrelay".to_owned(),
+            program: "emailrelay".to_owned(),
+            level: Some(Level::Info),
+            format: Format::default(),
+            stderr: Stderr::All,
+            file: None,
+            owner: None,
+            syslog: None,
+            journal_text: JournalText::Line,
+        }
+    }
+}
+
+/// Sets the log of this process up. From now on [`super::emit`] writes, at once and on the calling thread, until
+/// [`LogHandle::start_writer`].
+///
+/// If stderr is the journal, structured entries replace what would go to stderr or syslog. They are not affected by
+/// [`LogHandle::close_stderr`]. A log file is written in any case.
+///
+/// # Errors
+/// If the log file cannot be opened, or the log is set up already.
+pub fn init(config: &LogConfig) -> Result<LogHandle, LogError> {
+    let control = Arc::new(Control { stderr: AtomicBool::new(true), reopen: AtomicBool::new(false) });
+    let journal = journal_layer(config);
+    let prefixed = journal.is_some() && config.journal_text == JournalText::Line;
+    let layers = layers(config, &control, journal, prefixed)?;
+    let ours = filter_fn(|metadata| metadata.target() == TARGET);
+    let subscriber = Registry::default().with(layers.with_filter(ours));
+    let logger = Arc::new(Logger::new(config, prefixed));
+    tracing::subscriber::set_global_default(subscriber).map_err(|_| LogError::Twice)?;
+    logger::install(Arc::clone(&logger)).map_err(|_| LogError::Twice)?;
+    Ok(LogHandle { logger, control, writer: None })
+}
+
+impl LogHandle {
+    /// Moves writing to a thread of its own, with a bounded queue: the event loop never waits for a disk or for journald. To be called after
+    /// daemonising and after root was left.
+    ///
+    /// # Errors
+    /// If the thread cannot be started; lines are then written directly as before.
+    pub fn start_writer(&mut self) -> io::Result<()> {
+        if self.writer.is_none() {
+            let logger = Arc::clone(&self.logger);
+            self.writer = Some(Builder::new().name("log".to_owned()).spawn(move || write_on(&logger))?);
+            self.logger.queue.open();
+        }
+        Ok(())
+    }
+
+    /// Opens the log file again with the next line (SIGUSR1, SIGHUP). One that was rotated away is noticed without this.
+    pub fn reopen(&self) {
+        self.control.reopen.store(true, Ordering::Relaxed);
+    }
+
+    /// No more text to stderr (`--close-stderr`), which becomes the null device.
+    ///
+    /// # Errors
+    /// If the null device cannot be opened.
+    pub fn close_stderr(&self) -> io::Result<()> {
+        self.logger.queue.flush(LAST_LINES);
+        self.control.stderr.store(false, Ordering::Relaxed);
+        os::daemon::null_stderr()
+    }
+
+    /// Changes what is logged, after a reload.
+    pub fn set_level(&self, level: Option<Level>) {
+        self.logger.set_level(level);
+    }
+
+    /// Waits until everything logged so far is written, five seconds at most.
+    pub fn flush(&self) {
+        self.logger.queue.flush(LAST_LINES);
+    }
+}
+
+impl Drop for LogHandle {
+    fn drop(&mut self) {
+        self.logger.report_folded(None);
+        self.logger.queue.flush(LAST_LINES);
+        self.logger.queue.close();
+        // Not joined if it hangs: a stop must not wait for journald.
+        if let Some(writer) = self.writer.take()
+            && self.logger.queue.is_written()
+        {
+            let _ = writer.join();
+        }
+    }
+}
+
+/// The writer thread.
+fn write_on(logger: &Logger) {
+    loop {
+        match logger.queue.take(TICK) {
+            Taken::Records(records, lost) => {
+                records.iter().for_each(super::carrier::Record::dispatch);
+                if lost > 0 {
+                    let event = Event::Process(ProcessEvent::LinesLost { count: lost });
+                    logger.record(&Context::default(), &event).dispatch();
+                }
+            }
+            Taken::Nothing => {}
+            Taken::Closed => return,
+        }
+        logger.report_folded(Some(std::time::Instant::now()));
+    }
+}
+
+type AnyLayer = Box<dyn Layer<Registry> + Send + Sync>;
+
+fn layers(
+    config: &LogConfig,
+    control: &Arc<Control>,
+    journal: Option<AnyLayer>,
+    prefixed: bool,
+) -> Result<Vec<AnyLayer>, LogError> {
+    let style = Style { program: config.program.clone(), time: config.format.time, prefixed };
+    let text = |out| -> AnyLayer { Box::new(TextLayer::new(style.clone(), Arc::clone(control), out)) };
+    let mut layers: Vec<AnyLayer> = Vec::new();
+    let to_journal = journal.is_some();
+    layers.extend(journal);
+    if let Some(template) = &config.file {
+        let owner = config.owner.as_ref().map(|user| (user.uid, user.gid));
+        let file = LogFile::open(template, owner, &Zoned::now()).map_err(LogError::from)?;
+        layers.push(text(Out::File(Box::new(file))));
+    } else if !to_journal {
+        match config.stderr {
+            Stderr::All => layers.push(text(Out::Stderr(Carried::TRACE))),
+            Stderr::Warnings => layers.push(text(Out::Stderr(Carried::WARN))),
+            Stderr::Off => {}
+        }
+    }
+    if let Some(facility) = config.syslog.filter(|_| !to_journal) {
+        layers.push(Box::new(SyslogLayer::new(style.clone(), Syslog::new(&config.identifier, facility))));
+    }
+    Ok(layers)
+}
+
+/// The journal, if stderr is connected to it and lines would go to stderr or syslog.
+fn journal_layer(config: &LogConfig) -> Option<AnyLayer> {
+    let wanted = config.syslog.is_some() || (config.stderr != Stderr::Off && config.file.is_none());
+    if !wanted || !stderr_is_journal() {
+        return None;
+    }
+    let priorities = PriorityMappings {
+        error: Priority::Error,
+        warn: Priority::Warning,
+        info: Priority::Informational,
+        debug: Priority::Debug,
+        trace: Priority::Debug,
+    };
+    let facility = config.syslog.unwrap_or_default().code().to_string();
+    let layer = tracing_journald::Layer::new().ok()?;
+    Some(Box::new(
+        layer
+            .with_field_prefix(None)
+            .with_priority_mappings(priorities)
+            .with_syslog_identifier(config.identifier.clone())
+            .with_custom_fields([("SYSLOG_FACILITY", facility)]),
+    ))
+}
+
+impl From<OpenFailed> for LogError {
+    fn from(failed: OpenFailed) -> LogError {
+        LogError::File { path: failed.path.display().to_string(), reason: failed.reason }
+    }
+}

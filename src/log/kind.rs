@@ -1,0 +1,310 @@
+//! The kinds of events: level, and the fixed id under which the journal and its catalog know each.
+
+/// How important an event is; [`Level::Error`] is the least value.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[repr(u8)]
+pub enum Level {
+    /// Somebody must act.
+    Error,
+    /// Somebody should look.
+    Warning,
+    /// What an administrator wants to know: on with `--log`.
+    Info,
+    /// On with `--verbose`; written as `info`.
+    Verbose,
+    /// On with `--verbose` given twice; written as `info`.
+    Extra,
+    /// On with `--debug`; never sent to syslog.
+    Debug,
+}
+
+impl Level {
+    /// The word in a log line.
+    pub fn word(self) -> &'static str {
+        match self {
+            Level::Error => "error",
+            Level::Warning => "warning",
+            Level::Info | Level::Verbose | Level::Extra => "info",
+            Level::Debug => "debug",
+        }
+    }
+}
+
+/// One kind of event.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Kind {
+    /// `MESSAGE_ID=` in the journal: 128 bits, fixed for ever, explained in `systemd/emailrelay.catalog`.
+    pub id: &'static str,
+    /// The name of the constant.
+    pub name: &'static str,
+    /// How important it is.
+    pub level: Level,
+    /// Can a peer cause it as often as it likes? Then repetitions are folded.
+    pub by_peer: bool,
+}
+
+macro_rules! kinds {
+    ($($(#[doc = $doc:literal])+ $name:ident = $id:literal, $level:ident $($peer:ident)?;)+) => {
+        $($(#[doc = $doc])+
+        pub const $name: &Kind =
+            &Kind { id: $id, name: stringify!($name), level: Level::$level, by_peer: kinds!(@by $($peer)?) };)+
+
+        /// Every kind there is.
+        pub const ALL: &[&Kind] = &[$($name),+];
+    };
+    (@by peer) => { true };
+    (@by) => { false };
+}
+
+kinds! {
+    // Start
+    /// A server listens on an address.
+    LISTENING = "5cb51ebd8e9f4cbcb7a1a2645424dcab", Info;
+    /// An address of a named interface appeared and is served.
+    LISTENER_NEW = "03369fbec57948e0ae2810dfbca5bc14", Info;
+    /// An address of a named interface vanished.
+    LISTENER_GONE = "67a1f4d5211d43709e5da9c7a6ab6264", Info;
+    /// A new address of a named interface cannot be bound.
+    LISTENER_FAILED = "b0a5339f52994f8bbf85fa9036055145", Verbose;
+    /// A named interface has no address.
+    NO_ADDRESSES = "354c8dfaca0543bca6520ea49858359d", Warning;
+    /// All interfaces of a server are without addresses.
+    WAITING_FOR_INTERFACE = "3d1ad52de5624d8486816c5e057db079", Warning;
+    /// A server listens everywhere because no item names it.
+    WILDCARD = "7f5c0814c7eb434d9de0a7ccb6d49a93", Warning;
+    /// One address was configured twice.
+    DUPLICATE_ADDRESS = "b2098ba4fe0e45768f08d936108300ae", Warning;
+    /// The configured next hop.
+    FORWARDING_TO = "40fc91250de5465bb93614577facb420", Verbose;
+    /// The spool directory cannot be written.
+    DIRECTORY_NOT_WRITABLE = "1add8ca636d54f57bb44b72b75b9b8f8", Warning;
+    /// The spool directory can be written again.
+    DIRECTORY_WRITABLE = "80b8bab9568f435a97f305ffe23dbb46", Info;
+    /// The next hop's name does not resolve.
+    NEXT_HOP_UNRESOLVED = "2012216870e547cca2e7b560901e6323", Warning;
+    /// `--immediate` was given.
+    IMMEDIATE = "7193cd0bbd3e4435ba2bdc1bc9684480", Warning;
+    /// Something in the configuration deserves a look.
+    CONFIGURATION = "6256235fa04b40a4a28daa4ca134b1f8", Warning;
+    /// `--user root` was given.
+    RUNNING_AS_ROOT = "b4a46b3f60594df790e5c274e5f51edb", Warning;
+    /// The process holds capabilities that it does not need.
+    CAPABILITIES = "b3498cc52bc0467b976fa44ac77e1cde", Warning;
+    /// The change of identity failed; the program ends.
+    IDENTITY_FAILED = "7e2b212e5d9246188e290757c64abc8d", Error;
+    /// The program cannot start or go on.
+    FATAL = "37cb06e028ca4c28af5646cd9e827a0d", Error;
+
+    // Process
+    /// A stop was asked for.
+    SHUTTING_DOWN = "e83916cc93a7406e89895fab5a0cd58f", Info;
+    /// Everything is put away; the program ends.
+    SHUTDOWN_COMPLETE = "50808c3fab6d4ecfb051532f7ec2f560", Info;
+    /// The stop timeout ended sessions.
+    STOP_FORCED = "70b55774ce9f40f78bc455e7ba3e3654", Warning;
+    /// Nothing to do for long; the program ends until it is needed.
+    IDLE_EXIT = "0fc972d80ede42888cb40b1142d8ed9a", Info;
+    /// The configuration was read again.
+    RELOADED = "7fafedc8f42e4956b83eeb58013c1bd0", Info;
+    /// A reload failed; the old configuration stays.
+    RELOAD_FAILED = "64ad39bcb7f8450d9cbcb31117199b2e", Error;
+    /// A changed option needs a restart.
+    RELOAD_PARTIAL = "8d25d66a3c014b4e8401606a05c9d6bf", Warning;
+    /// A status line, on request.
+    STATUS = "ab409c1068724481b0e4e5c73eab93f3", Info;
+    /// Descriptors ran out; accepting pauses.
+    TOO_MANY_FILES = "33c15bc4d08946f1bd802b35e5d96193", Warning;
+    /// Descriptors are free again.
+    ACCEPTING_RESUMED = "b2e66ea6e2f641fd88dafe0ee9e4de8b", Info;
+    /// accept() failed for another reason.
+    ACCEPT_FAILED = "9ff8bda328844da3a3d02e54a1446693", Warning;
+    /// systemd watches this process.
+    WATCHDOG = "7a13e355377743e8b80b3b51245d8d81", Verbose;
+    /// The main loop stood still for a while.
+    STALLED = "6cf871dff5664495935cdf0b036c6883", Warning;
+    /// A session ended by a programming error.
+    BUG = "60180374fed347e1a49a4bcaaa9ff2f3", Error;
+    /// Log files were closed and opened.
+    LOG_REOPENED = "d2e5323e36f24289ab90ff9ecb57f88c", Verbose;
+    /// The log file cannot be opened.
+    LOG_FILE_FAILED = "f7dd0771321d480c8099fa270360abf6", Error;
+    /// Log lines were lost.
+    LINES_LOST = "7def0c8b6fb84857b7f509f8aff43eeb", Warning;
+    /// Lines that a peer causes at will were folded.
+    REPEATED = "9ae4e56c387b4368ac0223efd738b139", Warning;
+
+    // SMTP server
+    /// A client connected.
+    CONNECTED = "ee4aa1dc3f16446f9c3e9a02caf969b6", Info;
+    /// A client's connection ended.
+    DISCONNECTED = "14384a731bc24c0d828484100129708d", Info;
+    /// A remote client was refused by address.
+    NOT_LOCAL = "be3988f7ed394219ac404b3417608c25", Warning peer;
+    /// A connection was refused.
+    REJECTED = "497e5c58bb664ee8958b2f94933bdbe2", Warning peer;
+    /// A session could not be set up.
+    SESSION_FAILED = "23f95e78d51949b5adc0ba4529867b06", Warning;
+    /// The limit of connections is reached.
+    TOO_MANY_CONNECTIONS = "4aeb4238ddc8429bac30c732ffbeff08", Warning peer;
+    /// One address has too many connections.
+    TOO_MANY_FROM_ADDRESS = "92e1c7106873469bafc11e8e7ead7a78", Warning peer;
+    /// A client was sent away because the server is disabled.
+    SERVER_DISABLED = "ee2db5325ca3473c90205ca8a07315eb", Verbose;
+    /// A line of a protocol dialogue.
+    TRACE = "ed453f3132fa496890c008ef1ff466c5", Verbose;
+    /// Another detail of a session.
+    SESSION_NOTE = "1937985f4f39407cb41d44b0924051d1", Verbose;
+    /// Another irregularity of a session.
+    SESSION_WARNING = "44c179ad832a4c33ade188555efed6c7", Warning peer;
+    /// A very long line came in.
+    LONG_LINE = "7c495a7e8d8349e38131568c405e3c2f", Warning peer;
+    /// A message with an empty return path.
+    NULL_RETURN_PATH = "9e509e1896394025852bbf6d39223a86", Warning peer;
+    /// A client's address syntax is wrong.
+    BAD_SYNTAX = "0510cf01457b4831a2d6a7abd91fb656", Warning peer;
+    /// A message exceeds `--size`.
+    TOO_BIG = "d0823744a24c4484854acb1a05f776eb", Warning peer;
+    /// A message was refused for its bare line ends.
+    BARE_LINE_ENDS = "3234a59a5f3f4125a80bfac781a35a0e", Warning peer;
+    /// A message went over the limit of recipients.
+    TOO_MANY_RECIPIENTS = "c24cf80f446142479551db90aeebcce9", Warning peer;
+    /// A client tried AUTH although it is not offered.
+    AUTH_NOT_OFFERED = "39490d8dbc3045f89c2ebf9a9aa33fc4", Warning peer;
+    /// A TLS handshake came on a port without implicit TLS.
+    TLS_HELLO = "b53903399c5a451bbe3b3c68b8e27b96", Warning peer;
+    /// The verifier refused a recipient.
+    RECIPIENT_REJECTED = "9f24a24959744b56ad1bb628c72b0f7a", Warning peer;
+    /// A content file was made.
+    CONTENT_FILE = "7a4fa94883644055977a3e035aa24a18", Verbose;
+    /// An envelope file was made.
+    ENVELOPE_FILE = "8a96ccb9e3ce4a859987d437e8051526", Verbose;
+    /// Content could not be written.
+    SAVE_FAILED = "d51462edbcac4fb1bdef9365103ee783", Warning;
+    /// A message could not be stored or filtered.
+    PROCESSING_FAILED = "b38bfe7d31bb486995f53877248fa3a5", Warning;
+    /// The client left before it saw our reply.
+    CLIENT_GONE = "3162d915bcde42ad88d8bff8cc531726", Info;
+    /// A message is durable and acknowledged.
+    STORED = "c7eb573000854676b88d35035f337bf8", Info;
+
+    // Forwarding
+    /// A forwarding run starts.
+    RUN_STARTED = "e5f2918287244060a2a0549f2c92e243", Verbose;
+    /// A forwarding run found nothing.
+    RUN_EMPTY = "a494cd09394f4556a59aaca0fc944378", Verbose;
+    /// A run was asked for during a run.
+    RUN_BUSY = "900ca88ae1fc4660a9348559b2a6a55d", Verbose;
+    /// The run that was asked for follows.
+    RUN_QUEUED = "063595c4d38d4bbbb1ec454de504aa03", Verbose;
+    /// A run has no more messages.
+    RUN_FINISHED = "89d66e94b91140acaa7a0031e8d9ed3a", Verbose;
+    /// A message is about to be sent.
+    MESSAGE_STARTED = "087e25ac92a546948a29aadedfe606a9", Verbose;
+    /// A connection carries a message.
+    NEXT_HOP_CONNECTED = "13870da7bbf54e1c8ced7484b7ba4ae3", Info;
+    /// The next hop does not greet.
+    GREETING_TIMEOUT = "4fcced5a231747f3be027f024a81180b", Warning;
+    /// The next hop's reply makes no sense here.
+    UNEXPECTED_RESPONSE = "d0b02ddf51da4072b92dc9f6a3dfc54c", Warning;
+    /// The next hop sent a very long line.
+    LONG_REPLY = "4813778cd80047ce9b4bce40c5c09459", Warning;
+    /// A message went to some recipients only.
+    SOME_REJECTED = "28fea23980c24e0bbae27984d5391e17", Warning;
+    /// A message cannot be sent to this next hop.
+    LOCAL_REFUSAL = "f0071b95d24845a9a4036d4013305163", Warning;
+    /// A message is sent without the extension it needs.
+    MISSING_EXTENSION = "d456ed9b6c5744f69a03f22c437ef96b", Warning;
+    /// The envelope of a forwarded message is removed.
+    ENVELOPE_DELETED = "37509e6977dd46378b5ab35d80ec928b", Verbose;
+    /// The content of a forwarded message is removed.
+    CONTENT_DELETED = "a7139d7cf7914bf0932d1cb83212f56c", Verbose;
+    /// An envelope becomes `.bad`.
+    ENVELOPE_FAILED = "533b5f4d3bb0479f96489def83438021", Info;
+    /// A message has no recipient to forward to.
+    NO_RECIPIENTS = "bb6da932073642f8a7e4f3dc88f7208d", Warning;
+    /// A session with the next hop failed.
+    CLIENT_ERROR = "096fb9e3fe504cac9cfbfc464a375eb3", Warning;
+    /// A run ended by an error.
+    RUN_ERROR = "578fdc7ab53545ad84de25d9ee21c7b9", Error;
+    /// A run could not be started.
+    RUN_FAILURE = "5b535ab5f54e471596dc81bfd050d88e", Error;
+    /// The next hop of some messages cannot be reached.
+    CONNECT_FAILED = "86f52d9c5e6c4f3fb75bc6b377f5694a", Warning;
+    /// A message for an unreachable next hop is left for later.
+    MESSAGE_SKIPPED = "9f404a9b04254481821d3c01b14ba734", Verbose;
+    /// A message needs another next hop.
+    NEW_CONNECTION = "66b4db0e370748e6a6dfc8f839b9db3d", Verbose;
+    /// A message went to the next hop.
+    FORWARDED = "aab745b98d564c81bd6929bfa1480892", Info;
+    /// A message failed for good.
+    FAILED = "da75b02b970b4b588f7925933a7ac2bb", Warning;
+    /// A message could not be sent now and waits.
+    DEFERRED = "e2a0a308b2824c96bc4c59f984f93e72", Info;
+    /// The connection broke between the final dot and the reply.
+    IN_DOUBT = "7e9733363cff44c4957ec08bcbde7a71", Warning;
+    /// A next hop is left alone for a while.
+    BACK_OFF = "09aac6d18bd24794a0e7990d13d8d298", Warning;
+
+    // Spool
+    /// Another process has the message.
+    LOCK_FAILED = "d370f8b272ff4a33b0d57b64f065bc4d", Debug;
+    /// An envelope cannot be used.
+    IGNORED = "20e9f0c2059b4b5a960dadb8a6a8734e", Warning;
+    /// The reason of a failure could not be written.
+    REASON_LOST = "5a0a441de32341c6a7fb502ff19f0762", Error;
+    /// A file of a sent message cannot be deleted.
+    DELETE_FAILED = "037537b5a44543dc80bc4b9ca45be7f3", Warning;
+    /// A message left locked by a dead process is free again.
+    RECOVERED = "5d508047ac924085980ff5df05aac301", Warning;
+    /// A left-over file was removed.
+    SWEPT = "5c4a0c977d5f43d2b79fedc1620e1b7b", Warning;
+    /// There are left-over files.
+    ORPHANS = "bb30bf22678b40789cbece67a76f720b", Warning;
+    /// The disk did not confirm a write.
+    SYNC_FAILED = "925b6ddfe02d4a4894cf83fff753c0eb", Error;
+    /// The spool's file system is nearly full.
+    SPACE_LOW = "902f3b866f10463fbd87d1c8ef24747b", Warning;
+    /// A spool operation failed.
+    STORE_FAILED = "8f77d945f2d547949490c75d0c8b252d", Error;
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::{BTreeMap, BTreeSet};
+
+    use super::*;
+
+    #[test]
+    fn ids_are_unique_and_well_formed() {
+        let ids: BTreeSet<&str> = ALL.iter().map(|kind| kind.id).collect();
+        assert_eq!(ids.len(), ALL.len());
+        for id in ids {
+            assert_eq!(id.len(), 32, "{id}");
+            assert!(id.bytes().all(|byte| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte)), "{id}");
+        }
+    }
+
+    /// systemd's message catalog: each entry starts with `-- ID`, then header lines, a blank line, and text.
+    #[test]
+    fn the_catalog_explains_every_kind_and_nothing_else() {
+        let catalog = include_str!("../../systemd/emailrelay.catalog");
+        let mut entries: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+        let mut current = None;
+        for line in catalog.lines().filter(|line| !line.starts_with('#')) {
+            if let Some(id) = line.strip_prefix("-- ") {
+                assert!(entries.insert(id, Vec::new()).is_none(), "{id} appears twice");
+                current = Some(id);
+            } else if let Some(id) = current {
+                entries.get_mut(id).expect("entry").push(line);
+            }
+        }
+        for kind in ALL {
+            let lines = entries.remove(kind.id).unwrap_or_else(|| panic!("{} has no entry", kind.name));
+            assert!(lines[0].starts_with("Subject: "), "{}", kind.name);
+            assert_eq!(lines[1], "Defined-By: E-MailRelay", "{}", kind.name);
+            assert_eq!(lines[2], "", "{}", kind.name);
+            assert!(lines[3..].iter().any(|line| line.len() > 10), "{} is not explained", kind.name);
+        }
+        assert!(entries.is_empty(), "entries without a kind: {:?}", entries.keys());
+    }
+}

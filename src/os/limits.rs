@@ -1,0 +1,24 @@
+//! Resource limits.
+
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
+
+/// What is assumed when the kernel does not tell.
+const FALLBACK: u64 = 1024;
+
+/// Raises the limit of open descriptors to its hard limit and returns what is in force. systemd's default soft limit of 1024 is for programs
+/// that use `select`; we do not.
+pub fn raise_nofile() -> u64 {
+    let Ok((soft, hard)) = getrlimit(Resource::RLIMIT_NOFILE) else { return FALLBACK };
+    if soft < hard && setrlimit(Resource::RLIMIT_NOFILE, hard, hard).is_ok() { hard } else { soft }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_soft_limit_becomes_the_hard_limit() {
+        let limit = raise_nofile();
+        assert_eq!(getrlimit(Resource::RLIMIT_NOFILE).expect("limit"), (limit, limit));
+    }
+}
