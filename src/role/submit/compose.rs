@@ -31,6 +31,9 @@ const NULL_PATH: &str = "<>";
 /// Longest line, without its line end (RFC 5322 section 2.1.1).
 const MAX_LINE: usize = 998;
 
+/// Most `Bcc` recipients that get messages of their own: each takes two descriptors and a buffer while the body comes in.
+const MAX_SPLIT: usize = 10_000;
+
 /// When and by whom a message is made.
 pub(super) struct Stamp {
     /// The time, in the zone to show.
@@ -124,6 +127,9 @@ pub(super) fn compose(options: &Options, mut headers: Headers, stamp: &Stamp) ->
         headers.add_in_front(line);
     }
     let split = options.bcc_split && recipients.blind.len() > 1;
+    if split && recipients.blind.len() > MAX_SPLIT {
+        return Err(Fault::SplitCount(recipients.blind.len()));
+    }
     let hidden = options.content_to || (recipients.from_headers && !options.keep_bcc);
     let envelope = |recipients| envelope(options, shown_sender, recipients);
     let messages = if split {

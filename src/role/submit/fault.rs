@@ -1,5 +1,7 @@
 //! What can go wrong with a submission, and the exit code that tells the caller what to do about it.
 
+use nix::errno::Errno;
+
 use crate::message::HeaderError;
 
 use super::store::StoreFault;
@@ -31,6 +33,9 @@ pub(super) enum Fault {
     /// Neither the command line nor the headers name a recipient.
     #[error("no recipients")]
     NoRecipients,
+    /// More `Bcc` recipients than can have messages of their own at once.
+    #[error("too many bcc recipients to split: {0}")]
+    SplitCount(usize),
     /// A `--content` value is not base64.
     #[error("base64 encoding error")]
     Base64,
@@ -47,7 +52,7 @@ pub(super) enum Fault {
     #[error("cannot open input file [{0}]")]
     Open(String),
     /// The input broke off.
-    #[error("cannot read input: {0}")]
+    #[error("cannot read input: {}", reason(.0))]
     Read(#[source] std::io::Error),
     /// The spool did not take the message.
     #[error(transparent)]
@@ -64,5 +69,13 @@ impl Fault {
             Self::Store(StoreFault::Temporary(_)) => TEMPORARY,
             _ => DATA,
         }
+    }
+}
+
+/// The text of a system error, in the lower case that messages have.
+fn reason(error: &std::io::Error) -> String {
+    match error.raw_os_error() {
+        Some(number) => Errno::from_raw(number).desc().to_lowercase(),
+        None => error.to_string(),
     }
 }

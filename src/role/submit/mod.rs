@@ -21,6 +21,7 @@ use std::path::{Path, PathBuf};
 use nix::sys::stat::{Mode, umask};
 
 use crate::VERSION;
+use crate::os::limits;
 
 use self::compose::Stamp;
 use self::fault::Fault;
@@ -66,6 +67,8 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> u8 {
 fn submit(program: &str, options: &Options) -> u8 {
     // Message files are for the owner and the mail group, whatever the caller's mask.
     umask(Mode::S_IRWXO);
+    // Every message of a split one is open until the body is read.
+    limits::raise_nofile();
     let trace = Trace { program, level: options.debug };
     let stamp = Stamp { now: jiff::Zoned::now(), process: std::process::id() };
     let stored = |name: &str| print(&stored_line(options, name));

@@ -17,6 +17,8 @@ use super::options::Options;
 
 /// The most that is kept of a header block, in bytes, line ends included.
 pub(super) const MAX_HEADER: usize = 1024 * 1024;
+/// More than a line and its end need to be seen whole, in bytes.
+const LINE_END: usize = 3;
 /// How much of the body is in memory at a time, in bytes.
 const CHUNK: usize = 64 * 1024;
 /// Ends a message that is typed on a terminal.
@@ -143,7 +145,7 @@ pub(super) fn read(options: &Options, mut input: Option<Input>) -> Result<(Heade
     let mut header = HeaderReader { headers: Headers::default(), room: MAX_HEADER };
     given.into_iter().try_for_each(|line| header.add(line))?;
     if let Some(input) = input.as_mut().filter(|_| !options.body) {
-        while let Some(line) = input.line(header.room + 1)?.filter(|line| !line.is_empty()) {
+        while let Some(line) = input.line(header.room + LINE_END)?.filter(|line| !line.is_empty()) {
             header.add(line)?;
         }
     }

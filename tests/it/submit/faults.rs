@@ -39,7 +39,7 @@ fn every_error_has_its_text_and_exit_code() {
             "message size exceeds fixed maximum message size of 9 bytes",
         ),
         (&["-x", "/no/such/file", "a@x"], "", 66, "cannot open input file [/no/such/file]"),
-        (&["-x", "/", "a@x"], "", 66, "cannot read input: Is a directory (os error 21)"),
+        (&["-x", "/", "a@x"], "", 66, "cannot read input: is a directory"),
     ];
     for (arguments, input, code, text) in table {
         let spool = Spool::new();
@@ -64,6 +64,20 @@ fn more_recipients_than_an_envelope_holds_are_refused() {
     let spool = Spool::new();
     let result = spool.submit(&[], format!("To: {}\n", "a@x,".repeat(100_000)));
     assert_eq!((result.code, result.stderr.as_str()), (Some(65), "emailrelay-submit: too many recipients\n"));
+    assert!(spool.files().is_empty());
+}
+
+#[test]
+fn more_split_messages_than_open_files_are_stored_or_refused() {
+    let spool = Spool::new();
+    let mut command = Command::new("sh");
+    command.args(["-c", "ulimit -Sn 64; exec \"$@\"", "sh", PROGRAM, "-s"]).arg(spool.path()).arg("-b");
+    assert_eq!(run(command, format!("Bcc: {}\n\nbody\n", "a@x,".repeat(200))), done());
+    assert_eq!(spool.ending(".content").len(), 200);
+    let spool = Spool::new();
+    let result = spool.submit(&["-b"], format!("Bcc: {}\n\nbody\n", "a@x,".repeat(10_001)));
+    assert_eq!(result.stderr, "emailrelay-submit: too many bcc recipients to split: 10001\n");
+    assert_eq!(result.code, Some(65));
     assert!(spool.files().is_empty());
 }
 
