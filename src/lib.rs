@@ -8,6 +8,7 @@ pub mod cli;
 pub mod config;
 pub mod forward;
 pub mod log;
+pub mod message;
 pub mod net;
 pub mod os;
 pub mod role;

@@ -9,4 +9,5 @@ pub mod instance;
 pub mod settings;
 pub mod smtp;
 pub mod start;
+pub mod submit;
 pub mod supervise;

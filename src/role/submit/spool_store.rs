@@ -1,0 +1,138 @@
+//! The spool as the place where messages go.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::mpsc;
+
+use crate::spool::{self, MessageId, NewMessage, Spool, SpoolConfig, StoreError, xtext};
+
+use super::compose::Envelope;
+use super::store::{Draft, Store, StoreFault};
+
+/// What the envelope says about the client, as there is none.
+const CLIENT: &str = "127.0.0.1";
+/// An empty `AUTH=` value (RFC 4954 section 5).
+const NO_AUTH: &str = "<>";
+
+/// An open spool directory.
+pub(super) struct SpoolStore {
+    spool: Arc<Spool>,
+}
+
+/// A message in a spool directory.
+pub(super) struct SpoolDraft {
+    message: NewMessage,
+}
+
+impl SpoolStore {
+    /// Opens a spool directory.
+    ///
+    /// # Errors
+    /// When it is not there or may not be used.
+    pub(super) fn open(directory: &Path) -> Result<Self, StoreFault> {
+        match Spool::open(directory, SpoolConfig::default()) {
+            Ok(spool) => Ok(Self { spool }),
+            Err(error) => Err(StoreFault::Temporary(error.to_string())),
+        }
+    }
+
+    /// What is wrong with the directory already, if anything.
+    pub(super) fn warning(&self) -> Option<String> {
+        let path = self.spool.path().display();
+        (!self.spool.writable()).then(|| format!("directory not writable: \"{path}\""))
+    }
+}
+
+impl Store for SpoolStore {
+    type Draft = SpoolDraft;
+
+    fn create(&self) -> Result<SpoolDraft, StoreFault> {
+        let id = self.spool.next_id();
+        match self.spool.create(&id) {
+            Ok(message) => Ok(SpoolDraft { message }),
+            Err(error) => {
+                let path = self.spool.path().join(id.to_string());
+                Err(fault(&format!("cannot write content file {}", path.display()), &error))
+            }
+        }
+    }
+
+    fn commit(&self, drafts: Vec<SpoolDraft>, stored: &mut dyn FnMut(&str)) -> Result<(), StoreFault> {
+        let commits: Vec<_> = drafts.into_iter().map(SpoolDraft::commit).collect();
+        let mut result = Ok(());
+        for (name, outcome) in commits {
+            match outcome.recv().unwrap_or(Err(StoreError::Closed)) {
+                Ok(_) => stored(&name),
+                Err(error) => result = result.and(Err(fault("cannot store", &error))),
+            }
+        }
+        result
+    }
+
+    fn request_forward(&self) {
+        // The forwarder's timer finds the message in any case.
+        let _ = self.spool.request_forward();
+    }
+}
+
+impl SpoolDraft {
+    /// Starts the commit; its outcome comes from the spool's own thread.
+    fn commit(self) -> (String, mpsc::Receiver<Result<MessageId, StoreError>>) {
+        let name = self.content_name();
+        let (sender, outcome) = mpsc::channel();
+        self.message.commit(move |result| {
+            // The receiver waits for it below, or the program is ending.
+            let _ = sender.send(result);
+        });
+        (name, outcome)
+    }
+}
+
+impl Draft for SpoolDraft {
+    fn content_name(&self) -> String {
+        let path = self.message.content_path();
+        path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default()
+    }
+
+    fn append(&mut self, bytes: &[u8]) -> Result<(), StoreFault> {
+        let result = self.message.append(bytes);
+        result.map_err(|error| {
+            fault(&format!("cannot write content file {}", self.message.content_path().display()), &error)
+        })
+    }
+
+    fn write_envelope(&mut self, envelope: &Envelope) -> Result<(), StoreFault> {
+        let result = self.message.write_envelope(&spool_envelope(envelope));
+        result.map_err(|error| {
+            fault(&format!("cannot write envelope file: {}", self.message.envelope_path().display()), &error)
+        })
+    }
+}
+
+fn fault(what: &str, error: &StoreError) -> StoreFault {
+    match error {
+        StoreError::EnvelopeTooLarge => StoreFault::EnvelopeSize,
+        error => StoreFault::Temporary(format!("message store error: {what}: {error}")),
+    }
+}
+
+fn spool_envelope(envelope: &Envelope) -> spool::Envelope {
+    spool::Envelope {
+        sender: envelope.sender.clone(),
+        remote: envelope.recipients.clone(),
+        authentication: xtext::encode(&envelope.authentication),
+        client: CLIENT.to_owned(),
+        mail_auth_in: auth_value(envelope.mail_auth_in.as_deref()),
+        mail_auth_out: auth_value(envelope.mail_auth_out.as_deref()),
+        utf8_mailboxes: envelope.utf8_mailboxes,
+        ..spool::Envelope::default()
+    }
+}
+
+fn auth_value(value: Option<&[u8]>) -> String {
+    match value {
+        None => String::new(),
+        Some([]) => NO_AUTH.to_owned(),
+        Some(value) => xtext::encode(value),
+    }
+}
