@@ -83,7 +83,8 @@ install: $(BUILT)/emailrelay
 	for f in $(CATALOGS); do $(INSTALL) -m 0644 "systemd/$$f" '$(DESTDIR)$(LIBDIR)/systemd/catalog/' || exit; done
 	$(INSTALL) -m 0644 systemd/90-emailrelay.preset '$(DESTDIR)$(LIBDIR)/systemd/system-preset/'
 	$(INSTALL) -m 0644 systemd/sysusers.d/emailrelay.conf '$(DESTDIR)$(LIBDIR)/sysusers.d/emailrelay.conf'
-	$(INSTALL) -m 0644 systemd/tmpfiles.d/emailrelay.conf '$(DESTDIR)$(LIBDIR)/tmpfiles.d/emailrelay.conf'
+	$(SUBSTITUTE) systemd/tmpfiles.d/emailrelay.conf >'$(DESTDIR)$(LIBDIR)/tmpfiles.d/emailrelay.conf'
+	chmod 0644 '$(DESTDIR)$(LIBDIR)/tmpfiles.d/emailrelay.conf'
 	$(INSTALL) -m 0644 $(DOCS) '$(DESTDIR)$(DOCDIR)/'
 	'$(BUILT)/emailrelay' --generate-sample-config >'$(DESTDIR)$(DOCDIR)/emailrelay.conf.example'
 	chmod 0644 '$(DESTDIR)$(DOCDIR)/emailrelay.conf.example'

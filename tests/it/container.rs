@@ -38,9 +38,20 @@ pub(crate) fn make(root: &Path, target: &str) {
 fn boots_with_our_identity_spool_and_units() {
     require!(Rootfs::missing());
     let container = installed_container();
-    assert!(container.run(&["getent", "passwd", "emailrelay"]).ends_with(":/var/spool/emailrelay:/usr/sbin/nologin"));
+    assert!(
+        container
+            .run(&["getent", "passwd", "emailrelay"])
+            .ends_with(":/var/spool/emailrelay:/usr/sbin/nologin")
+    );
     container.run(&["getent", "group", "emailrelay"]);
-    assert_eq!(container.run(&["stat", "-c", "%a %U %G", "/var/spool/emailrelay"]), "2770 emailrelay emailrelay");
+    assert_eq!(
+        container.run(&["stat", "-c", "%a %U %G", "/var/spool/emailrelay"]),
+        "2770 emailrelay emailrelay"
+    );
+    assert_eq!(
+        container.run(&["stat", "-c", "%a %U %G", "/usr/bin/emailrelay-submit"]),
+        "2755 root emailrelay"
+    );
     assert_eq!(container.processes("emailrelay"), [""; 0]);
     assert_eq!(container.systemctl(&["--failed", "--plain", "--no-legend"]), "");
 
@@ -102,9 +113,25 @@ fn forwarding_units_wake_retry_and_never_give_up() {
     wait_for("a good run", PATIENCE, || (state("emailrelay-forward.service") == "inactive").then_some(()));
     assert_eq!(state("emailrelay-forward.path"), "active");
 
+    // The sandbox lets a role work on what a user's emailrelay-submit has left, and write nowhere else.
+    let foreign = "mv foreign taken; cat taken >>runs; rm taken; if touch /var/tmp/../x /etc/x; then echo leak >>runs; fi";
+    stand_in(&container, "emailrelay-forward", &format!("{RUN}; {foreign}; rm -f forward.request; exit 0"));
+    let spool = "/var/spool/emailrelay";
+    container.sh(&format!(
+        "cd {spool}; echo foreign >foreign; chown nobody:emailrelay foreign; chmod 660 foreign"
+    ));
+    let before = runs(&container);
+    request(&container);
+    wait_for("its message", PATIENCE, || (runs(&container) == before + 2).then_some(()));
+    wait_for("its end", PATIENCE, || (state("emailrelay-forward.service") == "inactive").then_some(()));
+    assert_eq!((runs(&container), container.sh(&format!("ls {spool}"))), (before + 2, "runs".to_owned()));
+
     // The timer starts a run again and again, after each one that ended with messages waiting.
     stand_in(&container, "emailrelay-forward", &format!("{RUN}; exit 75"));
-    container.drop_in("emailrelay-forward.timer", "[Timer]\nOnUnitInactiveSec=\nOnUnitInactiveSec=1\nAccuracySec=100ms\n");
+    container.drop_in(
+        "emailrelay-forward.timer",
+        "[Timer]\nOnUnitInactiveSec=\nOnUnitInactiveSec=1\nAccuracySec=100ms\n",
+    );
     let before = runs(&container);
     container.systemctl(&["enable", "--now", "emailrelay-forward.timer"]);
     wait_for("runs by the timer", PATIENCE, || (runs(&container) >= before + 4).then_some(()));
@@ -129,4 +156,41 @@ fn port_stays_open_while_its_service_cannot_start() {
     client.set_read_timeout(Some(PATIENCE)).unwrap();
     (&client).read_to_string(&mut greeting).unwrap();
     assert_eq!(greeting, "220 smtp");
+}
+
+#[test]
+fn instances_have_their_own_spool_and_port() {
+    require!(Rootfs::missing());
+    let container = installed_container();
+    stand_in(
+        &container,
+        "emailrelay-smtp",
+        "cd /var/spool/emailrelay-in; echo \"$*\" >>runs; exec sleep 1000",
+    );
+    container.drop_in("emailrelay-smtp@in.service", "[Service]\nType=exec\n");
+    container.drop_in("emailrelay-smtp@in.socket", "[Socket]\nListenStream=\nListenStream=127.0.0.1:2600\n");
+    container.systemctl(&["enable", "--now", "emailrelay-smtp@in.socket", "emailrelay-forward@in.path"]);
+    let _client = container.in_network(|| TcpStream::connect(local(2600)).unwrap());
+    let runs = container.path("/var/spool/emailrelay-in/runs");
+    let arguments = wait_for("the instance", PATIENCE, || {
+        std::fs::read_to_string(&runs).ok().filter(|text| !text.is_empty())
+    });
+    assert_eq!(arguments.trim(), "--instance in --idle-exit 300 /etc/emailrelay.conf");
+    assert_eq!(
+        container.run(&["stat", "-c", "%a %U %G", "/var/spool/emailrelay-in"]),
+        "2770 emailrelay emailrelay"
+    );
+
+    // One stop for everything that belongs to the relay.
+    container.systemctl(&["start", "emailrelay.target"]);
+    assert_eq!(container.property("emailrelay-forward.timer", "ActiveState"), "active");
+    container.systemctl(&["stop", "emailrelay.target"]);
+    for unit in [
+        "emailrelay-smtp@in.service",
+        "emailrelay-smtp@in.socket",
+        "emailrelay-forward@in.path",
+        "emailrelay-smtp.socket",
+    ] {
+        assert_eq!(container.property(unit, "ActiveState"), "inactive", "{unit}");
+    }
 }

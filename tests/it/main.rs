@@ -12,7 +12,7 @@
 )]
 
 mod container;
-//mod container_end_to_end;
+mod container_end_to_end;
 mod peers;
 mod support;
 mod tidy;

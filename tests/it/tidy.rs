@@ -1,1 +1,206 @@
-//! Later.
+//! The invariants of the architecture that a search can hold, and a few rules of the house.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use crate::support::package;
+
+/// A source file by its path below the package, with what is not code or is tests taken out.
+struct Source {
+    name: String,
+    text: String,
+    code: String,
+}
+
+#[test]
+fn protocol_modules_are_pure() {
+    let io = ["tokio", "std::net", "std::fs", "std::env", "std::process", "Instant::now", "SystemTime"];
+    let others = [
+        "crate::net",
+        "crate::os",
+        "crate::spool",
+        "crate::role",
+        "crate::config",
+        "crate::cli",
+        "crate::log",
+    ];
+    for source in sources("src/smtp") {
+        for word in io.iter().chain(&others) {
+            source.refuse(word, "is not for a pure session: time, files and sockets come in as values");
+        }
+    }
+    for source in sources("src/smtp/server") {
+        source.refuse("smtp::client", "is the other side");
+    }
+    for source in sources("src/smtp/client") {
+        source.refuse("smtp::server", "is the other side");
+    }
+}
+
+#[test]
+fn only_os_knows_systemd_and_is_unsafe() {
+    let words = [
+        "LISTEN_FDS",
+        "LISTEN_PID",
+        "NOTIFY_SOCKET",
+        "WATCHDOG_USEC",
+        "CREDENTIALS_DIRECTORY",
+        "JOURNAL_STREAM",
+    ];
+    let crates = [
+        "sd_notify",
+        "listenfd",
+        "unsafe {",
+        "unsafe fn",
+        "unsafe impl",
+        "expect(unsafe_code",
+        "allow(unsafe_code",
+    ];
+    for source in sources("src").iter().filter(|source| !source.is_below("src/os")) {
+        for word in words.iter().chain(&crates) {
+            source.refuse(word, "belongs in src/os");
+        }
+    }
+}
+
+#[test]
+fn only_spool_names_spool_files() {
+    let words = ["\".envelope", "\".content", "\".busy\"", "\".bad\"", "forward.request", "smtp.disabled"];
+    for source in sources("src").iter().filter(|source| !source.is_below("src/spool")) {
+        for word in words {
+            source.refuse(word, "belongs in src/spool");
+        }
+    }
+}
+
+#[test]
+fn arrows_never_point_back() {
+    let forbidden: [(&str, &[&str]); 7] = [
+        ("src/spool", &["crate::cli", "crate::role", "crate::net", "crate::forward", "crate::smtp::"]),
+        ("src/net", &["crate::cli", "crate::role", "crate::forward"]),
+        ("src/forward", &["crate::cli", "crate::role"]),
+        (
+            "src/os",
+            &["crate::cli", "crate::role", "crate::net", "crate::forward", "crate::spool", "crate::smtp"],
+        ),
+        ("src/log", &["crate::cli", "crate::role", "crate::net", "crate::forward", "crate::spool"]),
+        ("src/config", &["crate::role", "crate::net", "crate::forward", "crate::spool", "crate::os"]),
+        ("src/role", &["crate::cli"]),
+    ];
+    for (dir, words) in forbidden {
+        for source in sources(dir) {
+            for word in words {
+                source.refuse(word, "points back");
+            }
+        }
+    }
+}
+
+#[test]
+fn exit_codes_are_returned_from_main() {
+    for source in sources("src").iter().filter(|source| !source.is_below("src/bin")) {
+        source.refuse("process::exit", "skips destructors; return a code to main");
+    }
+    for source in sources("src") {
+        source.refuse("env::set_var", "is not safe once threads may run");
+        source.refuse("env::remove_var", "is not safe once threads may run");
+    }
+}
+
+#[test]
+fn nothing_is_left_half_done() {
+    // Put together here, so that this file does not find itself.
+    let marks = [["to", "do!("], ["unimplement", "ed!("], ["FIX", "ME"], ["XX", "X:"], ["dbg", "!("]]
+        .map(|mark| mark.concat());
+    for source in sources("src").into_iter().chain(sources("tests")) {
+        for mark in &marks {
+            assert!(!source.text.contains(mark.as_str()), "{}: {mark}", source.name);
+        }
+    }
+}
+
+#[test]
+fn files_have_a_size_that_can_be_read() {
+    for source in sources("src").into_iter().chain(sources("tests")) {
+        let lines = source.text.lines().count();
+        let tests = source.name.ends_with("tests.rs") || source.name.contains("/tests/");
+        assert!(lines <= 600 || (tests && lines <= 1200), "{}: {lines} lines: split it", source.name);
+    }
+}
+
+#[test]
+fn every_file_says_what_it_is() {
+    for source in sources("src").into_iter().chain(sources("tests")) {
+        assert!(source.text.starts_with("//!"), "{}: no module comment", source.name);
+    }
+}
+
+#[test]
+fn readme_opens_with_the_two_commands_and_names_every_unit() {
+    let readme = fs::read_to_string(package().join("README.md")).unwrap();
+    let opening: Vec<_> = readme.lines().take(40).collect();
+    for command in ["make run", "make check"] {
+        assert!(
+            opening.iter().any(|line| line.trim_start().starts_with(command)),
+            "README.md: {command} is not shown early"
+        );
+    }
+    for entry in fs::read_dir(package().join("systemd")).unwrap().flatten() {
+        let name = entry.file_name().into_string().unwrap().replace("@.", ".");
+        let unit =
+            [".service", ".socket", ".path", ".timer", ".target"].iter().any(|end| name.ends_with(end));
+        assert!(!unit || readme.contains(&name), "README.md: {name} is not named");
+    }
+    assert!(readme.contains("docs/differences.md"));
+}
+
+impl Source {
+    fn read(path: &Path) -> Self {
+        let text = fs::read_to_string(path).unwrap();
+        let name = path.strip_prefix(package()).unwrap().to_str().unwrap().to_owned();
+        let test_file = name.ends_with("/tests.rs") || name.contains("/tests/");
+        let code = if test_file { String::new() } else { code_of(&text) };
+        Self { name, text, code }
+    }
+
+    fn is_below(&self, dir: &str) -> bool {
+        Path::new(&self.name).starts_with(dir)
+    }
+
+    fn refuse(&self, word: &str, reason: &str) {
+        let found = self.code.lines().find(|line| line.contains(word));
+        assert!(found.is_none(), "{}: {word} {reason}: {}", self.name, found.unwrap_or_default().trim());
+    }
+}
+
+/// The lines without comments and without the unit tests, which are the last module of their file or a file of their own.
+fn code_of(text: &str) -> String {
+    let mut lines = text.lines().filter(|line| !line.trim_start().starts_with("//"));
+    let mut code = String::new();
+    while let Some(line) = lines.next() {
+        if line.trim() != "#[cfg(test)]" {
+            code.push_str(line);
+            code.push('\n');
+        } else if !lines.next().is_some_and(|declaration| declaration.ends_with(';')) {
+            break;
+        }
+    }
+    code
+}
+
+/// All Rust files below a directory of the package; none if there is no such directory.
+fn sources(dir: &str) -> Vec<Source> {
+    let mut sources = Vec::new();
+    let mut dirs: Vec<PathBuf> = vec![package().join(dir)];
+    while let Some(dir) = dirs.pop() {
+        for entry in fs::read_dir(dir).into_iter().flatten().flatten() {
+            let path = entry.path();
+            if path.is_dir() {
+                dirs.push(path);
+            } else if path.extension().is_some_and(|extension| extension == "rs") {
+                sources.push(Source::read(&path));
+            }
+        }
+    }
+    sources
+}

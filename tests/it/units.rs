@@ -24,7 +24,9 @@ impl Installed {
     fn make(&self, target: &str) {
         let top = self.dir.path().display();
         let mut make = Command::new("make");
-        make.current_dir(package()).args(["-s", target, "DESTDIR="]).arg(format!("BUILT={}", built().display()));
+        make.current_dir(package())
+            .args(["-s", target, "DESTDIR="])
+            .arg(format!("BUILT={}", built().display()));
         make.arg(format!("PREFIX={top}/usr")).arg(format!("SYSCONFDIR={top}/etc"));
         let output = make.stdin(Stdio::null()).output().unwrap();
         assert!(output.status.success(), "make {target}: {}", String::from_utf8_lossy(&output.stderr));
@@ -80,8 +82,12 @@ fn every_service_is_exposed_at_most_1_5() {
         let file = installed.unit_dir().join(service.replace("@in.", "@."));
         let as_instance = installed.dir.path().join(&service);
         fs::copy(file, &as_instance).unwrap();
-        let (success, said) =
-            installed.analyze(&["security", "--offline=yes", "--threshold=15", as_instance.to_str().unwrap()]);
+        let (success, said) = installed.analyze(&[
+            "security",
+            "--offline=yes",
+            "--threshold=15",
+            as_instance.to_str().unwrap(),
+        ]);
         let overall = said.lines().find(|line| line.contains("Overall exposure")).unwrap_or(&said);
         eprintln!("{overall}");
         assert!(success, "{service}: {said}");
@@ -93,16 +99,31 @@ fn units_say_what_the_roles_rely_on() {
     let demands: [(&str, &[&str]); 6] = [
         (
             ".socket",
-            &["Accept=no", "Backlog=4096", "TriggerLimitIntervalSec=0", "FileDescriptorName=", "PartOf=emailrelay.target"],
+            &[
+                "Accept=no",
+                "Backlog=4096",
+                "TriggerLimitIntervalSec=0",
+                "FileDescriptorName=",
+                "PartOf=emailrelay.target",
+            ],
         ),
         ("smtp.socket", &["FileDescriptorName=smtp", "ListenStream=25"]),
         ("submission.socket", &["FileDescriptorName=submission", "ListenStream=587"]),
         (
             ".service",
-            &["Type=notify", "StartLimitIntervalSec=0", "WatchdogSec=", "User=emailrelay", "PartOf=emailrelay.target"],
+            &[
+                "Type=notify",
+                "StartLimitIntervalSec=0",
+                "WatchdogSec=",
+                "User=emailrelay",
+                "PartOf=emailrelay.target",
+            ],
         ),
         ("forward.service", &["SuccessExitStatus=75", "--linger 30"]),
-        (".path", &["PathExists=/var/spool/emailrelay", "TriggerLimitIntervalSec=0", "PartOf=emailrelay.target"]),
+        (
+            ".path",
+            &["PathExists=/var/spool/emailrelay", "TriggerLimitIntervalSec=0", "PartOf=emailrelay.target"],
+        ),
     ];
     for entry in fs::read_dir(package().join("systemd")).unwrap().flatten() {
         let name = entry.file_name().into_string().unwrap().replace("@.", ".");
@@ -120,10 +141,16 @@ fn uninstall_leaves_the_configuration_and_nothing_else() {
     let installed = Installed::new();
     let top = installed.dir.path();
     let files = files_below(top);
-    for file in ["usr/sbin/emailrelay-smtp", "usr/bin/emailrelay-submit", "usr/lib/sysusers.d/emailrelay.conf"] {
+    for file in
+        ["usr/sbin/emailrelay-smtp", "usr/bin/emailrelay-submit", "usr/lib/sysusers.d/emailrelay.conf"]
+    {
         assert!(files.contains(&PathBuf::from(file)), "{file}: {files:?}");
     }
-    assert!(!files.iter().any(|file| fs::read(top.join(file)).unwrap().windows(9).any(|text| text == b"@SBINDIR@")));
+    assert!(
+        !files
+            .iter()
+            .any(|file| fs::read(top.join(file)).unwrap().windows(9).any(|text| text == b"@SBINDIR@"))
+    );
     fs::write(top.join("etc/emailrelay.conf"), "spool-dir /elsewhere\n").unwrap();
     installed.make("install");
     installed.make("uninstall");

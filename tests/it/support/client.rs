@@ -20,17 +20,33 @@ pub(crate) struct Reply {
     pub(crate) lines: Vec<String>,
 }
 
-/// The server closed, or a line was not a reply.
+/// The connection was refused or ended, or a line was not a reply.
 #[derive(Debug)]
-pub(crate) struct Broken(pub(crate) String);
+pub(crate) struct Broken {
+    /// Nobody listened.
+    pub(crate) refused: bool,
+    pub(crate) reason: String,
+}
+
+impl Broken {
+    fn protocol(reason: String) -> Self {
+        Self { refused: false, reason }
+    }
+}
+
+impl From<std::io::Error> for Broken {
+    fn from(error: std::io::Error) -> Self {
+        Self { refused: error.kind() == std::io::ErrorKind::ConnectionRefused, reason: error.to_string() }
+    }
+}
 
 impl SmtpClient {
     /// Connects and reads the greeting, whatever it says.
     pub(crate) fn try_connect(address: SocketAddr) -> Result<Self, Broken> {
-        let stream = TcpStream::connect_timeout(&address, PATIENCE).map_err(broken)?;
-        stream.set_read_timeout(Some(PATIENCE)).map_err(broken)?;
-        stream.set_write_timeout(Some(PATIENCE)).map_err(broken)?;
-        stream.set_nodelay(true).map_err(broken)?;
+        let stream = TcpStream::connect_timeout(&address, PATIENCE)?;
+        stream.set_read_timeout(Some(PATIENCE))?;
+        stream.set_write_timeout(Some(PATIENCE))?;
+        stream.set_nodelay(true)?;
         let mut stream = BufReader::new(stream);
         let greeting = read_reply(&mut stream)?;
         Ok(Self { stream, greeting })
@@ -46,7 +62,7 @@ impl SmtpClient {
 
     /// Sends bytes as they are.
     pub(crate) fn write(&mut self, bytes: &[u8]) -> Result<(), Broken> {
-        self.stream.get_mut().write_all(bytes).map_err(broken)
+        Ok(self.stream.get_mut().write_all(bytes)?)
     }
 
     /// Reads one reply.
@@ -62,7 +78,7 @@ impl SmtpClient {
 
     /// One command and its reply; the connection must live.
     pub(crate) fn command(&mut self, line: &str) -> Reply {
-        self.try_command(line).unwrap_or_else(|error| panic!("after {line:?}: {}", error.0))
+        self.try_command(line).unwrap_or_else(|error| panic!("after {line:?}: {}", error.reason))
     }
 
     /// One whole transaction; the reply that ended it (the first that was not positive, or the one to the content).
@@ -113,18 +129,15 @@ fn read_reply(stream: &mut BufReader<TcpStream>) -> Result<Reply, Broken> {
     let mut lines = Vec::new();
     loop {
         let mut raw = Vec::new();
-        stream.read_until(b'\n', &mut raw).map_err(broken)?;
+        stream.read_until(b'\n', &mut raw)?;
         let text = String::from_utf8_lossy(&raw);
-        let line = text.strip_suffix("\r\n").ok_or_else(|| Broken(format!("no reply line: {text:?}")))?;
+        let line =
+            text.strip_suffix("\r\n").ok_or_else(|| Broken::protocol(format!("no reply line: {text:?}")))?;
         let code = line.get(..3).and_then(|code| code.parse().ok());
-        let code = code.ok_or_else(|| Broken(format!("no reply code: {line:?}")))?;
+        let code = code.ok_or_else(|| Broken::protocol(format!("no reply code: {line:?}")))?;
         lines.push(line.get(4..).unwrap_or_default().to_owned());
         if line.as_bytes().get(3) != Some(&b'-') {
             return Ok(Reply { code, lines });
         }
     }
-}
-
-fn broken(error: std::io::Error) -> Broken {
-    Broken(error.to_string())
 }

@@ -116,26 +116,34 @@ impl Container {
     /// The processes of the container with this name in their command.
     pub(crate) fn processes(&self, name: &str) -> Vec<String> {
         let list = self.run(&["ps", "-e", "-o", "args="]);
-        let matching = list.lines().filter(|line| line.split(' ').next().is_some_and(|first| first.contains(name)));
+        let matching =
+            list.lines().filter(|line| line.split(' ').next().is_some_and(|first| first.contains(name)));
         matching.map(str::to_owned).collect()
     }
 
     /// How often systemd has started the service since boot.
     pub(crate) fn starts(&self, unit: &str) -> usize {
-        self.journal(&["-o", "cat", "--output-fields=JOB_RESULT", UNIT_STARTED, &format!("UNIT={unit}")]).lines().count()
+        self.journal(&["-o", "cat", "--output-fields=JOB_RESULT", UNIT_STARTED, &format!("UNIT={unit}")])
+            .lines()
+            .count()
     }
 
     /// An orderly end, as far as it gets within a few seconds.
     pub(crate) fn power_off(self) {
         self.try_run(&["systemctl", "poweroff", "--no-block"]);
-        wait_for("power-off", BOOT, || (!fs::exists(format!("/proc/{}", self.leader)).unwrap()).then_some(()));
+        wait_for("power-off", BOOT, || {
+            (!fs::exists(format!("/proc/{}", self.leader)).unwrap()).then_some(())
+        });
     }
 }
 
 impl Drop for Container {
     fn drop(&mut self) {
         if std::thread::panicking() {
-            eprintln!("{}", self.try_run(&["journalctl", "-b", "-q", "--no-pager", "-u", "emailrelay*"]).stdout);
+            eprintln!(
+                "{}",
+                self.try_run(&["journalctl", "-b", "-q", "--no-pager", "-u", "emailrelay*"]).stdout
+            );
         }
         // The death of its first process ends all others; systemd-nspawn then cleans up and ends by itself.
         let _ = kill(Pid::from_raw(self.leader), Signal::SIGKILL);

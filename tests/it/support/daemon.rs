@@ -35,7 +35,9 @@ impl Program {
     /// A command without any variable of a surrounding service manager.
     pub(crate) fn command(self) -> Command {
         let mut command = Command::new(self.path());
-        for name in ["NOTIFY_SOCKET", "LISTEN_FDS", "LISTEN_PID", "LISTEN_FDNAMES", "WATCHDOG_USEC", "WATCHDOG_PID"] {
+        for name in
+            ["NOTIFY_SOCKET", "LISTEN_FDS", "LISTEN_PID", "LISTEN_FDNAMES", "WATCHDOG_USEC", "WATCHDOG_PID"]
+        {
             command.env_remove(name);
         }
         command.env_remove("JOURNAL_STREAM").env_remove("CREDENTIALS_DIRECTORY");
@@ -75,7 +77,16 @@ impl Daemon {
 
     /// `emailrelay` serving SMTP on a port of the kernel's choice, with these further arguments, ready.
     pub(crate) fn server(spool: &TempSpool, args: &[&str]) -> Self {
-        let mut all = vec!["--no-daemon", "--log", "--verbose", "--no-syslog", "--interface", "127.0.0.1", "--port", "0"];
+        let mut all = vec![
+            "--no-daemon",
+            "--log",
+            "--verbose",
+            "--no-syslog",
+            "--interface",
+            "127.0.0.1",
+            "--port",
+            "0",
+        ];
         all.extend(["--spool-dir", spool.arg()]);
         if is_root() {
             // The temporary directory belongs to root.

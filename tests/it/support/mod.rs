@@ -8,6 +8,7 @@ pub(crate) mod hop;
 pub(crate) mod need;
 pub(crate) mod postfix;
 pub(crate) mod rootfs;
+pub(crate) mod samples;
 pub(crate) mod sink;
 pub(crate) mod spool;
 

@@ -95,7 +95,8 @@ impl RealPostfix {
     fn control(&self, verb: &str) {
         let mut command = Command::new(need::path("postfix"));
         command.arg("-c").arg(self.path().join("conf")).arg(verb);
-        let status = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).status().unwrap();
+        let status =
+            command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).status().unwrap();
         assert!(status.success() || std::thread::panicking(), "postfix {verb}: {}", self.log());
     }
 }

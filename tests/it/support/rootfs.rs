@@ -38,7 +38,18 @@ impl Rootfs {
         let base = tempfile::Builder::new().prefix("emailrelay-root.").tempdir().unwrap();
         let cgroup = Cgroup::create();
         let mut command = Command::new(need::path("setpriv"));
-        command.args(["--pdeathsig", "KILL", "unshare", "--mount", "--propagation", "private", "sh", "-ec", HOLDER, "holder"]);
+        command.args([
+            "--pdeathsig",
+            "KILL",
+            "unshare",
+            "--mount",
+            "--propagation",
+            "private",
+            "sh",
+            "-ec",
+            HOLDER,
+            "holder",
+        ]);
         command.arg(base.path()).arg(&cgroup.procs).arg(base.path().file_name().unwrap());
         let console = tempfile::tempfile().unwrap();
         command.stderr(console.try_clone().unwrap());
@@ -133,7 +144,8 @@ struct Cgroup {
 impl Cgroup {
     fn create() -> Self {
         static NUMBER: AtomicUsize = AtomicUsize::new(0);
-        let name = format!("emailrelay-test-{}-{}", std::process::id(), NUMBER.fetch_add(1, Ordering::Relaxed));
+        let name =
+            format!("emailrelay-test-{}-{}", std::process::id(), NUMBER.fetch_add(1, Ordering::Relaxed));
         let dir = own_cgroup().map(|own| own.join(name)).filter(|dir| fs::create_dir(dir).is_ok());
         let procs = dir.as_deref().map(|dir| dir.join("cgroup.procs")).unwrap_or_default();
         Self { dir, procs }
@@ -152,7 +164,8 @@ impl Cgroup {
 /// The directory of our own control group in the hierarchy that systemd uses: unified, or the named one.
 fn own_cgroup() -> Option<PathBuf> {
     let text = fs::read_to_string("/proc/self/cgroup").ok()?;
-    let find = |prefix: &str| text.lines().find_map(|line| line.split_once(prefix)).map(|(_, path)| path.to_owned());
+    let find =
+        |prefix: &str| text.lines().find_map(|line| line.split_once(prefix)).map(|(_, path)| path.to_owned());
     let (top, own) = match find(":name=systemd:") {
         Some(own) => ("/sys/fs/cgroup/systemd", own),
         None => ("/sys/fs/cgroup", find("0::")?),
