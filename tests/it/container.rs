@@ -1,16 +1,17 @@
 //! The installed files under a real systemd.
 
-use std::io::Read as _;
+use std::io::{ErrorKind, Read as _};
 use std::net::TcpStream;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
 use crate::support::container::{Container, local};
-use crate::support::need::require;
+use crate::support::hop::{Script, ScriptedHop};
+use crate::support::need::{self, require};
 use crate::support::rootfs::Rootfs;
 use crate::support::{PATIENCE, built, package, wait_for};
 
-/// `make install` of the programs of this test run below a directory, with PREFIX=/usr.
+/// `make install` of the programs of this test run below a directory, with the default PREFIX.
 pub(crate) fn install(root: &Path) {
     make(root, "install");
 }
@@ -28,7 +29,7 @@ pub(crate) fn installed_container() -> Container {
 /// Runs a target of the Makefile that takes DESTDIR.
 pub(crate) fn make(root: &Path, target: &str) {
     let mut make = Command::new("make");
-    make.current_dir(package()).args(["-s", target, "PREFIX=/usr"]);
+    make.current_dir(package()).args(["-s", target]);
     make.arg(format!("DESTDIR={}", root.display())).arg(format!("BUILT={}", built().display()));
     let output = make.stdin(Stdio::null()).output().unwrap();
     assert!(output.status.success(), "make {target}: {}", String::from_utf8_lossy(&output.stderr));
@@ -49,11 +50,17 @@ fn boots_with_our_identity_spool_and_units() {
         "2770 emailrelay emailrelay"
     );
     assert_eq!(
-        container.run(&["stat", "-c", "%a %U %G", "/usr/bin/emailrelay-submit"]),
+        container.run(&["stat", "-c", "%a %U %G", "/usr/local/bin/emailrelay-submit"]),
         "2755 root emailrelay"
     );
     assert_eq!(container.processes("emailrelay"), [""; 0]);
     assert_eq!(container.systemctl(&["--failed", "--plain", "--no-legend"]), "");
+
+    if package().join("systemd/emailrelay.catalog").exists() {
+        container.run(&["journalctl", "--update-catalog"]);
+        let known = container.run(&["journalctl", "--list-catalog"]);
+        assert!(known.lines().any(|line| line.contains("E-MailRelay:")), "no entry of ours: {known}");
+    }
 
     container.systemctl(&["preset-all"]);
     let enabled = |unit| container.try_run(&["systemctl", "is-enabled", unit]).stdout.trim().to_owned();
@@ -66,9 +73,28 @@ fn boots_with_our_identity_spool_and_units() {
     container.power_off();
 }
 
+#[test]
+fn scripted_hop_serves_in_the_containers_network() {
+    require!(Rootfs::missing(), need::program("swaks"));
+    let container = Rootfs::mount().boot();
+    let hop = container.in_network(|| ScriptedHop::start_on(local(2526), Script::well()));
+    container.run(&[
+        "swaks",
+        "--server",
+        "127.0.0.1:2526",
+        "--from",
+        "a@example.com",
+        "--to",
+        "b@example.com",
+    ]);
+    assert_eq!(hop.wait_accepted(1)[0].mail, "<a@example.com>");
+    let outside = TcpStream::connect(local(2526)).map(drop).map_err(|error| error.kind());
+    assert_eq!(outside, Err(ErrorKind::ConnectionRefused), "the port is the container's alone");
+}
+
 /// A forwarder and a server of three lines that only count, to see what the units alone do.
 fn stand_in(container: &Container, program: &str, script: &str) {
-    let file = format!("/usr/sbin/{program}");
+    let file = format!("/usr/local/sbin/{program}");
     container.write(&format!("{file}.new"), &format!("#!/bin/sh\n{script}\n"));
     // In one step, since the old one may be running.
     container.sh(&format!("chmod 755 {file}.new; mv {file}.new {file}"));

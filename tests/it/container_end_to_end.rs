@@ -41,7 +41,7 @@ impl Relay {
     /// Overrides the command line of a role: `option` in front of what the unit has.
     fn role(&self, role: &str, options: &str) {
         let start = format!(
-            "[Service]\nExecStart=\nExecStart=/usr/sbin/emailrelay-{role} {options} /etc/emailrelay.conf\n"
+            "[Service]\nExecStart=\nExecStart=/usr/local/sbin/emailrelay-{role} {options} /etc/emailrelay.conf\n"
         );
         self.container.drop_in(&format!("emailrelay-{role}.service"), &start);
     }
@@ -174,6 +174,8 @@ fn twenty_restarts_under_load_refuse_lose_and_double_nothing() {
     let load = Load::default();
     relay.container.in_network(|| {
         std::thread::scope(|scope| {
+            // Also when a wait fails: the scope waits for the clients.
+            let _end = EndOf(&load.stop);
             for _ in 0..4 {
                 scope.spawn(|| load.generate());
             }
@@ -184,7 +186,6 @@ fn twenty_restarts_under_load_refuse_lose_and_double_nothing() {
                 let more = || load.acknowledged.load(Ordering::SeqCst) > reached + 20;
                 wait_for(&format!("messages after restart {round}"), PATIENCE, || more().then_some(()));
             }
-            load.stop.store(true, Ordering::SeqCst);
         });
     });
     let ids = load.ids.into_inner().unwrap();
@@ -205,6 +206,15 @@ struct Load {
     refused: AtomicUsize,
     stop: AtomicBool,
     ids: std::sync::Mutex<Vec<usize>>,
+}
+
+/// Raises the flag when it goes out of scope.
+struct EndOf<'a>(&'a AtomicBool);
+
+impl Drop for EndOf<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::SeqCst);
+    }
 }
 
 impl Load {
