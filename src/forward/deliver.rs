@@ -12,7 +12,7 @@ use crate::forward::outcome::{self, Disposition};
 use crate::log::{self, ForwardEvent};
 use crate::net::client::{Broken, Connection};
 use crate::net::stream::Stream;
-use crate::smtp::client::{self, Outgoing};
+use crate::smtp::client::{self, MessageResult, Outcome, Outgoing};
 use crate::spool::{self, FailNote, LockError, LockedMessage, MessageId};
 
 /// What a transfer ends with when the program cannot wait for it any longer.
@@ -90,7 +90,7 @@ fn take(engine: &Engine, id: &MessageId) -> Option<Job> {
 }
 
 fn open(engine: &Engine, mut message: LockedMessage) -> Option<Job> {
-    let context = engine.context().with_message(message.id().as_str());
+    let context = engine.context().with_message(&message.id().to_string());
     if message.envelope().remote.is_empty() {
         log::emit(&context, &ForwardEvent::NoRecipients { id: message.id().to_string() }.into());
         finish::fail(engine, message, &FailNote { reason: "no remote recipients".to_owned(), ..FailNote::default() });
@@ -145,14 +145,19 @@ fn outgoing(message: &LockedMessage, size: u64) -> Outgoing {
 /// Sends a message.
 pub(crate) async fn send(engine: &Arc<Engine>, connection: &mut Connection<Stream>, job: Job, relay: &str) -> Sent {
     let Job { message, outgoing, mut content } = job;
+    let size = outgoing.size;
     let config = engine.config();
     let mut trace = trace(engine, Some(message.id()));
-    let context = config.context.with_message(message.id().as_str());
+    let context = config.context.with_message(&message.id().to_string());
     log::emit(&context, &ForwardEvent::Connected { address: relay.to_owned() }.into());
     let sent = tokio::select! {
         biased;
         sent = connection.send(outgoing, &mut content, &mut trace) => Some(sent),
         () = engine.cut.cancelled() => None,
+    };
+    let reply = match &sent {
+        Some(Ok(MessageResult { outcome: Outcome::Sent(reply), .. })) => Some(reply.to_string()),
+        _ => None,
     };
     let (disposition, fault) = match sent {
         Some(Ok(result)) => (outcome::of_message(result, config.policy), None),
@@ -165,7 +170,7 @@ pub(crate) async fn send(engine: &Arc<Engine>, connection: &mut Connection<Strea
             _ => untouched(STOPPED.to_owned()),
         },
     };
-    Sent { finish: Finish::new(message, disposition, relay), fault }
+    Sent { finish: Finish::new(message, disposition, relay, size, reply), fault }
 }
 
 /// The session is over for a reason of our own; the message goes back as it was.
@@ -176,7 +181,7 @@ fn untouched(text: String) -> (Disposition, Option<String>) {
 /// Where the lines of a session with a next hop go.
 pub(crate) fn trace(engine: &Engine, id: Option<&MessageId>) -> impl FnMut(client::Event) + Send + use<> {
     let context = match id {
-        Some(id) => engine.context().with_message(id.as_str()),
+        Some(id) => engine.context().with_message(&id.to_string()),
         None => engine.context(),
     };
     move |event| log::emit(&context, &events::of(&event))

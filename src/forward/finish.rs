@@ -15,11 +15,21 @@ pub(crate) struct Finish {
     message: LockedMessage,
     disposition: Disposition,
     relay: String,
+    /// Size of the content, bytes.
+    size: u64,
+    /// The reply that took the message over, if one did.
+    reply: String,
 }
 
 impl Finish {
-    pub(crate) fn new(message: LockedMessage, disposition: Disposition, relay: &str) -> Self {
-        Self { message, disposition, relay: relay.to_owned() }
+    pub(crate) fn new(
+        message: LockedMessage,
+        disposition: Disposition,
+        relay: &str,
+        size: u64,
+        reply: Option<String>,
+    ) -> Self {
+        Self { message, disposition, relay: relay.to_owned(), size, reply: reply.unwrap_or_default() }
     }
 
     pub(crate) fn id(&self) -> &MessageId {
@@ -34,19 +44,23 @@ impl Finish {
 
 /// Does what was decided. Blocking.
 pub(crate) fn apply(engine: &Engine, finish: Finish) {
-    let Finish { mut message, disposition, relay } = finish;
-    let context = engine.context().with_message(message.id().as_str());
+    let Finish { mut message, disposition, relay, size, reply } = finish;
+    let context = engine.context().with_message(&message.id().to_string());
     match disposition {
-        Disposition::Sent { reply } => sent(engine, &context, message, &relay, reply),
+        Disposition::Sent => sent(engine, &context, message, size, &relay, reply),
         Disposition::SentSome { remaining, retry, failure } => {
             // If the edit fails the others get the message twice, but nobody not at all.
             if let Err(error) = message.keep_remote(&remaining) {
                 log::emit(&context, &SpoolEvent::StoreFailed { reason: error.to_string() }.into());
             }
-            if retry { put_off(engine, message, &failure, &relay) } else { give_up(engine, message, &failure, &relay) }
+            if retry {
+                put_off(engine, message, size, &failure, &relay);
+            } else {
+                give_up(engine, message, size, &failure, &relay);
+            }
         }
-        Disposition::Permanent(failure) => give_up(engine, message, &failure, &relay),
-        Disposition::Temporary(failure) => put_off(engine, message, &failure, &relay),
+        Disposition::Permanent(failure) => give_up(engine, message, size, &failure, &relay),
+        Disposition::Temporary(failure) => put_off(engine, message, size, &failure, &relay),
         Disposition::SessionFault { .. } => {
             let id = message.id().to_string();
             report(&context, &id, message.unlock());
@@ -54,8 +68,8 @@ pub(crate) fn apply(engine: &Engine, finish: Finish) {
     }
 }
 
-fn sent(engine: &Engine, context: &Context, message: LockedMessage, relay: &str, reply: String) {
-    let record = ForwardEvent::Forwarded(delivery(&message, relay, reply));
+fn sent(engine: &Engine, context: &Context, message: LockedMessage, size: u64, relay: &str, reply: String) {
+    let record = ForwardEvent::Forwarded(delivery(&message, size, relay, reply));
     let id = message.id().to_string();
     lock(&engine.tally).sent();
     log::emit(context, &ForwardEvent::EnvelopeDeleted { id: id.clone() }.into());
@@ -64,9 +78,9 @@ fn sent(engine: &Engine, context: &Context, message: LockedMessage, relay: &str,
     log::emit(context, &record.into());
 }
 
-fn give_up(engine: &Engine, message: LockedMessage, failure: &Failure, relay: &str) {
-    let context = engine.context().with_message(message.id().as_str());
-    let record = ForwardEvent::Failed(delivery(&message, relay, reply_text(failure)));
+fn give_up(engine: &Engine, message: LockedMessage, size: u64, failure: &Failure, relay: &str) {
+    let context = engine.context().with_message(&message.id().to_string());
+    let record = ForwardEvent::Failed(delivery(&message, size, relay, reply_text(failure)));
     log::emit(&context, &record.into());
     let note = FailNote { reason: failure.reason.clone(), code: failure.code, rejected: rejected(failure) };
     fail(engine, message, &note);
@@ -74,7 +88,7 @@ fn give_up(engine: &Engine, message: LockedMessage, failure: &Failure, relay: &s
 
 /// Sets a message aside as `.bad`. Blocking.
 pub(crate) fn fail(engine: &Engine, message: LockedMessage, note: &FailNote) {
-    let context = engine.context().with_message(message.id().as_str());
+    let context = engine.context().with_message(&message.id().to_string());
     let id = message.id().to_string();
     lock(&engine.tally).failed();
     log::emit(&context, &ForwardEvent::EnvelopeFailed { id: id.clone() }.into());
@@ -91,8 +105,8 @@ pub(crate) fn unroutable(engine: &Engine, id: &MessageId, reason: String) {
 }
 
 /// Puts a message back for a later attempt, unless it has been tried for long enough.
-fn put_off(engine: &Engine, mut message: LockedMessage, failure: &Failure, relay: &str) {
-    let context = engine.context().with_message(message.id().as_str());
+fn put_off(engine: &Engine, mut message: LockedMessage, size: u64, failure: &Failure, relay: &str) {
+    let context = engine.context().with_message(&message.id().to_string());
     let (now, state, id) = (unix_now(), message.retry_state(), message.id().to_string());
     if failure.in_doubt {
         log::emit(&context, &ForwardEvent::InDoubt { id: id.clone(), relay: relay.to_owned() }.into());
@@ -105,10 +119,10 @@ fn put_off(engine: &Engine, mut message: LockedMessage, failure: &Failure, relay
     let schedule = engine.config().schedule;
     let Some(next_attempt) = schedule.next_attempt(first_try, attempts, now, seed(message.id())) else {
         let reason = format!("{TOO_OLD}: {}", failure.reason);
-        return give_up(engine, message, &Failure { reason, ..failure.clone() }, relay);
+        return give_up(engine, message, size, &Failure { reason, ..failure.clone() }, relay);
     };
     let next = Duration::from_secs(next_attempt.saturating_sub(now));
-    let record = ForwardEvent::Deferred { delivery: delivery(&message, relay, reply_text(failure)), next };
+    let record = ForwardEvent::Deferred { delivery: delivery(&message, size, relay, reply_text(failure)), next };
     log::emit(&context, &record.into());
     let note = RetryNote {
         reason: failure.reason.clone(),
@@ -123,14 +137,14 @@ fn put_off(engine: &Engine, mut message: LockedMessage, failure: &Failure, relay
 }
 
 /// The record of an attempt.
-fn delivery(message: &LockedMessage, relay: &str, reply: String) -> Delivery {
+fn delivery(message: &LockedMessage, size: u64, relay: &str, reply: String) -> Delivery {
     let envelope = message.envelope();
     let since = message.id().seconds().unwrap_or_else(unix_now);
     Delivery {
         id: message.id().to_string(),
         from: envelope.sender.clone(),
         to: envelope.remote.clone(),
-        size: message.size(),
+        size,
         relay: relay.to_owned(),
         reply,
         delay: Duration::from_secs(unix_now().saturating_sub(since)),
@@ -175,5 +189,5 @@ fn deletion(id: &str, what: &'static str, file: String, error: &str) -> SpoolEve
 
 /// The same message gets the same jitter, others another.
 fn seed(id: &MessageId) -> u64 {
-    id.as_str().bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
+    id.to_string().bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
 }

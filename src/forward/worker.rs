@@ -4,8 +4,9 @@ use std::sync::Arc;
 
 use tokio::time::{Instant, sleep};
 
-use crate::forward::deliver::{self, Finish};
+use crate::forward::deliver;
 use crate::forward::engine::{Engine, lock, unix_now};
+use crate::forward::finish::Finish;
 use crate::forward::lane::{AfterFault, Lane};
 use crate::log::{self, ForwardEvent};
 use crate::net::client::Connection;

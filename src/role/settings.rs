@@ -3,13 +3,16 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::cli::Program;
 use crate::config::keywords::BareLf;
-use crate::config::{self, Settings};
+use crate::config::{self, ProcessSettings, Settings, Verbosity};
 use crate::forward::EngineConfig;
 use crate::forward::backoff::Schedule;
 use crate::forward::outcome::{InDoubt, Policy};
-use crate::log::{self, Context, LogConfig};
+use crate::log::{self, Context, JournalText, Level, LogConfig, Stderr};
 use crate::net::connect;
+use crate::os::identity::User;
+use crate::os::syslog::Facility;
 use crate::role::smtp::SmtpSettings;
 use crate::smtp::client::ClientConfig;
 use crate::smtp::server::{self, Anonymous, Extensions, ServerConfig};
@@ -61,7 +64,7 @@ pub fn smtp(settings: &Settings) -> SmtpSettings {
         },
         idle_timeout: settings.smtp.idle_timeout,
         max_recipients: settings.smtp.max_recipients,
-        trace: log::is_verbose(),
+        trace: log::is_enabled(Level::Verbose),
         ..ServerConfig::default()
     };
     SmtpSettings {
@@ -131,14 +134,52 @@ fn client(settings: &Settings, compat26: bool) -> ClientConfig {
         smtputf8_strict: keywords.smtputf8_strict,
         send_size: keywords.size && !compat26,
         forward_to_some: forward.to_some,
-        trace: log::is_verbose(),
+        trace: log::is_enabled(Level::Verbose),
         ..ClientConfig::default()
     }
 }
 
 /// Where the log goes.
-pub fn log(process: &config::ProcessSettings) -> LogConfig {
-    todo!()
+pub fn log(process: &ProcessSettings, program: Program, owner: Option<&User>) -> LogConfig {
+    let log = &process.log;
+    let level = match (log.debug, log.verbosity) {
+        (true, _) => Level::Debug,
+        (false, Verbosity::Extra) => Level::Extra,
+        (false, Verbosity::Verbose) => Level::Verbose,
+        (false, Verbosity::Normal) => Level::Info,
+    };
+    // Keeps boot scripts quiet: what goes to syslog need not be on the terminal as well.
+    let quiet = log.syslog.is_some() && process.daemon && log.close_stderr && log.file.is_none();
+    LogConfig {
+        identifier: program.as_str().to_owned(),
+        program: process.name.clone(),
+        level: log.enabled.then_some(level),
+        format: format(&log.format),
+        stderr: if quiet { Stderr::Warnings } else { Stderr::All },
+        file: log.file.as_ref().map(|path| path.display().to_string()),
+        owner: owner.cloned(),
+        syslog: log.syslog.map(facility),
+        journal_text: if program == Program::Relay { JournalText::Line } else { JournalText::Plain },
+    }
+}
+
+fn format(words: &config::LogFormat) -> log::Format {
+    log::Format {
+        time: words.time,
+        unit: words.unit,
+        address: words.address,
+        port: words.port,
+        msgid: words.msgid,
+    }
+}
+
+fn facility(facility: config::Facility) -> Facility {
+    match facility {
+        config::Facility::Mail => Facility::Mail,
+        config::Facility::User => Facility::User,
+        config::Facility::Daemon => Facility::Daemon,
+        config::Facility::Local(number) => Facility::Local(number),
+    }
 }
 
 fn domain(settings: &Settings) -> String {

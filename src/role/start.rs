@@ -7,13 +7,14 @@
 //! 5. log, runtime, spool, roles; ready.
 
 use std::io::Write;
+use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::Context as _;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use crate::cli::{self, Exit, Invocation, Program};
+use crate::cli::{self, Environment, Exit, Invocation, Program};
 use crate::config::interface::Server;
 use crate::config::{ProcessSettings, Settings};
 use crate::forward::RunReport;
@@ -22,10 +23,12 @@ use crate::net::listener::Bound;
 use crate::os::activation::{self, Inherited};
 use crate::os::daemon::{self, Daemonised, ReadyPipe};
 use crate::os::pidfile::PidFile;
-use crate::os::{identity, limits, notify};
+use crate::os::identity::User;
+use crate::os::{credentials, identity, limits, notify};
 use crate::role::bind::{self, BindError};
 use crate::role::instance::{Handle, Instance};
 use crate::role::supervise::{self, Ended, Process};
+use crate::spool::Spool;
 
 /// Exit code of everything that is wrong with options, files or rights.
 const CODE_ERROR: u8 = 1;
@@ -48,7 +51,7 @@ const SMTP_NAMES: [&str; 2] = ["smtp", "submission"];
 /// The whole life of `emailrelay`, `emailrelay-smtp` and `emailrelay-forward`. Returns the exit code.
 pub fn main(program: Program) -> u8 {
     let inherited = activation::take();
-    let mut invocation = match cli::parse_environment(program) {
+    let mut invocation = match parse(program) {
         Ok(invocation) => invocation,
         Err(exit) => return leave(&exit),
     };
@@ -86,7 +89,7 @@ fn prepare(program: Program, invocation: &mut Invocation, mut inherited: Vec<Inh
         sockets.push(if settings.smtp.enabled { listen(settings, &mut inherited)? } else { Vec::new() });
     }
     let only_forwards = program == Program::Relay && invocation.instances.iter().all(Settings::ends_after_first_run);
-    if only_forwards && invocation.instances.iter().all(|settings| !crate::spool::has_ready_messages(&settings.spool_dir)) {
+    if only_forwards && invocation.instances.iter().all(|settings| !Spool::has_waiting(&settings.spool_dir)) {
         return Ok(Start::Nothing("no messages to send"));
     }
     Ok(Start::Go(sockets))
@@ -99,6 +102,24 @@ fn listen(settings: &Settings, inherited: &mut Vec<Inherited>) -> Result<Vec<Bou
         say(&format!("warning: no addresses bound to named network interface \"{name}\""));
     }
     Ok(sockets.bound)
+}
+
+/// Reads the options of this process.
+fn parse(program: Program) -> Result<Invocation, Exit> {
+    let executable = std::env::current_exe().unwrap_or_default();
+    let environment = Environment {
+        app_dir: executable.parent().map(Path::to_owned).unwrap_or_default(),
+        cwd: std::env::current_dir().unwrap_or_default(),
+        credentials_dir: credentials::directory(),
+        columns: std::env::var("COLUMNS").ok().and_then(|columns| columns.parse().ok()),
+    };
+    cli::parse(program, &std::env::args_os().collect::<Vec<_>>(), &environment)
+}
+
+/// Who to become. The account must exist even if nothing is going to change.
+fn unprivileged(name: &str) -> anyhow::Result<Option<User>> {
+    let user = identity::lookup(name)?;
+    Ok((name != ROOT).then_some(user))
 }
 
 /// Goes to the background if asked for; in the foreground the same steps report to nobody.
@@ -135,7 +156,7 @@ fn serve(
 ) -> anyhow::Result<u8> {
     let Invocation { instances, process, .. } = invocation;
     let process = Arc::new(process);
-    let user = identity::lookup_if_needed(&process.user)?;
+    let user = unprivileged(&process.user)?;
     let _pid_file = match &process.pid_file {
         Some(path) => Some(PidFile::create(path, user.as_ref())?),
         None => None,
@@ -145,7 +166,7 @@ fn serve(
         identity::drop_to(user)?;
     }
     identity::protect_memory();
-    let logs = log::init(crate::role::settings::log(&process))?;
+    let logs = log::init(&crate::role::settings::log(&process, program, user.as_ref()))?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("cannot start the runtime")?;
     let result = runtime.block_on(run(program, instances, process, sockets, descriptors, logs, pipe));
     runtime.shutdown_background();
@@ -168,7 +189,7 @@ impl Process for Relay {
     }
 
     fn reload(&self) -> Result<(), String> {
-        let invocation = cli::parse_environment(self.program).map_err(|exit| exit.reason())?;
+        let invocation = parse(self.program).map_err(|exit| exit.stderr.trim_end().to_owned())?;
         for handle in &self.handles {
             let new = invocation.instances.iter().find(|settings| settings.name == handle.name());
             handle.reload(new.ok_or_else(|| format!("instance \"{}\" is gone", handle.name()))?);

@@ -36,6 +36,12 @@ impl MessageId {
         Self(Repr::Ours { seconds, seq, pid })
     }
 
+    /// When the message came in, seconds since 1970, if the id tells.
+    #[must_use]
+    pub fn seconds(&self) -> Option<u64> {
+        self.order().map(|(seconds, _)| seconds)
+    }
+
     /// Name of the file with this suffix.
     pub(crate) fn file(&self, suffix: &str) -> String {
         format!("{self}{suffix}")

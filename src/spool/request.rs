@@ -1,4 +1,4 @@
-//! The file `forward.request`: "there is something to send".
+//! Files by which roles tell each other something. `forward.request`: "there is something to send".
 //!
 //! Whoever wants forwarding makes it, and the forwarder's path unit watches for it. The forwarder removes it before it
 //! lists the spool, so a request made during a run starts another run and none is lost.
@@ -11,6 +11,9 @@ use super::error::SpoolError;
 /// Name of the file.
 const FORWARD_REQUEST: &str = "forward.request";
 
+/// While this file exists, new SMTP connections are answered with 421.
+const SMTP_DISABLED: &str = "smtp.disabled";
+
 impl Spool {
     /// Asks for a forwarding run. To ask twice is the same as once.
     ///
@@ -21,6 +24,12 @@ impl Spool {
             Ok(_) | Err(Errno::EEXIST) => Ok(()),
             Err(errno) => Err(SpoolError { action: "request forwarding", errno }),
         }
+    }
+
+    /// The SMTP server has been switched off by an administrator: the file `smtp.disabled` is there.
+    #[must_use]
+    pub fn smtp_disabled(&self) -> bool {
+        self.shared.disk.facts_at(SMTP_DISABLED).is_ok()
     }
 
     /// A forwarding run was asked for.

@@ -13,7 +13,10 @@
 
 mod container;
 mod container_end_to_end;
+mod forward;
 mod peers;
+mod smtp;
+mod submit;
 mod support;
 mod tidy;
 mod units;

@@ -3,12 +3,14 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use jiff::Zoned;
 use tokio::io::AsyncWriteExt;
 use tokio::sync::oneshot;
 use tokio::task::spawn_blocking;
 use tokio::time::{Instant, timeout};
 
 use crate::log::{self, Context, Event, ServerEvent};
+use crate::message::date::date_time;
 use crate::net::address::Endpoint;
 use crate::net::limits::Admission;
 use crate::net::server::{Driver, Handler};
@@ -56,7 +58,7 @@ pub(super) async fn run(
     let who = Peer { address: peer.host() };
     let now = Instant::now().into_std();
     let mut session =
-        if role.spool.is_disabled() { Session::disabled(config, who, now) } else { Session::new(config, who, now) };
+        if role.spool.smtp_disabled() { Session::disabled(config, who, now) } else { Session::new(config, who, now) };
     let driver = Driver { write_timeout: settings.session.idle_timeout, stop: role.stop.clone() };
     let mut store = Store { role: &role, context: &context, peer: &peer, message: None };
     let reason = driver.run(&mut stream, &mut session, &mut store).await;
@@ -111,7 +113,10 @@ impl Handler for Store<'_> {
         };
         if full && let Some(OpenMessage { id, content }) = self.message.take() {
             let spool = Arc::clone(&self.role.spool);
-            let (id, content) = spawn_blocking(move || spill(&spool, id, content)).await.unwrap_or_else(panicked);
+            let wanted = id.clone();
+            let spilled = spawn_blocking(move || spill(&spool, wanted, content)).await;
+            // The runtime reports the panic; the message is refused at its end.
+            let (id, content) = spilled.unwrap_or_else(|_| (id, Content::Failed(StoreError::Incomplete)));
             self.message = Some(OpenMessage { id, content });
         }
     }
@@ -134,7 +139,7 @@ impl Store<'_> {
             Ok(()) => {
                 let id = self.role.spool.next_id();
                 self.message = Some(OpenMessage { id, content: Content::Memory(Vec::new()) });
-                Answer::Begun { received_date: crate::log::rfc5322_now() }
+                Answer::Begun { received_date: date_time(&Zoned::now()) }
             }
             Err(error) => self.refuse("", &error),
         }
