@@ -6,7 +6,7 @@
 //!
 //! | module | what | source |
 //! |---|---|---|
-//! | [`line`] | command lines out of bytes, their limits | RFC 5321 §2.3.8, §4.5.3.1.4 |
+//! | [`mod@line`] | command lines out of bytes, their limits | RFC 5321 §2.3.8, §4.5.3.1.4 |
 //! | [`command`] | verbs and their arguments | RFC 5321 §4.1.1 |
 //! | [`path`], [`params`] | addresses and parameters of MAIL and RCPT | RFC 5321 §4.1.2, RFC 1870, 4954, 6152, 6531 |
 //! | [`data`] | dot-unstuffing, end of data, bare line ends | RFC 5321 §4.5.2 |

@@ -123,6 +123,8 @@ pub enum CloseReason {
     VerifierAbort,
     /// The server is disabled.
     Disabled,
+    /// The server has as many connections as it will have.
+    TooManyConnections,
     /// The server stops.
     Shutdown,
 }
@@ -142,6 +144,7 @@ impl fmt::Display for CloseReason {
             Self::TlsHello => f.write_str("unexpected tls handshake"),
             Self::VerifierAbort => f.write_str("address verifier abort"),
             Self::Disabled => f.write_str("service not available"),
+            Self::TooManyConnections => f.write_str("too many connections"),
             Self::Shutdown => f.write_str("service shutting down"),
         }
     }

@@ -30,6 +30,7 @@
 
 mod config;
 mod content;
+mod ends;
 mod event;
 mod hello;
 mod limits;

@@ -1,12 +1,12 @@
 //! The session: what may happen when, and how inputs find their handlers.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use super::config::{Peer, ServerConfig};
 use super::content::Content;
 use super::event::{CloseReason, Event};
-use super::limits::{Errors, MAX_IDLE_BEFORE_HELLO, MAX_QUEUED, SLOW_DELAY};
+use super::limits::{Errors, MAX_QUEUED, SLOW_DELAY};
 use super::output::{Output, Queue};
 use super::question::{Answer, Transaction};
 use super::trace;
@@ -36,9 +36,9 @@ pub struct Session {
     /// The rest of a command line that was too long is being skipped.
     skip: Option<Skip>,
     /// Nothing is given out or taken in before this time.
-    hold: Option<Instant>,
+    pub(super) hold: Option<Instant>,
     /// When bytes came in last, or a question was answered.
-    active: Instant,
+    pub(super) active: Instant,
     /// Bytes offered and not taken at the last input: what comes beyond them is new.
     untaken: usize,
     /// Lines to come that may hold credentials.
@@ -46,9 +46,9 @@ pub struct Session {
     /// The first bytes were not those of a TLS handshake.
     clear: bool,
     /// A graceful stop was asked for.
-    stopping: bool,
+    pub(super) stopping: bool,
     /// The peer closed while its message was being committed.
-    gone: bool,
+    pub(super) gone: bool,
 }
 
 /// States of the dialogue; the table is in the module text.
@@ -113,6 +113,13 @@ impl Session {
         session
     }
 
+    /// A session that says there are too many connections, and closes.
+    pub fn overloaded(config: Arc<ServerConfig>, peer: Peer, now: Instant) -> Self {
+        let mut session = Self::silent(config, peer, now);
+        session.farewell(&reply::TOO_MANY_CONNECTIONS, CloseReason::TooManyConnections);
+        session
+    }
+
     fn silent(config: Arc<ServerConfig>, peer: Peer, now: Instant) -> Self {
         Self {
             config,
@@ -146,7 +153,7 @@ impl Session {
             self.active = now;
         }
         let mut taken = 0;
-        while !self.is_busy() && self.queue.unsent() < MAX_QUEUED {
+        while !self.is_busy() && self.queue.unsent() <= self.room() {
             let rest = bytes.get(taken..).unwrap_or_default();
             let step = if self.state == State::Data { self.content(rest, now) } else { self.line(rest, now) };
             if step == 0 {
@@ -156,17 +163,6 @@ impl Session {
         }
         self.untaken = bytes.len().saturating_sub(taken);
         taken
-    }
-
-    /// The peer has closed its side. What it sent of an unfinished message is dropped; a message whose end of data
-    /// has come is completed.
-    pub fn peer_closed(&mut self, _now: Instant) {
-        self.hold = None;
-        if self.asked == Asked::Commit {
-            self.gone = true;
-        } else {
-            self.close(CloseReason::PeerDisconnected);
-        }
     }
 
     /// Answers the open question. An answer of the wrong kind is answered 452 to the peer and ends its transaction;
@@ -201,46 +197,11 @@ impl Session {
         }
     }
 
-    /// Lets time pass: to be called when [`Session::deadline`] has been reached; harmless at any other time.
-    pub fn timer(&mut self, now: Instant) {
-        if self.hold.is_some_and(|at| now >= at) {
-            self.hold = None;
-        }
-        if self.is_busy() {
-            return;
-        }
-        let slow = self.content_rate().is_some_and(|rate| rate.too_slow(now));
-        if let Some((at, limit)) = self.idle_deadline()
-            && now >= at
-        {
-            self.farewell(&reply::IDLE_TIMEOUT, CloseReason::Idle { seconds: limit.as_secs() });
-        } else if slow {
-            self.farewell(&reply::TOO_SLOW, CloseReason::TooSlow);
-        }
-    }
-
-    /// Graceful stop: says 421 and closes, at once or as soon as the message in its data or commit phase is done.
-    pub fn shutdown(&mut self, _now: Instant) {
-        self.stopping = true;
-        self.hold = None;
-        self.stop_when_free();
-    }
-
     /// The next thing to do; none: nothing until the next input.
     #[must_use = "an output that is dropped is a reply never sent or a message never stored"]
     #[expect(clippy::should_implement_trait, reason = "not an iterator: there is more after none")]
     pub fn next(&mut self) -> Option<Output> {
         if self.hold.is_some() { None } else { self.queue.pop() }
-    }
-
-    /// When [`Session::timer`] is to be called; none while there is nothing to wait for.
-    pub fn deadline(&self) -> Option<Instant> {
-        if self.hold.is_some() || self.is_busy() {
-            return self.hold;
-        }
-        let idle = self.idle_deadline().map(|(at, _)| at);
-        let rate = self.open.as_deref().and_then(|open| open.content.as_ref()).map(|c| c.rate.deadline());
-        idle.into_iter().chain(rate).min()
     }
 
     /// True while no input is taken: a question is open, a reply is held back, or the session is closed.
@@ -251,6 +212,12 @@ impl Session {
     /// True from the reply to DATA until the final reply of that message is queued: a graceful stop waits for it.
     pub fn in_transaction_data(&self) -> bool {
         self.state == State::Data || self.asked == Asked::Commit
+    }
+
+    /// Bytes of replies that may lie in the queue when a command is taken. Where replies wait, each waits for itself:
+    /// the next command must not hold back the reply before it.
+    fn room(&self) -> usize {
+        if self.errors.slow() { 0 } else { MAX_QUEUED }
     }
 
     /// Takes one command line, or a part of one that is too long.
@@ -353,12 +320,6 @@ impl Session {
         }
     }
 
-    fn stop_when_free(&mut self) {
-        if !self.in_transaction_data() {
-            self.farewell(&reply::SHUTTING_DOWN, CloseReason::Shutdown);
-        }
-    }
-
     /// Replies to a command. Refusals count; after too many, replies wait, and then the session closes.
     pub(super) fn reply(&mut self, reply: &Reply, now: Instant) {
         let slow = self.errors.slow();
@@ -389,34 +350,8 @@ impl Session {
         }
     }
 
-    fn send(&mut self, reply: &Reply) {
+    pub(super) fn send(&mut self, reply: &Reply) {
         self.queue.reply(reply, self.config.trace);
-    }
-
-    /// Last words.
-    pub(super) fn farewell(&mut self, reply: &Reply, reason: CloseReason) {
-        if self.state != State::Closed {
-            self.send(reply);
-            self.close(reason);
-        }
-    }
-
-    pub(super) fn close(&mut self, reason: CloseReason) {
-        if self.state != State::Closed {
-            self.abort();
-            self.queue.push(Output::Close(reason));
-            self.state = State::Closed;
-            self.asked = Asked::Nothing;
-        }
-    }
-
-    /// Ends the transaction, if there is one, without its message.
-    pub(super) fn abort(&mut self) {
-        if let Some(open) = self.open.take()
-            && !open.dropped
-        {
-            self.queue.push(Output::Discard);
-        }
     }
 
     pub(super) fn log(&mut self, event: Event) {
@@ -443,14 +378,5 @@ impl Session {
             _ => self.clear = true,
         }
         self.clear
-    }
-
-    fn idle_deadline(&self) -> Option<(Instant, Duration)> {
-        let limit = match (self.config.idle_timeout, &self.hello) {
-            (limit, Some(_)) => limit?,
-            (Some(limit), None) => limit.min(MAX_IDLE_BEFORE_HELLO),
-            (None, None) => MAX_IDLE_BEFORE_HELLO,
-        };
-        Some((self.active.checked_add(limit)?, limit))
     }
 }

@@ -12,7 +12,9 @@ use crate::smtp::line::MAX_LINE;
 #[derive(Debug, Default, PartialEq)]
 struct Record {
     sent: Vec<u8>,
+    /// Of messages handed over. How much of a dropped one came out before depends on the cuts.
     content: Vec<u8>,
+    handed_over: usize,
     questions: Vec<Question>,
     discards: usize,
     closed: Option<CloseReason>,
@@ -68,7 +70,10 @@ fn perform(session: &mut Session, output: Output, record: &mut Record, now: Inst
     match output {
         Output::Send(bytes) => record.sent.extend(bytes),
         Output::Content(bytes) => record.content.extend(bytes),
-        Output::Discard => record.discards += 1,
+        Output::Discard => {
+            record.content.truncate(record.handed_over);
+            record.discards += 1;
+        }
         Output::Log(event) => record.logs.push(event),
         Output::Close(reason) => record.closed = Some(reason),
         Output::Ask(question) => {
@@ -77,7 +82,12 @@ fn perform(session: &mut Session, output: Output, record: &mut Record, now: Inst
                 Question::Verify { recipient: address, .. } | Question::Vrfy { argument: address } => {
                     Answer::Verified(Verdict::Remote { address: address.clone() })
                 }
-                Question::Commit(_) => Answer::Stored,
+                Question::Commit(transaction) => {
+                    let size = record.content.len() - record.handed_over;
+                    assert!(transaction.size < size as u64, "content is complete, with its Received line");
+                    record.handed_over = record.content.len();
+                    Answer::Stored
+                }
             };
             record.questions.push(question);
             session.answer(answer, now);

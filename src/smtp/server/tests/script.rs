@@ -1,4 +1,4 @@
-//! The language of transcripts: one step per line. `tests/transcripts/README.md` describes it for writers.
+//! The language of transcripts: one step per line. `tests/transcripts/smtp-server/README.md` describes it for writers.
 
 use std::time::Duration;
 
@@ -61,7 +61,16 @@ pub(super) fn parse(line: &str) -> Result<Vec<Step>, String> {
         Some((mark, count)) => (mark, count.trim_end_matches(':').parse().map_err(|_| "bad count")?),
         None => (mark.trim_end_matches(':'), 1),
     };
-    (0..count).map(|_| step(mark, rest)).collect()
+    let mut steps: Vec<Step> = (0..count).map(|_| step(mark, rest)).collect::<Result<_, _>>()?;
+    // Repeated commands are one batch.
+    if let Some((_, earlier)) = steps.split_last_mut() {
+        for step in earlier {
+            if let Step::Send { now, .. } = step {
+                *now = false;
+            }
+        }
+    }
+    Ok(steps)
 }
 
 fn step(mark: &str, rest: &str) -> Result<Step, String> {

@@ -35,7 +35,8 @@ enum Effect {
 
 struct Runner {
     config: ServerConfig,
-    disabled: bool,
+    /// Makes the sessions.
+    create: fn(Arc<ServerConfig>, Peer, Instant) -> Session,
     address: String,
     session: Option<Session>,
     now: Instant,
@@ -63,7 +64,7 @@ impl Runner {
                 product: "E-MailRelay V3.0.0".to_owned(),
                 ..ServerConfig::default()
             },
-            disabled: false,
+            create: Session::new,
             address: "127.0.0.1".to_owned(),
             session: None,
             now: Instant::now(),
@@ -188,8 +189,7 @@ impl Runner {
         if self.session.is_none() {
             let peer = Peer { address: self.address.clone() };
             let config = Arc::new(self.config.clone());
-            let new = if self.disabled { Session::disabled } else { Session::new };
-            self.session = Some(new(config, peer, self.now));
+            self.session = Some((self.create)(config, peer, self.now));
             self.pump();
         }
     }
@@ -198,7 +198,7 @@ impl Runner {
         self.nothing_left()?;
         *self = Self {
             config: self.config.clone(),
-            disabled: self.disabled,
+            create: self.create,
             address: std::mem::take(&mut self.address),
             ..Self::new()
         };
@@ -258,7 +258,8 @@ impl Runner {
                 }
             }
             "peer" => self.address = value.to_owned(),
-            "disabled" => self.disabled = yes,
+            "disabled" => self.create = if yes { Session::disabled } else { Session::new },
+            "overloaded" => self.create = if yes { Session::overloaded } else { Session::new },
             _ => return Err("unknown key".to_owned()),
         }
         Ok(())

@@ -1,0 +1,98 @@
+//! Time, and how a session ends.
+
+use std::time::{Duration, Instant};
+
+use super::event::CloseReason;
+use super::limits::MAX_IDLE_BEFORE_HELLO;
+use super::output::Output;
+use super::session::{Asked, Session, State};
+use crate::smtp::reply::{self, Reply};
+
+impl Session {
+    /// The peer has closed its side. What it sent of an unfinished message is dropped; a message whose end of data
+    /// has come is completed.
+    pub fn peer_closed(&mut self, _now: Instant) {
+        self.hold = None;
+        if self.asked == Asked::Commit {
+            self.gone = true;
+        } else {
+            self.close(CloseReason::PeerDisconnected);
+        }
+    }
+
+    /// Lets time pass: to be called when [`Session::deadline`] has been reached; harmless at any other time.
+    pub fn timer(&mut self, now: Instant) {
+        if self.hold.is_some_and(|at| now >= at) {
+            self.hold = None;
+        }
+        if self.is_busy() {
+            return;
+        }
+        let slow = self.content_rate().is_some_and(|rate| rate.too_slow(now));
+        if let Some((at, limit)) = self.idle_deadline()
+            && now >= at
+        {
+            self.farewell(&reply::IDLE_TIMEOUT, CloseReason::Idle { seconds: limit.as_secs() });
+        } else if slow {
+            self.farewell(&reply::TOO_SLOW, CloseReason::TooSlow);
+        }
+    }
+
+    /// Graceful stop: says 421 and closes, at once or as soon as the message in its data or commit phase is done.
+    pub fn shutdown(&mut self, _now: Instant) {
+        self.stopping = true;
+        self.hold = None;
+        self.stop_when_free();
+    }
+
+    /// When [`Session::timer`] is to be called; none while there is nothing to wait for.
+    pub fn deadline(&self) -> Option<Instant> {
+        if self.hold.is_some() || self.is_busy() {
+            return self.hold;
+        }
+        let idle = self.idle_deadline().map(|(at, _)| at);
+        let rate = self.open.as_deref().and_then(|open| open.content.as_ref()).map(|c| c.rate.deadline());
+        idle.into_iter().chain(rate).min()
+    }
+
+    pub(super) fn stop_when_free(&mut self) {
+        if !self.in_transaction_data() {
+            self.farewell(&reply::SHUTTING_DOWN, CloseReason::Shutdown);
+        }
+    }
+
+    /// Last words.
+    pub(super) fn farewell(&mut self, reply: &Reply, reason: CloseReason) {
+        if self.state != State::Closed {
+            self.send(reply);
+            self.close(reason);
+        }
+    }
+
+    pub(super) fn close(&mut self, reason: CloseReason) {
+        if self.state != State::Closed {
+            self.abort();
+            self.queue.push(Output::Close(reason));
+            self.state = State::Closed;
+            self.asked = Asked::Nothing;
+        }
+    }
+
+    /// Ends the transaction, if there is one, without its message.
+    pub(super) fn abort(&mut self) {
+        if let Some(open) = self.open.take()
+            && !open.dropped
+        {
+            self.queue.push(Output::Discard);
+        }
+    }
+
+    fn idle_deadline(&self) -> Option<(Instant, Duration)> {
+        let limit = match (self.config.idle_timeout, &self.hello) {
+            (limit, Some(_)) => limit?,
+            (Some(limit), None) => limit.min(MAX_IDLE_BEFORE_HELLO),
+            (None, None) => MAX_IDLE_BEFORE_HELLO,
+        };
+        Some((self.active.checked_add(limit)?, limit))
+    }
+}
