@@ -1,1 +1,197 @@
-//! spool
+//! The spool directory: every file of every message, and the only code that touches them.
+//!
+//! A message is two plain files, in the formats of E-MailRelay 2.6: `ID.content` holds header and body, `ID.envelope`
+//! tells sender and recipients. The suffix of the envelope is the state. Programs share a spool with no other means
+//! than these files; each state has one owner, who alone moves the message on.
+//!
+//! # States
+//!
+//! C is `ID.content`, N `ID.envelope.new`, E `ID.envelope`, B `ID.envelope.busy`, X `ID.envelope.bad`,
+//! T `ID.envelope.busy.tmp`. Files in brackets are open and locked by the owner.
+//!
+//! | State | Files | Owner | Moves on by | A crash leaves, and then |
+//! |---|---|---|---|---|
+//! | receiving | \[C\] | [`NewMessage`] | append; `write_envelope` → complete; discard → gone | C: never acknowledged; the sweep removes it |
+//! | complete | \[C\] N | [`NewMessage`] | filters; `commit` → committing; discard → gone | C N: never acknowledged; the sweep removes N, then C |
+//! | committing | \[C\] N, both synced | commit thread | rename N → E; failure → gone | C N, or C E if the rename was made: not yet acknowledged, either is right |
+//! | visible | C E, directory not synced | commit thread | directory sync → ready, **then** the sender is told; failure → gone | C E: ready, and forwarded although never acknowledged |
+//! | ready | C E | nobody | [`Spool::lock`]: open E, lock it, rename E → B | C E: ready |
+//! | locked | C \[B\] | [`LockedMessage`] | `sent`, `retry`, `fail`, `unlock`, `keep_remote` | C B: the kernel drops the lock; [`Spool::recover`] renames B → E |
+//! | editing | C \[B\] \[T\] | [`LockedMessage`] | T written and synced, rename T → B: locked, new text | C B T: recovered with the old text; the sweep removes T |
+//! | sent | C | [`LockedMessage`] | remove B, then remove C → gone | C: the sweep removes it |
+//! | bad | C X | nobody, then an operator | reason appended to B, rename B → X; operator: X → E | C X: bad, the last reason perhaps cut |
+//!
+//! A power cut differs from a crash in what was not yet synced. Accepting syncs C, N and the directory before the
+//! sender is told, so an acknowledged message is in `ready` or later. An edit syncs T before the rename, so an envelope
+//! never becomes empty. All other moves are synced behind the caller's back: a power cut may take them back, and the
+//! message is then sent once more, never not at all.
+//!
+//! Rules that make this hold:
+//! - the envelope goes first and the content last when a message is removed, so content without envelope means nothing;
+//! - a file is created exclusively, and renamed never over another, except T over B by the owner of both;
+//! - a lock (`F_OFD_SETLK`) is taken before the file gets the name that others would take it by;
+//! - what is not a regular file is never opened for its text, and no link is followed.
+//!
+//! Everything else in the directory is left alone, but for `forward.request` ([`Spool::request_forward`]) and write
+//! probes.
+
+mod commit;
+mod disk;
+mod envelope;
+mod error;
+mod finish;
+mod health;
+mod id;
+mod lock;
+mod new_message;
+mod recover;
+mod request;
+mod scan;
+mod sweep;
+#[cfg(test)]
+mod tests;
+
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use nix::errno::Errno;
+
+use commit::Committer;
+use disk::{Disk, RealDisk};
+pub use envelope::{
+    Body, Envelope, EnvelopeError, InDoubt, InvalidAddress, MAX_ENVELOPE, MAX_NEW_ENVELOPE, MAX_RECIPIENTS,
+    Rejected, RetryNote, RetryState, xtext,
+};
+pub use error::{
+    EditError, FinishError, LockError, OpenError, PeekError, SpoolError, Stamp, StoreError, Unsendable,
+};
+pub use finish::FailNote;
+use health::Health;
+use id::Ids;
+pub use id::{InvalidId, MessageId};
+pub use lock::LockedMessage;
+pub use new_message::NewMessage;
+pub use recover::Recovery;
+pub use scan::{Counts, Waiting};
+pub use sweep::{Fate, Orphan, SweepMode};
+
+/// What "stored" means.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Durability {
+    /// Synced to the disk: survives a power cut.
+    #[default]
+    Full,
+    /// Handed to the kernel: survives the death of our process only. As E-MailRelay 2.6.
+    None,
+}
+
+/// How a spool is used.
+#[derive(Clone, Copy, Debug)]
+pub struct SpoolConfig {
+    /// What "stored" means.
+    pub durability: Durability,
+    /// Bytes that must stay free: messages are refused when they would go below.
+    pub reserve: u64,
+    /// Starts writing a file out without waiting. Called for all files of a batch before the first is waited for,
+    /// which doubles the throughput of large batches. Does nothing by default.
+    pub writeback: fn(&File),
+}
+
+impl Default for SpoolConfig {
+    fn default() -> Self {
+        Self { durability: Durability::Full, reserve: 0, writeback: |_| {} }
+    }
+}
+
+/// A spool directory. All methods may block on the disk unless they say otherwise.
+pub struct Spool {
+    shared: Arc<Shared>,
+}
+
+/// What the parts of a spool have in common; messages keep it alive.
+struct Shared {
+    path: PathBuf,
+    disk: Arc<dyn Disk>,
+    durability: Durability,
+    reserve: u64,
+    ids: Ids,
+    health: Health,
+    committer: Committer,
+}
+
+impl Spool {
+    /// Opens the directory, probes whether files can be made in it (see [`writable`](Self::writable)), and starts the
+    /// commit thread.
+    ///
+    /// # Errors
+    /// It is not there, is no directory, or may not be read.
+    pub fn open(directory: &Path, config: SpoolConfig) -> Result<Arc<Self>, OpenError> {
+        let failed = |errno| OpenError { path: directory.to_owned(), errno };
+        let disk = RealDisk::open(directory).map_err(failed)?;
+        Self::with_disk(Arc::new(disk), directory, config).map_err(failed)
+    }
+
+    fn with_disk(disk: Arc<dyn Disk>, directory: &Path, config: SpoolConfig) -> Result<Arc<Self>, Errno> {
+        let shared = Shared {
+            path: directory.to_owned(),
+            durability: config.durability,
+            reserve: config.reserve,
+            ids: Ids::new(),
+            health: Health::probe(&*disk),
+            committer: Committer::start(Arc::clone(&disk), &config)?,
+            disk,
+        };
+        Ok(Arc::new(Self { shared: Arc::new(shared) }))
+    }
+
+    /// Path of the directory, as configured.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.shared.path
+    }
+
+    /// The last probe could make a file. If not, the warning is `directory not writable: "<path>"`.
+    #[must_use]
+    pub fn writable(&self) -> bool {
+        self.shared.health.writable()
+    }
+
+    /// A new id. Never blocks. It is not reserved: [`create`](Self::create) may have to take another one.
+    #[must_use]
+    pub fn next_id(&self) -> MessageId {
+        self.shared.ids.next()
+    }
+
+    /// Whether a message of this size could be stored, the reserve left free. Cheap: free space is asked for once
+    /// a second, and a directory that could not be written is probed again after 10 seconds.
+    ///
+    /// # Errors
+    /// [`StoreError::Full`] or [`StoreError::Directory`].
+    pub fn check(&self, declared: Option<u64>) -> Result<(), StoreError> {
+        let needed = self.shared.reserve.saturating_add(declared.unwrap_or(0));
+        self.shared.health.check(&*self.shared.disk, needed)
+    }
+
+    /// Starts a message with this id, or the next free one: see [`NewMessage::id`].
+    ///
+    /// # Errors
+    /// The disk is full, or the directory cannot be written.
+    pub fn create(&self, id: &MessageId) -> Result<NewMessage, StoreError> {
+        NewMessage::create(&self.shared, id)
+    }
+
+    /// Waits until all changes made so far are durable, removals and renames included.
+    ///
+    /// # Errors
+    /// The directory could not be synced.
+    pub fn flush(&self) -> Result<(), StoreError> {
+        self.shared.committer.flush()
+    }
+}
+
+/// Time since 1970.
+fn unix_time() -> Duration {
+    SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default()
+}

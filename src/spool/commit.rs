@@ -1,0 +1,246 @@
+//! The commit thread: makes messages durable, many with one wait for the disk.
+//!
+//! While one batch waits for the disk the next one gathers in the queue, so the cost of a sync is divided by the number
+//! of sessions that wait, with no delay added for a single one. The queue needs no limit of its own: a session commits
+//! one message and waits for the outcome, so it never holds more messages than there are sessions.
+//!
+//! Order in a batch: start the write-out of all files, wait for each, rename every `.envelope.new` to `.envelope`, sync
+//! the directory once, report. The renames come behind all file syncs because each rename would dirty the journal
+//! again and make the following sync slower.
+//!
+//! Other changes of the directory (a message was sent, failed or put back) need no answer. They wait a moment for
+//! company, or ride with the next batch; [`Committer::flush`] waits for them.
+
+use std::fs::File;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, SyncSender, channel, sync_channel};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use nix::errno::Errno;
+
+use super::disk::Disk;
+use super::error::StoreError;
+use super::id::{CONTENT, MessageId, NEW, READY};
+use super::{Durability, SpoolConfig};
+
+/// Called once with the outcome, on the commit thread.
+pub(super) type Done = Box<dyn FnOnce(Result<MessageId, StoreError>) + Send>;
+
+/// A message that is complete but for being durable and visible.
+pub(super) struct Pending {
+    pub(super) id: MessageId,
+    /// Kept open until the end: its lock keeps the sweep away.
+    pub(super) content: File,
+    pub(super) envelope: File,
+    pub(super) done: Done,
+}
+
+enum Job {
+    Store(Box<Pending>),
+    Directory,
+    Flush(SyncSender<Result<(), StoreError>>),
+}
+
+/// Most messages in a batch: bounds the time the first one waits.
+const MAX_BATCH: usize = 1024;
+/// How long a change that nobody waits for may stay undurable.
+const GATHER: Duration = Duration::from_millis(100);
+
+/// Hands jobs to the thread. Dropping it ends the thread when the queue is empty.
+pub(super) struct Committer {
+    queue: Option<Sender<Job>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Committer {
+    /// # Errors
+    /// The system refuses another thread.
+    pub(super) fn start(disk: Arc<dyn Disk>, config: &SpoolConfig) -> Result<Self, Errno> {
+        let (queue, jobs) = channel();
+        let worker = Worker { disk, jobs, durability: config.durability, writeback: config.writeback };
+        let thread = std::thread::Builder::new()
+            .name("spool-commit".to_owned())
+            .spawn(move || worker.run())
+            .map_err(|error| error.raw_os_error().map_or(Errno::EAGAIN, Errno::from_raw))?;
+        Ok(Self { queue: Some(queue), thread: Some(thread) })
+    }
+
+    /// Queues a message. Never blocks.
+    pub(super) fn store(&self, pending: Pending) -> Result<(), Box<Pending>> {
+        match self.send(Job::Store(Box::new(pending))) {
+            Err(Job::Store(pending)) => Err(pending),
+            _ => Ok(()),
+        }
+    }
+
+    /// Queues a sync of the directory. Never blocks.
+    pub(super) fn directory_changed(&self) {
+        // Without a thread there is nobody to make it durable; the change itself was made.
+        let _ = self.send(Job::Directory);
+    }
+
+    /// Waits until everything queued so far is durable.
+    pub(super) fn flush(&self) -> Result<(), StoreError> {
+        let (reply, outcome) = sync_channel(1);
+        self.send(Job::Flush(reply)).map_err(|_| StoreError::Closed)?;
+        outcome.recv().unwrap_or(Err(StoreError::Closed))
+    }
+
+    fn send(&self, job: Job) -> Result<(), Job> {
+        match &self.queue {
+            Some(queue) => queue.send(job).map_err(|refused| refused.0),
+            None => Err(job),
+        }
+    }
+}
+
+impl Drop for Committer {
+    fn drop(&mut self) {
+        self.queue = None;
+        if let Some(thread) = self.thread.take()
+            // The last owner may be a `done` callback.
+            && thread.thread().id() != std::thread::current().id()
+        {
+            let _ = thread.join();
+        }
+    }
+}
+
+struct Worker {
+    disk: Arc<dyn Disk>,
+    jobs: Receiver<Job>,
+    durability: Durability,
+    writeback: fn(&File),
+}
+
+#[derive(Default)]
+struct Batch {
+    stores: Vec<Pending>,
+    flushes: Vec<SyncSender<Result<(), StoreError>>>,
+}
+
+impl Batch {
+    fn add(&mut self, job: Job) {
+        match job {
+            Job::Store(pending) => self.stores.push(*pending),
+            Job::Flush(reply) => self.flushes.push(reply),
+            Job::Directory => {}
+        }
+    }
+
+    fn somebody_waits(&self) -> bool {
+        !self.stores.is_empty() || !self.flushes.is_empty()
+    }
+}
+
+impl Worker {
+    fn run(self) {
+        while let Ok(first) = self.jobs.recv() {
+            self.commit(self.gather(first));
+        }
+    }
+
+    fn gather(&self, first: Job) -> Batch {
+        let mut batch = Batch::default();
+        batch.add(first);
+        let until = Instant::now() + GATHER;
+        while !batch.somebody_waits() {
+            match self.jobs.recv_timeout(until.saturating_duration_since(Instant::now())) {
+                Ok(job) => batch.add(job),
+                Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => return batch,
+            }
+        }
+        while batch.stores.len() < MAX_BATCH {
+            match self.jobs.try_recv() {
+                Ok(job) => batch.add(job),
+                Err(_) => break,
+            }
+        }
+        batch
+    }
+
+    fn commit(&self, batch: Batch) {
+        let synced = self.sync_files(batch.stores);
+        let renamed = self.make_visible(synced);
+        match self.sync_directory() {
+            Ok(()) => {
+                for Pending { id, content, envelope, done } in renamed {
+                    drop((content, envelope));
+                    report(done, Ok(id));
+                }
+                batch.flushes.into_iter().for_each(|reply| drop(reply.send(Ok(()))));
+            }
+            Err(errno) => {
+                let error = StoreError::Sync { name: "spool directory".to_owned(), errno };
+                for pending in renamed {
+                    self.withdraw(pending, READY, error.clone());
+                }
+                batch.flushes.into_iter().for_each(|reply| drop(reply.send(Err(error.clone()))));
+            }
+        }
+    }
+
+    fn sync_files(&self, stores: Vec<Pending>) -> Vec<Pending> {
+        if self.durability == Durability::None {
+            return stores;
+        }
+        for pending in &stores {
+            (self.writeback)(&pending.content);
+            (self.writeback)(&pending.envelope);
+        }
+        let mut synced = Vec::with_capacity(stores.len());
+        for pending in stores {
+            match self.sync_message(&pending) {
+                Ok(()) => synced.push(pending),
+                Err(error) => self.withdraw(pending, NEW, error),
+            }
+        }
+        synced
+    }
+
+    fn sync_message(&self, pending: &Pending) -> Result<(), StoreError> {
+        for (file, suffix) in [(&pending.content, CONTENT), (&pending.envelope, NEW)] {
+            self.disk
+                .sync_file(file)
+                .map_err(|errno| StoreError::Sync { name: pending.id.file(suffix), errno })?;
+        }
+        Ok(())
+    }
+
+    fn make_visible(&self, synced: Vec<Pending>) -> Vec<Pending> {
+        let mut renamed = Vec::with_capacity(synced.len());
+        for pending in synced {
+            let name = pending.id.file(READY);
+            match self.disk.rename(&pending.id.file(NEW), &name) {
+                Ok(()) => renamed.push(pending),
+                Err(errno) => self.withdraw(pending, NEW, StoreError::Rename { name, errno }),
+            }
+        }
+        renamed
+    }
+
+    fn sync_directory(&self) -> Result<(), Errno> {
+        match self.durability {
+            Durability::Full => self.disk.sync_directory(),
+            Durability::None => Ok(()),
+        }
+    }
+
+    /// Removes a message that could not be committed. If its envelope is gone then a forwarder has taken it in the
+    /// moment it was visible, and the content is left to the forwarder: sent twice is better than sent empty.
+    fn withdraw(&self, pending: Pending, suffix: &str, error: StoreError) {
+        let Pending { id, content, envelope, done } = pending;
+        if self.disk.unlink(&id.file(suffix)).is_ok() {
+            let _ = self.disk.unlink(&id.file(CONTENT));
+        }
+        drop((content, envelope));
+        report(done, Err(error));
+    }
+}
+
+/// A panic in the callback of one session must not stop the commits of all others.
+fn report(done: Done, outcome: Result<MessageId, StoreError>) {
+    let _ = catch_unwind(AssertUnwindSafe(|| done(outcome)));
+}

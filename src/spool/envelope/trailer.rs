@@ -1,0 +1,206 @@
+//! The lines we keep behind the `End` line: reasons of failures, and the state of retries.
+//!
+//! A permanent failure appends its reason and leaves earlier ones, since scripts count them. A retry instead replaces
+//! the lines of the retry before, so that five days of retries do not make the file grow. These are:
+//!
+//! ```text
+//! X-MailRelay-InDoubt: <unix time> <address>          if an attempt ended between the final dot and its reply
+//! X-MailRelay-FirstTry: <unix time>
+//! X-MailRelay-Attempts: <n>
+//! X-MailRelay-NextAttempt: <unix time>
+//! X-MailRelay-Reason: <text>                          these follow NextAttempt directly, which tells them from
+//! X-MailRelay-ReasonCode: <code>                      those of a permanent failure
+//! X-MailRelay-RecipientReason: <address> <code> <text>
+//! ```
+//!
+//! A permanent reason below them ends that series of retries: a message that an operator brings back starts afresh.
+
+use super::Envelope;
+
+const REASON: &str = "X-MailRelay-Reason:";
+const REASON_CODE: &str = "X-MailRelay-ReasonCode:";
+const RECIPIENT_REASON: &str = "X-MailRelay-RecipientReason:";
+const NEXT_ATTEMPT: &str = "X-MailRelay-NextAttempt:";
+const ATTEMPTS: &str = "X-MailRelay-Attempts:";
+const FIRST_TRY: &str = "X-MailRelay-FirstTry:";
+const IN_DOUBT: &str = "X-MailRelay-InDoubt:";
+
+/// Longest reason that is recorded, escaped; the rest of a peer's novel is dropped.
+const MAX_REASON: usize = 1000;
+/// Most bytes of recipient reasons that one failure records, so that ten thousand refusals cannot make an envelope
+/// that is too large to be read again.
+const MAX_RECIPIENT_REASONS: usize = 32 * 1024;
+
+/// What earlier attempts left in an envelope.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct RetryState {
+    /// Attempts so far, since the message came in or was brought back by an operator.
+    pub attempts: u32,
+    /// Time of the first attempt, in seconds since 1970.
+    pub first_try: Option<u64>,
+    /// The message is not to be tried before this time, in seconds since 1970.
+    pub next_attempt: Option<u64>,
+    /// Why the last attempt failed, escaped.
+    pub reason: Option<String>,
+    /// The reply code that went with it.
+    pub reason_code: Option<u16>,
+    /// The last attempt that may have delivered the message.
+    pub in_doubt: Option<InDoubt>,
+}
+
+/// A transfer that was complete but for the reply.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct InDoubt {
+    /// Seconds since 1970.
+    pub at: u64,
+    /// Address of the peer.
+    pub address: String,
+}
+
+/// One recipient that the peer refused.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Rejected {
+    /// The recipient.
+    pub address: String,
+    /// Reply code.
+    pub code: u16,
+    /// Reply text.
+    pub text: String,
+}
+
+/// Why and when a message is tried again.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct RetryNote {
+    /// Why the attempt failed.
+    pub reason: String,
+    /// The reply code, if there was a reply.
+    pub code: Option<u16>,
+    /// Not to be tried before, in seconds since 1970.
+    pub next_attempt: u64,
+    /// Attempts so far, this one included.
+    pub attempts: u32,
+    /// Time of the first attempt, in seconds since 1970.
+    pub first_try: u64,
+    /// Replies to recipients that were refused.
+    pub rejected: Vec<Rejected>,
+}
+
+impl RetryState {
+    /// Reads the trailing lines; the latest value wins.
+    #[must_use]
+    pub fn of(envelope: &Envelope) -> Self {
+        let mut state = Self::default();
+        let mut block = Block::default();
+        for line in &envelope.trailer {
+            let line = String::from_utf8_lossy(line);
+            let temporary = block.holds(&line);
+            let value = |name| line.strip_prefix(name).map(str::trim);
+            if let Some(text) = value(REASON) {
+                if !temporary {
+                    state = Self { in_doubt: state.in_doubt, ..Self::default() };
+                }
+                state.reason = Some(text.to_owned());
+            } else if let Some(text) = value(REASON_CODE) {
+                state.reason_code = text.parse().ok();
+            } else if let Some(text) = value(NEXT_ATTEMPT) {
+                state.next_attempt = text.parse().ok();
+            } else if let Some(text) = value(ATTEMPTS) {
+                state.attempts = text.parse().unwrap_or(0);
+            } else if let Some(text) = value(FIRST_TRY) {
+                state.first_try = text.parse().ok();
+            } else if let Some(text) = value(IN_DOUBT) {
+                state.in_doubt = parse_in_doubt(text);
+            }
+        }
+        state
+    }
+}
+
+fn parse_in_doubt(text: &str) -> Option<InDoubt> {
+    let (at, address) = text.split_once(' ')?;
+    Some(InDoubt { at: at.parse().ok()?, address: address.to_owned() })
+}
+
+/// Tells which reason lines belong to a retry: at most one of each kind, directly behind `NextAttempt`.
+#[derive(Default)]
+struct Block {
+    /// How far we are behind a `NextAttempt` line; zero if not there.
+    stage: u8,
+}
+
+impl Block {
+    fn holds(&mut self, line: &str) -> bool {
+        self.stage = match self.stage {
+            _ if line.starts_with(NEXT_ATTEMPT) => 1,
+            1 if line.starts_with(REASON) => 2,
+            2 if line.starts_with(REASON_CODE) => 3,
+            1..=3 if line.starts_with(RECIPIENT_REASON) => 3,
+            _ => 0,
+        };
+        self.stage > 0
+    }
+}
+
+/// Replaces the lines of earlier retries by those of this one.
+pub(crate) fn replace_retry_lines(trailer: &mut Vec<Vec<u8>>, note: &RetryNote) {
+    let mut block = Block::default();
+    let mut in_doubt = None;
+    trailer.retain(|line| {
+        let text = String::from_utf8_lossy(line);
+        if text.starts_with(IN_DOUBT) {
+            in_doubt = Some(line.clone());
+            return false;
+        }
+        !block.holds(&text) && !text.starts_with(ATTEMPTS) && !text.starts_with(FIRST_TRY)
+    });
+    trailer.extend(in_doubt);
+    trailer.push(format!("{FIRST_TRY} {}", note.first_try).into_bytes());
+    trailer.push(format!("{ATTEMPTS} {}", note.attempts).into_bytes());
+    trailer.push(format!("{NEXT_ATTEMPT} {}", note.next_attempt).into_bytes());
+    trailer.extend(failure_lines(&note.reason, note.code, &note.rejected));
+}
+
+/// The lines that tell of a failure.
+pub(crate) fn failure_lines(reason: &str, code: Option<u16>, rejected: &[Rejected]) -> Vec<Vec<u8>> {
+    let code = match code {
+        Some(code) if code != 0 => format!("{REASON_CODE} {code}"),
+        // compat: no space behind the colon.
+        _ => REASON_CODE.to_owned(),
+    };
+    let mut lines = vec![format!("{REASON} {}", escape(reason)).into_bytes(), code.into_bytes()];
+    let mut room = MAX_RECIPIENT_REASONS;
+    for Rejected { address, code, text } in rejected {
+        let line = format!("{RECIPIENT_REASON} {} {code} {}", escape(address), escape(text));
+        room = room.saturating_sub(line.len());
+        if room == 0 {
+            break;
+        }
+        lines.push(line.into_bytes());
+    }
+    lines
+}
+
+/// The line that marks a message as possibly delivered.
+pub(crate) fn in_doubt_line(at: u64, address: &str) -> Vec<u8> {
+    format!("{IN_DOUBT} {at} {}", escape(address)).into_bytes()
+}
+
+/// Printable ASCII in one line: the escapes of E-MailRelay 2.6.
+fn escape(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for byte in text.trim_end().bytes() {
+        match byte {
+            b'\n' => out.push_str("\\n"),
+            b'\r' => out.push_str("\\r"),
+            b'\t' => out.push_str("\\t"),
+            0 => out.push_str("\\0"),
+            b'\\' => out.push_str("\\\\"),
+            b' '..=b'~' => out.push(char::from(byte)),
+            _ => out.push_str(&format!("\\x{byte:02x}")),
+        }
+        if out.len() >= MAX_REASON {
+            break;
+        }
+    }
+    out
+}

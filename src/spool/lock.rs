@@ -1,0 +1,245 @@
+//! Taking a message for forwarding.
+//!
+//! The envelope is opened, locked with an open-file-description lock, and then renamed to `.busy`. The rename decides
+//! between processes, E-MailRelay 2.6 included; the lock, which the kernel drops when its process dies, tells stale
+//! `.busy` files from live ones. Because the lock comes first, no `.busy` file of ours is ever seen unlocked.
+
+use std::fs::File;
+use std::sync::Arc;
+
+use nix::errno::Errno;
+
+use super::disk::{self, Access, Facts};
+use super::envelope::{AppendStyle, Envelope, MAX_ENVELOPE, RetryState, in_doubt_line};
+use super::error::{EditError, FinishError, LockError, PeekError, Stamp, Unsendable};
+use super::id::{BUSY, CONTENT, EDIT, MessageId, READY};
+use super::{Shared, Spool};
+
+/// A message that nobody else forwards while this value lives. Dropping it puts the message back.
+pub struct LockedMessage {
+    pub(super) shared: Arc<Shared>,
+    pub(super) id: MessageId,
+    /// The `.busy` file; holds the lock.
+    pub(super) busy: File,
+    pub(super) envelope: Envelope,
+    pub(super) style: AppendStyle,
+    /// Opened when the message was locked, until it is asked for.
+    content: Option<(File, u64)>,
+    /// Space for the next edit.
+    pub(super) reserve: Option<File>,
+    /// The `.busy` name is no longer ours to rename.
+    pub(super) finished: bool,
+}
+
+impl Spool {
+    /// Reads a ready message without taking it; none if it is not there any more.
+    ///
+    /// # Errors
+    /// The envelope cannot be read.
+    pub fn peek(&self, id: &MessageId) -> Result<Option<(Envelope, RetryState)>, PeekError> {
+        let (file, facts) = match self.shared.disk.open(&id.file(READY), Access::Read) {
+            Ok(opened) => opened,
+            Err(Errno::ENOENT) => return Ok(None),
+            Err(errno) => return Err(open_error(errno)),
+        };
+        let (envelope, _) = read_envelope(&self.shared, &file, &facts)?;
+        let state = RetryState::of(&envelope);
+        Ok(Some((envelope, state)))
+    }
+
+    /// Takes a ready message. None: somebody else has it, or it is gone.
+    ///
+    /// # Errors
+    /// See [`LockError`]; in the case of [`LockError::Unsendable`] the message is locked, otherwise it stays as it was.
+    pub fn lock(&self, id: &MessageId) -> Result<Option<LockedMessage>, LockError> {
+        let shared = &self.shared;
+        let (busy, facts) = match shared.disk.open(&id.file(READY), Access::Edit) {
+            Ok(opened) => opened,
+            Err(Errno::ENOENT) => return Ok(None),
+            Err(errno) => return Err(open_error(errno).into()),
+        };
+        let failed = |errno| LockError::Io { id: id.clone(), errno };
+        if !shared.disk.try_lock(&busy).map_err(failed)? {
+            return Ok(None);
+        }
+        // A file that cannot be read is not renamed, so that a damaged envelope costs no renames on every run.
+        let (envelope, style) = read_envelope(shared, &busy, &facts)?;
+        match shared.disk.rename(&id.file(READY), &id.file(BUSY)) {
+            Ok(()) => {}
+            // EEXIST: a message that was copied in under the id of one that is being sent.
+            Err(Errno::ENOENT | Errno::EEXIST) => return Ok(None),
+            Err(errno) => return Err(failed(errno)),
+        }
+        let mut message = LockedMessage {
+            shared: Arc::clone(shared),
+            id: id.clone(),
+            busy,
+            envelope,
+            style,
+            content: None,
+            reserve: None,
+            finished: false,
+        };
+        if !message.holds(&facts).map_err(failed)? {
+            // Somebody replaced the file since we opened it: give theirs back unread.
+            return Ok(None);
+        }
+        match message.examine() {
+            Ok(None) => Ok(Some(message)),
+            Ok(Some(fault)) => Err(LockError::Unsendable { message: Box::new(message), fault }),
+            Err(errno) => Err(failed(errno)),
+        }
+    }
+}
+
+impl LockedMessage {
+    /// The id.
+    #[must_use]
+    pub fn id(&self) -> &MessageId {
+        &self.id
+    }
+
+    /// The envelope as it was read or last changed.
+    #[must_use]
+    pub fn envelope(&self) -> &Envelope {
+        &self.envelope
+    }
+
+    /// What earlier attempts left.
+    #[must_use]
+    pub fn retry_state(&self) -> RetryState {
+        RetryState::of(&self.envelope)
+    }
+
+    /// The content, open for reading at its start, and its length in bytes.
+    ///
+    /// # Errors
+    /// It is not there or is no regular file: the message is to be failed with this text as its reason.
+    pub fn content(&mut self) -> Result<(File, u64), Unsendable> {
+        if let Some(content) = self.content.take() {
+            return Ok(content);
+        }
+        let opened = self.shared.disk.open(&self.id.file(CONTENT), Access::Read);
+        opened.map(|(file, facts)| (file, facts.size)).map_err(|_| Unsendable::Content)
+    }
+
+    /// Records that the peer at `address` may have taken the message at `at`, seconds since 1970: everything was sent
+    /// and no reply came. The line is appended in place and not synced.
+    ///
+    /// # Errors
+    /// The line could not be written.
+    pub fn mark_in_doubt(&mut self, at: u64, address: &str) -> Result<(), FinishError> {
+        let line = in_doubt_line(at, address);
+        self.append(std::slice::from_ref(&line))
+            .map_err(|errno| FinishError::Reason { name: self.id.file(BUSY), errno })?;
+        self.envelope.trailer.push(line);
+        Ok(())
+    }
+
+    /// Reads the envelope again after a filter may have edited or replaced it, and drops what is known of the content.
+    ///
+    /// # Errors
+    /// The file is gone, cannot be locked or cannot be read. What is held is what was read before.
+    pub fn reload(&mut self) -> Result<(), PeekError> {
+        let (file, facts) = self.shared.disk.open(&self.id.file(BUSY), Access::Edit).map_err(open_error)?;
+        let held = self.shared.disk.facts(&self.busy).map_err(PeekError::Io)?;
+        if !facts.same_file(&held) && !self.shared.disk.try_lock(&file).map_err(PeekError::Io)? {
+            return Err(PeekError::Io(Errno::EAGAIN));
+        }
+        let (envelope, style) = read_envelope(&self.shared, &file, &facts)?;
+        if !facts.same_file(&held) {
+            self.busy = file;
+        }
+        (self.envelope, self.style, self.content) = (envelope, style, None);
+        Ok(())
+    }
+
+    /// Appends lines to the envelope file in its own style.
+    pub(super) fn append(&mut self, lines: &[Vec<u8>]) -> Result<(), Errno> {
+        let bytes = self.style.append(lines);
+        let size = self.shared.disk.facts(&self.busy)?.size;
+        if size + bytes.len() as u64 > MAX_ENVELOPE as u64 {
+            return Err(Errno::EFBIG);
+        }
+        let written = self.shared.disk.write(&self.busy, &bytes);
+        // A failed write may have left half a line.
+        self.style = self.style.after_append(written.is_ok());
+        written
+    }
+
+    /// Renames the `.busy` file, which ends our hold on it.
+    pub(super) fn leave(&mut self, suffix: &str) -> Result<(), FinishError> {
+        self.drop_reserve();
+        self.finished = true;
+        let (from, to) = (self.id.file(BUSY), self.id.file(suffix));
+        match self.shared.disk.rename(&from, &to) {
+            Ok(()) => {
+                self.shared.committer.directory_changed();
+                Ok(())
+            }
+            Err(errno) => Err(FinishError::Rename { from, to, errno }),
+        }
+    }
+
+    /// Before the lock goes, since the next owner uses the same name.
+    pub(super) fn drop_reserve(&mut self) {
+        if self.reserve.take().is_some() {
+            let _ = self.shared.disk.unlink(&self.id.file(EDIT));
+        }
+    }
+
+    fn holds(&self, facts: &Facts) -> Result<bool, Errno> {
+        match self.shared.disk.facts_at(&self.id.file(BUSY)) {
+            Ok(now) => Ok(now.same_file(facts)),
+            Err(Errno::ENOENT) => Ok(false),
+            Err(errno) => Err(errno),
+        }
+    }
+
+    /// Opens the content and looks for reasons why the message can never be sent. Trouble of our own, such as too
+    /// many open files, is an error instead.
+    fn examine(&mut self) -> Result<Option<Unsendable>, Errno> {
+        match self.shared.disk.open(&self.id.file(CONTENT), Access::Read) {
+            Ok((file, facts)) => self.content = Some((file, facts.size)),
+            Err(Errno::ENOENT) => return Ok(Some(Unsendable::Content)),
+            Err(errno) if disk::is_not_regular(errno) => return Ok(Some(Unsendable::Content)),
+            Err(errno) => return Err(errno),
+        }
+        Ok(self.envelope.check_addresses().err().map(Unsendable::Address))
+    }
+}
+
+impl Drop for LockedMessage {
+    fn drop(&mut self) {
+        if !self.finished {
+            let _ = self.leave(READY);
+        }
+    }
+}
+
+impl std::fmt::Debug for LockedMessage {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("LockedMessage").field(&self.id).finish()
+    }
+}
+
+fn read_envelope(shared: &Shared, file: &File, facts: &Facts) -> Result<(Envelope, AppendStyle), PeekError> {
+    let bytes = shared.disk.read(file, MAX_ENVELOPE + 1).map_err(PeekError::Io)?;
+    match Envelope::parse(&bytes) {
+        Ok(envelope) => Ok((envelope, AppendStyle::of(&bytes))),
+        Err(error) => {
+            let stamp = Stamp { inode: facts.inode, modified: facts.modified.as_nanos(), size: facts.size };
+            Err(PeekError::Envelope { error, stamp })
+        }
+    }
+}
+
+fn open_error(errno: Errno) -> PeekError {
+    if disk::is_not_regular(errno) { PeekError::NotRegular } else { PeekError::Io(errno) }
+}
+
+impl EditError {
+    pub(super) fn of(id: &MessageId, errno: Errno) -> Self {
+        Self { name: id.file(EDIT), errno }
+    }
+}

@@ -1,0 +1,251 @@
+//! A message on its way into the spool.
+
+use std::fs::File;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use nix::errno::Errno;
+
+use super::Shared;
+use super::commit::Pending;
+use super::disk::Access;
+use super::envelope::{Envelope, MAX_NEW_ENVELOPE};
+use super::error::StoreError;
+use super::id::{BAD, BUSY, CONTENT, MessageId, NEW, READY};
+
+/// Content is collected to this size before it is written: a typical message costs one write.
+const BUFFER: usize = 32 * 1024;
+/// How many ids are tried before giving up.
+const MAX_CLASHES: usize = 100_000;
+
+/// A message that is being received: `ID.content`, and `ID.envelope.new` once it has an envelope. Nobody but us and our
+/// filters sees it before [`commit`](Self::commit). Dropping it removes its files.
+pub struct NewMessage {
+    shared: Arc<Shared>,
+    id: MessageId,
+    /// None after a failure, when the files are removed already.
+    content: Option<File>,
+    envelope: Option<File>,
+    buffer: Vec<u8>,
+    size: u64,
+    failure: Option<StoreError>,
+}
+
+impl NewMessage {
+    /// Creates the content file, under the next free id if the wanted one is taken.
+    pub(super) fn create(shared: &Arc<Shared>, wanted: &MessageId) -> Result<Self, StoreError> {
+        let mut id = wanted.clone();
+        for _ in 0..MAX_CLASHES {
+            match create_content(shared, &id) {
+                Ok(Some(content)) => {
+                    return Ok(Self {
+                        shared: Arc::clone(shared),
+                        id,
+                        content: Some(content),
+                        envelope: None,
+                        buffer: Vec::new(),
+                        size: 0,
+                        failure: None,
+                    });
+                }
+                Ok(None) => id = shared.ids.next(),
+                Err(error) => {
+                    shared.health.saw(&error);
+                    return Err(error);
+                }
+            }
+        }
+        Err(StoreError::NoId)
+    }
+
+    /// The id, which is not the wanted one if that was taken.
+    #[must_use]
+    pub fn id(&self) -> &MessageId {
+        &self.id
+    }
+
+    /// Bytes of content so far.
+    #[must_use]
+    pub fn size(&self) -> u64 {
+        self.size
+    }
+
+    /// Full path of the content file, for filters.
+    #[must_use]
+    pub fn content_path(&self) -> PathBuf {
+        self.shared.path.join(self.id.file(CONTENT))
+    }
+
+    /// Full path of the envelope file, for filters. There is one after [`write_envelope`](Self::write_envelope).
+    #[must_use]
+    pub fn envelope_path(&self) -> PathBuf {
+        self.shared.path.join(self.id.file(NEW))
+    }
+
+    /// Adds to the content.
+    ///
+    /// # Errors
+    /// The disk is full or fails. The message's files are removed at once, to make room, and every later call gives
+    /// the same error.
+    pub fn append(&mut self, data: &[u8]) -> Result<(), StoreError> {
+        self.check_failure()?;
+        self.size += data.len() as u64;
+        if self.buffer.len() + data.len() <= BUFFER {
+            self.buffer.extend_from_slice(data);
+            return Ok(());
+        }
+        self.write_buffer()?;
+        if data.len() >= BUFFER {
+            return self.write_content(data);
+        }
+        self.buffer.extend_from_slice(data);
+        Ok(())
+    }
+
+    /// Ends the content and writes the envelope file. A second call replaces the envelope.
+    ///
+    /// # Errors
+    /// As [`append`](Self::append), and [`StoreError::EnvelopeTooLarge`].
+    pub fn write_envelope(&mut self, envelope: &Envelope) -> Result<(), StoreError> {
+        self.check_failure()?;
+        let bytes = envelope.to_bytes();
+        if bytes.len() > MAX_NEW_ENVELOPE {
+            return Err(self.fail(StoreError::EnvelopeTooLarge));
+        }
+        self.write_buffer()?;
+        self.buffer = Vec::new();
+        let name = self.id.file(NEW);
+        if self.envelope.take().is_some() {
+            self.shared
+                .disk
+                .unlink(&name)
+                .map_err(|errno| self.fail(StoreError::write(name.clone(), errno)))?;
+        }
+        let file = self.shared.disk.create(&name).map_err(|errno| self.fail(StoreError::create(errno)))?;
+        let written = self.shared.disk.write(&file, &bytes);
+        self.envelope = Some(file);
+        written.map_err(|errno| self.fail(StoreError::write(name, errno)))
+    }
+
+    /// Reads both files anew after filters may have replaced them, so that the commit makes the right ones durable.
+    ///
+    /// # Errors
+    /// A file is gone or is no regular file any more; both are removed.
+    pub fn reopen(&mut self) -> Result<(), StoreError> {
+        self.check_failure()?;
+        let content = self.reopen_file(CONTENT)?;
+        let envelope = self.reopen_file(NEW)?;
+        self.content = Some(content);
+        self.envelope = Some(envelope);
+        Ok(())
+    }
+
+    /// Makes the message durable and then visible, and calls `done` on the commit thread with the outcome: after `Ok`
+    /// the message survives a power cut. On an error nothing of it is left. Never blocks.
+    pub fn commit(mut self, done: impl FnOnce(Result<MessageId, StoreError>) + Send + 'static) {
+        let shared = Arc::clone(&self.shared);
+        match (self.content.take(), self.envelope.take()) {
+            (Some(content), Some(envelope)) => {
+                let pending = Pending { id: self.id.clone(), content, envelope, done: Box::new(done) };
+                if let Err(pending) = shared.committer.store(pending) {
+                    let Pending { content, envelope, done, .. } = *pending;
+                    (self.content, self.envelope) = (Some(content), Some(envelope));
+                    drop(self);
+                    done(Err(StoreError::Closed));
+                }
+            }
+            (content, envelope) => {
+                (self.content, self.envelope) = (content, envelope);
+                let error = self.failure.take().unwrap_or(StoreError::Incomplete);
+                drop(self);
+                done(Err(error));
+            }
+        }
+    }
+
+    /// Removes the message; the same as dropping it.
+    pub fn discard(self) {}
+
+    fn write_buffer(&mut self) -> Result<(), StoreError> {
+        if self.buffer.is_empty() {
+            return Ok(());
+        }
+        let mut buffer = std::mem::take(&mut self.buffer);
+        self.write_content(&buffer)?;
+        buffer.clear();
+        self.buffer = buffer;
+        Ok(())
+    }
+
+    fn write_content(&mut self, data: &[u8]) -> Result<(), StoreError> {
+        let Some(content) = &self.content else { return Err(StoreError::Incomplete) };
+        let written = self.shared.disk.write(content, data);
+        written.map_err(|errno| self.fail(StoreError::write(self.id.file(CONTENT), errno)))
+    }
+
+    fn reopen_file(&mut self, suffix: &str) -> Result<File, StoreError> {
+        let name = self.id.file(suffix);
+        let opened = self.shared.disk.open(&name, Access::Edit);
+        opened.map(|(file, _)| file).map_err(|errno| self.fail(StoreError::Write { name, errno }))
+    }
+
+    fn check_failure(&self) -> Result<(), StoreError> {
+        self.failure.clone().map_or(Ok(()), Err)
+    }
+
+    fn fail(&mut self, error: StoreError) -> StoreError {
+        self.remove_files();
+        self.buffer = Vec::new();
+        self.shared.health.saw(&error);
+        self.failure = Some(error.clone());
+        error
+    }
+
+    /// Envelope first: without one a content file means nothing.
+    fn remove_files(&mut self) {
+        if self.envelope.take().is_some() {
+            let _ = self.shared.disk.unlink(&self.id.file(NEW));
+        }
+        if self.content.take().is_some() {
+            let _ = self.shared.disk.unlink(&self.id.file(CONTENT));
+        }
+    }
+}
+
+impl Drop for NewMessage {
+    fn drop(&mut self) {
+        self.remove_files();
+    }
+}
+
+/// None if the id is taken: processes in different containers have the same pid in the same second.
+fn create_content(shared: &Shared, id: &MessageId) -> Result<Option<File>, StoreError> {
+    let name = id.file(CONTENT);
+    let content = match shared.disk.create(&name) {
+        Ok(content) => content,
+        Err(Errno::EEXIST) => return Ok(None),
+        Err(errno) => return Err(StoreError::create(errno)),
+    };
+    match own(shared, id, &content) {
+        Ok(Some(true)) => Ok(Some(content)),
+        Ok(None) => Ok(None),
+        Ok(Some(false)) => {
+            let _ = shared.disk.unlink(&name);
+            Ok(None)
+        }
+        Err(errno) => {
+            let _ = shared.disk.unlink(&name);
+            Err(StoreError::create(errno))
+        }
+    }
+}
+
+/// Locks a new content file, which tells the sweep that it has an owner. `Some(true)`: the message is ours;
+/// `Some(false)`: an envelope has the id; none: the sweep was quicker, and the name is not ours to remove.
+fn own(shared: &Shared, id: &MessageId, content: &File) -> Result<Option<bool>, Errno> {
+    if !shared.disk.try_lock(content)? || shared.disk.facts(content)?.links == 0 {
+        return Ok(None);
+    }
+    let taken = [READY, BUSY, BAD, NEW].iter().any(|suffix| shared.disk.facts_at(&id.file(suffix)).is_ok());
+    Ok(Some(!taken))
+}

@@ -1,0 +1,165 @@
+//! Several threads, handles and processes on one spool.
+
+use std::collections::HashSet;
+use std::process::Command;
+use std::thread;
+
+use super::*;
+
+#[test]
+fn two_spools_of_one_process_never_share_an_id() {
+    let place = tempfile::tempdir().unwrap();
+    let spools = [open(place.path()), open(place.path()), open(place.path())];
+    let ids: Vec<MessageId> = thread::scope(|scope| {
+        let workers: Vec<_> = spools
+            .iter()
+            .map(|spool| {
+                scope.spawn(move || (0..100).map(|_| store(spool, &["b@x"]).unwrap()).collect::<Vec<_>>())
+            })
+            .collect();
+        workers.into_iter().flat_map(|worker| worker.join().unwrap()).collect()
+    });
+    assert_eq!(ids.len(), 300);
+    assert_eq!(ids.iter().collect::<HashSet<_>>().len(), 300);
+    assert_eq!(spools[0].waiting().unwrap().len(), 300);
+    assert_eq!(names(place.path()).len(), 600);
+}
+
+#[test]
+fn every_message_goes_to_one_of_several_threads_and_processes() {
+    let place = tempfile::tempdir().unwrap();
+    let spool = open(place.path());
+    let expected: HashSet<String> =
+        (0..200).map(|_| store(&spool, &["b@example.net"]).unwrap().to_string()).collect();
+    let children: Vec<_> = (0..2)
+        .map(|_| {
+            Command::new(std::env::current_exe().unwrap())
+                .args(["--exact", "spool::tests::concurrency::forwarder", "--ignored", "--nocapture"])
+                .env(SPOOL_VARIABLE, place.path())
+                .stdout(std::process::Stdio::piped())
+                .spawn()
+                .unwrap()
+        })
+        .collect();
+    let mut taken: Vec<String> = thread::scope(|scope| {
+        let workers: Vec<_> = (0..3).map(|_| scope.spawn(|| forward_all(&open(place.path())))).collect();
+        workers.into_iter().flat_map(|worker| worker.join().unwrap()).collect()
+    });
+    for child in children {
+        let output = child.wait_with_output().unwrap();
+        assert!(output.status.success());
+        let text = String::from_utf8(output.stdout).unwrap();
+        taken.extend(text.lines().filter_map(|line| line.strip_prefix("took ")).map(str::to_owned));
+    }
+    assert_eq!(taken.len(), 200);
+    assert_eq!(taken.into_iter().collect::<HashSet<_>>(), expected);
+    assert_eq!(names(place.path()), Vec::<String>::new());
+}
+
+const SPOOL_VARIABLE: &str = "EMAILRELAY_TEST_SPOOL";
+
+#[test]
+#[ignore = "run as a process of its own by the test above"]
+fn forwarder() {
+    let Some(directory) = std::env::var_os(SPOOL_VARIABLE) else { return };
+    for id in forward_all(&open(Path::new(&directory))) {
+        println!("\ntook {id}");
+    }
+}
+
+/// Takes what it can until nothing is left, with a recovery in between that must not touch what others hold.
+fn forward_all(spool: &Spool) -> Vec<String> {
+    let mut sent = Vec::new();
+    loop {
+        let waiting = spool.waiting().unwrap();
+        if waiting.is_empty() {
+            return sent;
+        }
+        assert_eq!(spool.recover(Duration::ZERO).unwrap(), Recovery::default());
+        for message in waiting {
+            match spool.lock(&message.id) {
+                Ok(Some(mut message)) => {
+                    message.content().unwrap();
+                    sent.push(message.id().to_string());
+                    message.sent().unwrap();
+                }
+                Ok(None) => {}
+                Err(error) => panic!("{error}"),
+            }
+        }
+    }
+}
+
+#[test]
+fn nothing_is_lost_when_storing_sweeping_and_forwarding_meet() {
+    let place = tempfile::tempdir().unwrap();
+    let spool = open(place.path());
+    let stored = thread::scope(|scope| {
+        let storing: Vec<_> = (0..4)
+            .map(|_| {
+                let spool = &spool;
+                scope.spawn(move || (0..50).map(|_| store(spool, &["b@x"]).unwrap()).collect::<Vec<_>>())
+            })
+            .collect();
+        let sweeping = scope.spawn(|| {
+            let other = open(place.path());
+            while spool.counts().unwrap().waiting < 200 {
+                other.sweep(Duration::ZERO, SweepMode::Remove).unwrap();
+            }
+        });
+        let stored: Vec<_> = storing.into_iter().flat_map(|worker| worker.join().unwrap()).collect();
+        sweeping.join().unwrap();
+        stored
+    });
+    for id in stored {
+        let mut message = lock(&spool, &id);
+        assert_eq!(message.content().unwrap().1, CONTENT_TEXT.len() as u64);
+        message.sent().unwrap();
+    }
+    spool.sweep(Duration::ZERO, SweepMode::Remove).unwrap();
+    assert_eq!(names(place.path()), Vec::<String>::new());
+}
+
+/// Figures for the commit thread: `cargo test --release --lib throughput -- --ignored --nocapture`, with TMPDIR on the
+/// file system to measure.
+#[test]
+#[ignore = "measures"]
+fn throughput() {
+    for sessions in [1, 20, 200] {
+        let place = tempfile::tempdir().unwrap();
+        // Starts the write-out of dirty pages, as sync_file_range does.
+        let config = SpoolConfig {
+            writeback: |file| {
+                let advice = nix::fcntl::PosixFadviseAdvice::POSIX_FADV_DONTNEED;
+                nix::fcntl::posix_fadvise(file, 0, 0, advice).unwrap();
+            },
+            ..SpoolConfig::default()
+        };
+        let spool = Spool::open(place.path(), config).unwrap();
+        let each = 20_000_usize.min(1000 * sessions) / sessions;
+        let start = std::time::Instant::now();
+        thread::scope(|scope| {
+            for _ in 0..sessions {
+                scope.spawn(|| {
+                    for _ in 0..each {
+                        let mut message = spool.create(&spool.next_id()).unwrap();
+                        message.append(&[b'x'; 4096]).unwrap();
+                        message.write_envelope(&envelope(&["b@example.net"])).unwrap();
+                        commit(message).unwrap();
+                    }
+                });
+            }
+        });
+        let rate = |count: usize| count as f64 / start.elapsed().as_secs_f64();
+        println!("{sessions} sessions: {:.0} messages/s", rate(each * sessions));
+        let start = std::time::Instant::now();
+        let listed = spool.waiting().unwrap();
+        println!("listed {} in {:?}", listed.len(), start.elapsed());
+        let start = std::time::Instant::now();
+        for message in &listed {
+            lock(&spool, &message.id).sent().unwrap();
+        }
+        spool.flush().unwrap();
+        println!("sent {:.0} messages/s", listed.len() as f64 / start.elapsed().as_secs_f64());
+    }
+}

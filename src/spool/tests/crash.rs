@@ -1,0 +1,182 @@
+//! Stops at every file operation of every move, starts again, and looks for lost and half messages.
+
+use std::collections::HashMap;
+
+use super::disk::TestDisk;
+use super::*;
+
+const BOTH: [&str; 2] = ["b@example.net", "c@example.net"];
+
+/// What has been promised so far.
+#[derive(Default)]
+struct Promises {
+    /// Acknowledged messages, and the recipients that each still has to reach.
+    owed: HashMap<MessageId, Vec<String>>,
+}
+
+impl Promises {
+    fn acknowledged(&mut self, id: MessageId) {
+        self.owed.insert(id, BOTH.map(str::to_owned).to_vec());
+    }
+}
+
+type Move = fn(&Spool, &MessageId, &mut Promises);
+
+#[test]
+fn accepting_survives_a_crash_at_every_operation() {
+    let operations = walk(|spool, _, promises| {
+        if let Ok(id) = store(spool, &BOTH) {
+            promises.acknowledged(id);
+        }
+    });
+    // Create and write both files, sync both, rename, sync the directory.
+    assert_eq!(operations, 8);
+}
+
+#[test]
+fn accepting_two_at_once_survives_a_crash_at_every_operation() {
+    walk(|spool, _, promises| {
+        let (done, outcomes) = channel();
+        for _ in 0..2 {
+            let Ok(mut message) = spool.create(&spool.next_id()) else { return };
+            let written =
+                message.append(CONTENT_TEXT).and_then(|()| message.write_envelope(&envelope(&BOTH)));
+            if written.is_ok() {
+                let done = done.clone();
+                message.commit(move |outcome| done.send(outcome).unwrap());
+            }
+        }
+        drop(done);
+        outcomes.iter().flatten().for_each(|id| promises.acknowledged(id));
+    });
+}
+
+#[test]
+fn discarding_survives_a_crash_at_every_operation() {
+    walk(|spool, _, _| {
+        let Ok(mut message) = spool.create(&spool.next_id()) else { return };
+        let _ = message.append(CONTENT_TEXT);
+        let _ = message.write_envelope(&envelope(&BOTH));
+        message.discard();
+    });
+}
+
+#[test]
+fn sending_survives_a_crash_at_every_operation() {
+    walk(|spool, id, promises| {
+        let Ok(Some(message)) = spool.lock(id) else { return };
+        promises.owed.remove(id);
+        let _ = message.sent();
+    });
+}
+
+#[test]
+fn sending_to_some_survives_a_crash_at_every_operation() {
+    walk(|spool, id, promises| {
+        let Ok(Some(mut message)) = spool.lock(id) else { return };
+        if message.reserve_edit().is_err() {
+            return;
+        }
+        promises.owed.insert(id.clone(), vec![BOTH[1].to_owned()]);
+        let _ = message.keep_remote(&[BOTH[1].to_owned()]);
+        let _ = message.fail(&fail_note());
+    });
+}
+
+#[test]
+fn failing_survives_a_crash_at_every_operation() {
+    walk(|spool, id, _| {
+        let Ok(Some(message)) = spool.lock(id) else { return };
+        let _ = message.fail(&fail_note());
+    });
+}
+
+#[test]
+fn retrying_survives_a_crash_at_every_operation() {
+    walk(|spool, id, _| {
+        for attempt in 1..3 {
+            let Ok(Some(mut message)) = spool.lock(id) else { return };
+            let _ = message.mark_in_doubt(1000, "192.0.2.1:25");
+            let _ = message.retry(&RetryNote { attempts: attempt, ..retry_note() });
+        }
+    });
+}
+
+#[test]
+fn unlocking_survives_a_crash_at_every_operation() {
+    walk(|spool, id, _| drop(spool.lock(id)));
+}
+
+/// Gives the number of operations of the move.
+fn walk(make_move: Move) -> usize {
+    for operations in 0.. {
+        let place = tempfile::tempdir().unwrap();
+        let disk = Arc::new(TestDisk::new(place.path()));
+        let spool = Spool::with_disk(disk.clone(), place.path(), SpoolConfig::default()).unwrap();
+        let mut promises = Promises::default();
+        let first = store(&spool, &BOTH).unwrap();
+        promises.acknowledged(first.clone());
+
+        disk.crash_after(operations);
+        make_move(&spool, &first, &mut promises);
+        let crashed = disk.crashed();
+        // Before anything that runs later can sync what the promises do not rest on.
+        check_power_cuts(&disk, &promises, operations);
+        drop(spool);
+        check_power_cuts(&disk, &promises, operations);
+        let copy = tempfile::tempdir().unwrap();
+        disk.killed(copy.path());
+        check(copy.path(), &promises, &format!("killed after {operations} operations"));
+        if !crashed {
+            return operations;
+        }
+    }
+    unreachable!()
+}
+
+fn check_power_cuts(disk: &TestDisk, promises: &Promises, operations: usize) {
+    for kept in 0..=disk.unsynced_changes() {
+        let copy = tempfile::tempdir().unwrap();
+        if disk.power_cut(kept, copy.path()) {
+            check(copy.path(), promises, &format!("power cut after {operations} operations, {kept} kept"));
+        }
+    }
+}
+
+/// Starts again and compares with the promises.
+fn check(directory: &Path, promises: &Promises, when: &str) {
+    let spool = open(directory);
+    let before = names(directory);
+    let recovery = spool.recover(Duration::ZERO).unwrap();
+    assert_eq!(recovery.failed, [], "{when}: {before:?}");
+    for orphan in spool.sweep(Duration::ZERO, SweepMode::Remove).unwrap() {
+        assert_eq!(orphan.fate, Fate::Removed, "{when}: {orphan:?}");
+    }
+    let after = names(directory);
+    let mut found = HashMap::new();
+    for name in &after {
+        let id = name.split_once(".envelope").map(|(id, _)| id);
+        match id.map(|id| (id, &name[id.len()..])) {
+            Some((id, ".envelope" | ".envelope.bad")) => {
+                let envelope = Envelope::parse(&fs::read(directory.join(name)).unwrap())
+                    .unwrap_or_else(|error| panic!("{when}: {name}: {error}"));
+                let content = fs::read(directory.join(format!("{id}.content")))
+                    .unwrap_or_else(|error| panic!("{when}: {name}: {error}; {before:?}"));
+                assert_eq!(content, CONTENT_TEXT, "{when}: {name}");
+                found.insert(id.parse::<MessageId>().unwrap(), envelope);
+            }
+            _ => {
+                let id = name.strip_suffix(".content").unwrap_or_else(|| panic!("{when}: {name} stays"));
+                let has_envelope = after.contains(&format!("{id}.envelope"))
+                    || after.contains(&format!("{id}.envelope.bad"));
+                assert!(has_envelope, "{when}: {name} stays");
+            }
+        }
+    }
+    for (id, recipients) in &promises.owed {
+        let envelope = found.get(id).unwrap_or_else(|| panic!("{when}: {id} is lost; {before:?}"));
+        for recipient in recipients {
+            assert!(envelope.remote.contains(recipient), "{when}: {id} has lost {recipient}");
+        }
+    }
+}

@@ -1,0 +1,76 @@
+//! Tests of the spool as a whole.
+
+mod concurrency;
+mod crash;
+mod disk;
+mod faults;
+mod life;
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::mpsc::channel;
+use std::time::Duration;
+
+use super::*;
+
+const CONTENT_TEXT: &[u8] = b"Subject: test\r\n\r\nhello\r\n";
+
+fn envelope(recipients: &[&str]) -> Envelope {
+    Envelope {
+        sender: "a@example.com".to_owned(),
+        remote: recipients.iter().map(|address| (*address).to_owned()).collect(),
+        client: "127.0.0.1".to_owned(),
+        ..Envelope::default()
+    }
+}
+
+fn open(directory: &Path) -> Arc<Spool> {
+    Spool::open(directory, SpoolConfig::default()).unwrap()
+}
+
+/// Stores a message and waits for the outcome.
+fn store(spool: &Spool, recipients: &[&str]) -> Result<MessageId, StoreError> {
+    let mut message = spool.create(&spool.next_id())?;
+    message.append(CONTENT_TEXT)?;
+    message.write_envelope(&envelope(recipients))?;
+    commit(message)
+}
+
+fn commit(message: NewMessage) -> Result<MessageId, StoreError> {
+    let (done, outcome) = channel();
+    message.commit(move |result| done.send(result).unwrap());
+    outcome.recv_timeout(Duration::from_secs(60)).unwrap()
+}
+
+fn names(directory: &Path) -> Vec<String> {
+    let entries = fs::read_dir(directory).unwrap();
+    let mut names: Vec<String> =
+        entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+    names.sort();
+    names
+}
+
+fn mode(path: &Path) -> u32 {
+    fs::metadata(path).unwrap().permissions().mode() & 0o7777
+}
+
+fn lock(spool: &Spool, id: &MessageId) -> LockedMessage {
+    spool.lock(id).unwrap().unwrap()
+}
+
+fn retry_note() -> RetryNote {
+    RetryNote {
+        reason: "try later".to_owned(),
+        code: Some(450),
+        next_attempt: 2000,
+        attempts: 1,
+        first_try: 1000,
+        rejected: Vec::new(),
+    }
+}
+
+fn fail_note() -> FailNote {
+    FailNote { reason: "no mail".to_owned(), code: Some(550), rejected: Vec::new() }
+}
