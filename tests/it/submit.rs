@@ -284,7 +284,8 @@ fn a_dot_ends_the_message_on_a_terminal() {
 
 /// Says why a test cannot run here; where everything must be there, this is a failure.
 fn skip(reason: &str) {
-    assert!(std::env::var_os("EMAILRELAY_CI").is_none(), "cannot be skipped: {reason}");
+    let in_ci = std::env::var_os("EMAILRELAY_CI").is_some_and(|value| value == "1");
+    assert!(!in_ci, "cannot be skipped: {reason}");
     eprintln!("skipped: {reason}");
 }
 
