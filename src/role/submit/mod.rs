@@ -1,8 +1,9 @@
 //! `emailrelay-submit`: puts a message from standard input or a file into the spool, with no server in between.
 //!
-//! Options ([`options`]) → header and body ([`read`]) → sender, recipients and messages ([`compose`]) → spool
-//! ([`store`]). Made to be called by cron, mail programs and scripts: exit codes are those of sysexits, 0 only when the
-//! message is durable.
+//! Options (`options`) → header and body (`read`) → sender, recipients and messages (`compose`) → spool (`store`).
+//! Made to be called by cron, mail programs and scripts: exit codes are those of sysexits, 0 only when the message is
+//! durable. Installed set-group-id it lets everybody put mail into the spool; input files are opened with the caller's
+//! own rights.
 
 mod compose;
 mod fault;

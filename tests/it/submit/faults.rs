@@ -159,7 +159,7 @@ fn memory_is_bounded_however_long_the_body_is() {
 #[test]
 fn set_group_id_lets_people_write_and_not_read() {
     if !is_root() {
-        eprintln!("skipped: needs root");
+        skip("needs root");
         return;
     }
     const MAIL_GROUP: u32 = 54321;
@@ -177,7 +177,7 @@ fn set_group_id_lets_people_write_and_not_read() {
     };
     let result = as_nobody(&["a@x"], "Subject: secret\n\n");
     if result.code != Some(0) && spool.files().is_empty() && result.stderr.contains("permission denied") {
-        eprintln!("skipped: the temporary directory is mounted without set-id programs");
+        skip("the temporary directory is mounted without set-id programs");
         return;
     }
     assert_eq!(result, done());
@@ -200,6 +200,6 @@ fn program_for_all() -> Option<TempDir> {
     if tried.is_ok_and(|status| status.success()) {
         return Some(dir);
     }
-    eprintln!("skipped: programs in the temporary directory cannot be run by others");
+    skip("programs in the temporary directory cannot be run by others");
     None
 }

@@ -63,7 +63,7 @@ fn messages_of_the_cpython_tests() {
         found.map(|output| String::from_utf8_lossy(&output.stdout).trim().to_owned()).unwrap_or_default();
     let count = try_all(Path::new(&directory), |name| name.ends_with(".txt"));
     if count == 0 {
-        eprintln!("skipped: no e-mail test data of CPython on this machine");
+        skip("no e-mail test data of CPython on this machine");
     }
 }
 
@@ -74,7 +74,7 @@ fn messages_of_spamassassin() {
         .iter()
         .sum();
     if count == 0 {
-        eprintln!("skipped: no sample messages of spamassassin on this machine");
+        skip("no sample messages of spamassassin on this machine");
     }
 }
 
