@@ -1,11 +1,11 @@
 //! Pumps a server session over a stream.
 
-use std::future::Future;
+use std::future::{Future, pending};
 use std::io;
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
-use tokio::time::{Instant, timeout, timeout_at};
+use tokio::time::{Instant, sleep_until, timeout, timeout_at};
 use tokio_util::sync::CancellationToken;
 
 use crate::net::read::{consume, read_some};
@@ -53,10 +53,10 @@ impl Driver {
         S: AsyncRead + AsyncWrite + Unpin + Send,
         H: Handler,
     {
-        let mut pending = Vec::new();
+        let mut untaken = Vec::new();
         let mut stopping = false;
         loop {
-            if let Some(reason) = self.settle(stream, session, handler, &mut pending).await {
+            if let Some(reason) = self.settle(stream, session, handler, &mut untaken).await {
                 finish(stream).await;
                 return reason;
             }
@@ -67,7 +67,9 @@ impl Driver {
                     stopping = true;
                     session.shutdown(now());
                 }
-                read = within(deadline, read_some(stream, &mut pending)) => match read {
+                // A session that is busy takes nothing, and what it does not take must not pile up.
+                () = until(deadline), if session.is_busy() => session.timer(now()),
+                read = within(deadline, read_some(stream, &mut untaken)), if !session.is_busy() => match read {
                     None => session.timer(now()),
                     Some(Ok(0)) => session.peer_closed(None, now()),
                     Some(Ok(_)) => {}
@@ -83,7 +85,7 @@ impl Driver {
         stream: &mut S,
         session: &mut Session,
         handler: &mut H,
-        pending: &mut Vec<u8>,
+        untaken: &mut Vec<u8>,
     ) -> Option<CloseReason>
     where
         S: AsyncWrite + Unpin + Send,
@@ -94,14 +96,14 @@ impl Driver {
             if let Some(reason) = self.carry_out(stream, session, handler).await {
                 return Some(reason);
             }
-            let slice = pending.get(used..).map(|rest| rest.get(..SLICE).unwrap_or(rest)).unwrap_or_default();
+            let slice = untaken.get(used..).map(|rest| rest.get(..SLICE).unwrap_or(rest)).unwrap_or_default();
             let taken = if slice.is_empty() { 0 } else { session.input(slice, now()) };
             used += taken;
             if taken == 0 {
                 break;
             }
         }
-        consume(pending, used);
+        consume(untaken, used);
         None
     }
 
@@ -159,6 +161,13 @@ async fn finish<S: AsyncRead + AsyncWrite + Unpin>(stream: &mut S) {
         }
     };
     let _ = timeout(DRAIN_TIME, drain).await;
+}
+
+async fn until(deadline: Option<Instant>) {
+    match deadline {
+        Some(deadline) => sleep_until(deadline).await,
+        None => pending().await,
+    }
 }
 
 /// `None` when the deadline passes first.
