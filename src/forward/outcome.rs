@@ -16,7 +16,9 @@
 //! here is final, and the message in hand is blamed for faults of the session, as E-MailRelay 2.6 does; but also then no recipient
 //! that was not served leaves the envelope.
 
-use crate::smtp::client::{Fault, FaultKind, MessageResult, Outcome, Recipient, RecipientResult, Reply, Stage};
+use crate::smtp::client::{
+    Fault, FaultKind, MessageResult, Outcome, Recipient, RecipientResult, Reply, Stage,
+};
 
 /// Choices of the configuration that change a judgement.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -42,7 +42,7 @@ fn transcripts_hold() {
             }
         }
     }
-    assert!(count > 30, "only {count} transcripts found");
+    assert!(count > 120, "only {count} transcripts found");
     assert!(failures.is_empty(), "\n{}\n", failures.join("\n"));
 }
 
@@ -270,6 +270,8 @@ impl Runner {
 }
 
 fn compare(expected: &str, actual: &str) -> Result<(), String> {
+    // Editors cut blanks at line ends, so an empty content line may be `C:`.
+    let (expected, actual) = (expected.trim_end(), actual.trim_end());
     if expected == actual { Ok(()) } else { Err(format!("expected {expected:?}, got {actual:?}")) }
 }
 

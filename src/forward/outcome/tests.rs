@@ -46,13 +46,13 @@ fn replies_about_the_message() {
         (Outcome::Sent(reply(250, "ok")), "sent", "sent"),
         (Outcome::Sent(reply(299, "")), "sent", "sent"),
         (Outcome::MailRefused(reply(550, "no")), "bad 550 no", "bad 550 no"),
-        (Outcome::MailRefused(reply(451, "later\nplease")), "retry 451 later\nplease", "bad 451 later\nplease"),
-        (Outcome::MailRefused(reply(500, "")), "bad 500 error", "bad 500 error"),
         (
-            Outcome::DataRefused(reply(554, "no")),
-            "bad 554 no",
-            "bad - smtp error: unexpected response: no",
+            Outcome::MailRefused(reply(451, "later\nplease")),
+            "retry 451 later\nplease",
+            "bad 451 later\nplease",
         ),
+        (Outcome::MailRefused(reply(500, "")), "bad 500 error", "bad 500 error"),
+        (Outcome::DataRefused(reply(554, "no")), "bad 554 no", "bad - smtp error: unexpected response: no"),
         (
             Outcome::DataRefused(reply(451, "later")),
             "retry 451 later",
@@ -103,11 +103,17 @@ fn refused_recipients() {
         (sent(), &[450, 250], "some+retry 450", format!("some+bad - {SOME}")),
         (sent(), &[550, 450, 250], "some+retry 450", format!("some+bad - {SOME}")),
         (Outcome::ContentRefused(reply(552, "big")), &[450, 250], "bad 552 big", "bad 552 big".to_owned()),
-        (Outcome::ContentRefused(reply(452, "full")), &[550, 250], "retry 452 full", "bad 452 full".to_owned()),
+        (
+            Outcome::ContentRefused(reply(452, "full")),
+            &[550, 250],
+            "retry 452 full",
+            "bad 452 full".to_owned(),
+        ),
     ];
     for (outcome, codes, now, old) in rows {
         let text = if *outcome == Outcome::AllRefused { ALL } else { SOME };
-        let reason = if matches!(outcome, Outcome::ContentRefused(_)) { String::new() } else { format!(" {text}") };
+        let reason =
+            if matches!(outcome, Outcome::ContentRefused(_)) { String::new() } else { format!(" {text}") };
         let result = result(outcome.clone(), codes, Some(250));
         assert_eq!(brief(&of_message(result.clone(), NOW)), format!("{now}{reason}"), "{codes:?}");
         assert_eq!(brief(&of_message(result, OLD)), *old, "{codes:?} with 2.6");
@@ -119,8 +125,11 @@ fn each_refusal_is_recorded_with_its_reply() {
     for policy in [NOW, OLD] {
         let judged = of_message(result(Outcome::SomeRefused, &[250, 550, 450], Some(250)), policy);
         let Disposition::Permanent(failure) = judged else { panic!("{judged:?}") };
-        let recorded: Vec<_> =
-            failure.rejected.iter().map(|r| (r.address.as_str(), r.reply.code, r.reply.text.as_str())).collect();
+        let recorded: Vec<_> = failure
+            .rejected
+            .iter()
+            .map(|r| (r.address.as_str(), r.reply.code, r.reply.text.as_str()))
+            .collect();
         assert_eq!(recorded, [("r1@to.net", 550, "no"), ("r2@to.net", 450, "no")]);
     }
 }
@@ -147,7 +156,9 @@ fn only_served_recipients_leave_the_envelope() {
 
 #[test]
 fn faults() {
-    use FaultKind::{Disconnected, FlowControlTimeout, InvalidResponse, Overflow, ResponseTimeout, UnexpectedResponse};
+    use FaultKind::{
+        Disconnected, FlowControlTimeout, InvalidResponse, Overflow, ResponseTimeout, UnexpectedResponse,
+    };
     let unexpected = |code| UnexpectedResponse(reply(code, "go away"));
     let reset = || Disconnected(Some("connection reset by peer".to_owned()));
     let rows = [
@@ -213,7 +224,12 @@ fn faults() {
             "retry - smtp error: invalid response",
             "bad - smtp error: invalid response",
         ),
-        (Overflow, Stage::Mail, "retry - smtp error: overflow on input", "bad - smtp error: overflow on input"),
+        (
+            Overflow,
+            Stage::Mail,
+            "retry - smtp error: overflow on input",
+            "bad - smtp error: overflow on input",
+        ),
         (
             ResponseTimeout(60),
             Stage::Data,

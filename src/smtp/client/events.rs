@@ -140,10 +140,7 @@ mod tests {
                 Event::GreetingTimeout { seconds: 20 },
                 "timeout: no greeting from remote server after 20s: continuing",
             ),
-            (
-                Event::VeryLongLine { length: 1504, limit: 1000 },
-                "very long line detected: 1504 > 1000",
-            ),
+            (Event::VeryLongLine { length: 1504, limit: 1000 }, "very long line detected: 1504 > 1000"),
             (
                 Event::UnexpectedResponse { reply: "554 go away".to_owned() },
                 "client protocol: unexpected response [554 go away]",

@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 use super::limits::LONG_REPLY_LINE;
 use super::transaction::{Action, Then, Transaction};
 use super::{
-    Capabilities, ClientConfig, Event, Fault, FaultKind, MessageResult, MissingExtension, Outcome, Outgoing, ParseError,
-    Recipient, RecipientResult, Reply, ReplyParser, Stage, Step,
+    Capabilities, ClientConfig, Event, Fault, FaultKind, MessageResult, MissingExtension, Outcome, Outgoing,
+    ParseError, Recipient, RecipientResult, Reply, ReplyParser, Stage, Step,
 };
 
 /// What the caller has to do, in this order.
@@ -145,7 +145,8 @@ impl Session {
             Err(refusal) => {
                 self.log(Event::Refused { reason: refusal.to_string() });
                 let recipients = message.recipients.into_iter();
-                let recipients = recipients.map(|address| Recipient { address, result: RecipientResult::NotTried });
+                let recipients =
+                    recipients.map(|address| Recipient { address, result: RecipientResult::NotTried });
                 let (recipients, outcome) = (recipients.collect(), Outcome::Local(refusal));
                 self.finish(MessageResult { recipients, outcome, reset_code: None }, now);
             }
@@ -181,7 +182,10 @@ impl Session {
 
     /// The next thing to do, until there is none.
     #[must_use = "an output that is not obeyed leaves both sides waiting for each other"]
-    #[expect(clippy::should_implement_trait, reason = "more outputs come after None, when there was more input")]
+    #[expect(
+        clippy::should_implement_trait,
+        reason = "more outputs come after None, when there was more input"
+    )]
     pub fn next(&mut self) -> Option<Output> {
         self.outputs.pop_front()
     }

@@ -14,8 +14,8 @@
 
 use super::limits::{CONTENT_BUFFER, MAX_GROUP_BYTES, MAX_GROUP_RECIPIENTS, MAX_RECIPIENT_TEXT};
 use super::{
-    Capabilities, ClientConfig, FaultKind, MessageResult, Outcome, Outgoing, Recipient, RecipientResult, Reply,
-    Stage, Stuffer,
+    Capabilities, ClientConfig, FaultKind, MessageResult, Outcome, Outgoing, Recipient, RecipientResult,
+    Reply, Stage, Stuffer,
 };
 
 /// What the session has to do next for its transaction.
@@ -293,9 +293,5 @@ impl Transaction {
 
 /// After a final dot the server is ready, unless it said that it is closing.
 fn after_final_reply(reply: &Reply) -> Then {
-    if reply.is_closing() {
-        Then::Fault(FaultKind::UnexpectedResponse(reply.clone()))
-    } else {
-        Then::Ready
-    }
+    if reply.is_closing() { Then::Fault(FaultKind::UnexpectedResponse(reply.clone())) } else { Then::Ready }
 }
