@@ -10,10 +10,10 @@ use crate::forward::events;
 use crate::forward::finish::{self, Finish};
 use crate::forward::outcome::{self, Disposition};
 use crate::log::{self, ForwardEvent};
-use crate::net::client::{Broken, Connection};
+use crate::net::client::{Answered, Broken, Connection};
 use crate::net::stream::Stream;
-use crate::smtp::client::{self, MessageResult, Outcome, Outgoing};
-use crate::spool::{self, FailNote, LockError, LockedMessage, MessageId};
+use crate::smtp::client::{self, Fault, FaultKind, MessageResult, Outcome, Outgoing, Stage};
+use crate::spool::{FailNote, LockError, LockedMessage, MessageId};
 
 /// What a transfer ends with when the program cannot wait for it any longer.
 const STOPPED: &str = "shutting down";
@@ -28,6 +28,8 @@ pub(crate) struct Job {
 /// What became of an attempt.
 pub(crate) struct Sent {
     pub(crate) finish: Finish,
+    /// The server has decided about the message.
+    pub(crate) decided: bool,
     /// The session did not survive it; its words.
     pub(crate) fault: Option<String>,
 }
@@ -130,20 +132,21 @@ fn outgoing(message: &LockedMessage, size: u64) -> Outgoing {
     Outgoing {
         sender: envelope.sender.clone(),
         recipients: envelope.remote.clone(),
-        body: match envelope.body {
-            spool::Body::SevenBit => client::Body::SevenBit,
-            spool::Body::EightBit => client::Body::EightBit,
-            spool::Body::BinaryMime => client::Body::BinaryMime,
-            spool::Body::Unknown => client::Body::Unknown,
-        },
+        body: envelope.body,
         utf8_mailboxes: envelope.utf8_mailboxes,
         size,
         mail_auth_out: envelope.mail_auth_out.clone(),
     }
 }
 
-/// Sends a message.
-pub(crate) async fn send(engine: &Arc<Engine>, connection: &mut Connection<Stream>, job: Job, relay: &str) -> Sent {
+/// Sends a message. `rested` tells that the connection had been idle for a while.
+pub(crate) async fn send(
+    engine: &Arc<Engine>,
+    connection: &mut Connection<Stream>,
+    job: Job,
+    relay: &str,
+    rested: bool,
+) -> Sent {
     let Job { message, outgoing, mut content } = job;
     let size = outgoing.size;
     let config = engine.config();
@@ -155,12 +158,17 @@ pub(crate) async fn send(engine: &Arc<Engine>, connection: &mut Connection<Strea
         sent = connection.send(outgoing, &mut content, &mut trace) => Some(sent),
         () = engine.cut.cancelled() => None,
     };
+    let decided = matches!(sent, Some(Ok(_)));
     let reply = match &sent {
-        Some(Ok(MessageResult { outcome: Outcome::Sent(reply), .. })) => Some(reply.to_string()),
+        Some(Ok(Answered { result: MessageResult { outcome: Outcome::Sent(reply), .. }, .. })) => Some(reply.to_string()),
         _ => None,
     };
     let (disposition, fault) = match sent {
-        Some(Ok(result)) => (outcome::of_message(result, config.policy), None),
+        Some(Ok(Answered { result, fault })) => {
+            (outcome::of_message(result, config.policy), fault.map(|fault| fault.to_string()))
+        }
+        // Servers drop idle connections, which shows at the next command: the message has nothing to do with it.
+        Some(Err(Broken::Fault(fault))) if rested && was_dropped(&fault) => untouched(fault.to_string()),
         Some(Err(Broken::Fault(fault))) => (outcome::of_fault(&fault, config.policy), Some(fault.to_string())),
         Some(Err(Broken::Content(error))) => {
             untouched(format!("cannot read content file: {}", crate::os::reason(&error)))
@@ -170,7 +178,11 @@ pub(crate) async fn send(engine: &Arc<Engine>, connection: &mut Connection<Strea
             _ => untouched(STOPPED.to_owned()),
         },
     };
-    Sent { finish: Finish::new(message, disposition, relay, size, reply), fault }
+    Sent { decided, finish: Finish::new(message, disposition, relay, size, reply), fault }
+}
+
+fn was_dropped(fault: &Fault) -> bool {
+    fault.stage == Stage::Mail && matches!(fault.kind, FaultKind::Disconnected(_))
 }
 
 /// The session is over for a reason of our own; the message goes back as it was.

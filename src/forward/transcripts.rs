@@ -22,8 +22,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::outcome::{self, Disposition, Failure, Policy};
+use crate::smtp::Body;
 use crate::smtp::client::{
-    Body, ClientConfig, Event, Level, MessageResult, Outcome, Outgoing, Output, RecipientResult, Session,
+    ClientConfig, Event, Level, MessageResult, Outcome, Outgoing, Output, RecipientResult, Session,
 };
 
 #[test]

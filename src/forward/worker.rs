@@ -129,10 +129,14 @@ async fn converse(
     let mut finished = 0;
     let mut next = Some(first);
     let mut done: Option<Finish> = None;
+    let mut rested = false;
     loop {
         if let Some(job) = deliver::advance(engine, done.take(), next.take()).await {
-            let sent = deliver::send(engine, connection, job, relay).await;
+            let sent = deliver::send(engine, connection, job, relay, rested).await;
+            rested = false;
             if let Some(fault) = sent.fault {
+                // A message that was decided upon before the session broke counts: the server was well until then.
+                finished += usize::from(sent.decided);
                 if let Some(untouched) = deliver::after_fault(engine, sent.finish).await {
                     lane.put_back(untouched);
                 }
@@ -145,7 +149,12 @@ async fn converse(
         if next.is_none() {
             deliver::advance(engine, done.take(), None).await;
             next = match wait_for_work(engine, lane, connection).await {
-                Ok(id) => Some(id),
+                Ok(id) => {
+                    rested = true;
+                    // A connection that has lain idle is worth being made again if it turns out to be dead.
+                    finished += 1;
+                    Some(id)
+                }
                 Err(quit) => return Ok(quit),
             };
         }

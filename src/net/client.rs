@@ -30,6 +30,15 @@ pub enum Broken {
     Content(io::Error),
 }
 
+/// What the server decided about a message.
+#[derive(Debug)]
+pub struct Answered {
+    /// The decision.
+    pub result: MessageResult,
+    /// The session has ended behind it.
+    pub fault: Option<Fault>,
+}
+
 /// A client session and its stream.
 #[derive(Debug)]
 pub struct Connection<S> {
@@ -78,11 +87,20 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
         message: Outgoing,
         content: &mut C,
         log: &mut (dyn FnMut(Event) + Send),
-    ) -> Result<MessageResult, Broken> {
+    ) -> Result<Answered, Broken> {
         self.session.send(message, now());
         let mut result = None;
         loop {
-            match self.step(log).await.map_err(Broken::Fault)? {
+            let want = match (self.step(log).await, result.take()) {
+                (Ok(want), kept) => {
+                    result = kept;
+                    want
+                }
+                // What was decided stands, even if the server closes right behind it.
+                (Err(fault), Some(result)) => return Ok(Answered { result, fault: Some(fault) }),
+                (Err(fault), None) => return Err(Broken::Fault(fault)),
+            };
+            match want {
                 Want::Content => {
                     let (chunk, last) = content.next().await.map_err(Broken::Content)?;
                     self.session.content(&chunk, last, now());
@@ -90,7 +108,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
                 Want::Done(done) => result = Some(done),
                 Want::Ready => {
                     if let Some(done) = result.take() {
-                        return Ok(done);
+                        return Ok(Answered { result: done, fault: None });
                     }
                 }
                 Want::Closed => {}
@@ -158,7 +176,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
             };
             match done {
                 Err(_) => return self.session.timer(now()),
-                Ok(Ok(Progress::Wrote(count))) => rest = rest.get(count..).unwrap_or_default(),
+                Ok(Ok(Progress::Wrote(count))) => {
+                    rest = rest.get(count..).unwrap_or_default();
+                    self.session.progress(now());
+                }
                 Ok(Ok(Progress::Read(0))) => return self.session.closed(None, now()),
                 Ok(Ok(Progress::Read(_))) => {
                     self.session.input(&input, now());

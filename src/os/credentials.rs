@@ -32,6 +32,12 @@ pub enum CredentialError {
     },
 }
 
+/// Where the service manager has put the credentials of this process, if it has any.
+#[must_use]
+pub fn directory() -> Option<PathBuf> {
+    env::var_os("CREDENTIALS_DIRECTORY").map(PathBuf::from)
+}
+
 /// The file of the credential `name`. It need not exist.
 ///
 /// # Errors

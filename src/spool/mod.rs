@@ -60,8 +60,9 @@ use nix::errno::Errno;
 
 use commit::Committer;
 use disk::{Disk, RealDisk};
+pub use crate::smtp::Body;
 pub use envelope::{
-    Body, Envelope, EnvelopeError, InDoubt, InvalidAddress, MAX_ENVELOPE, MAX_NEW_ENVELOPE, MAX_RECIPIENTS,
+    Envelope, EnvelopeError, InDoubt, InvalidAddress, MAX_ENVELOPE, MAX_NEW_ENVELOPE, MAX_RECIPIENTS,
     Rejected, RetryNote, RetryState, xtext,
 };
 pub use error::{

@@ -1,5 +1,7 @@
 //! Listing the spool.
 
+use std::path::Path;
+
 use super::Spool;
 use super::disk::Kind;
 use super::error::SpoolError;
@@ -51,6 +53,15 @@ impl Spool {
             (one.since, seq(one)).cmp(&(other.since, seq(other))).then_with(|| one.id.cmp(&other.id))
         });
         Ok(waiting)
+    }
+
+    /// Whether there is any ready message in a directory. False if it cannot be read: opening it as a spool will tell.
+    #[must_use]
+    pub fn has_waiting(directory: &Path) -> bool {
+        let entries = std::fs::read_dir(directory).into_iter().flatten().flatten();
+        entries.map(|entry| entry.file_name()).any(|name| {
+            name.to_str().and_then(classify).is_some_and(|(_, kind)| kind == FileKind::Ready)
+        })
     }
 
     /// Counts messages by state.

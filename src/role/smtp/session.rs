@@ -16,9 +16,8 @@ use crate::net::limits::Admission;
 use crate::net::server::{Driver, Handler};
 use crate::net::stream::Stream;
 use crate::role::smtp::{SmtpRole, SmtpSettings, events};
-use crate::smtp::Body;
 use crate::smtp::server::{self, Answer, Peer, Question, Refusal, Session, Transaction, Verdict};
-use crate::spool::{self, Envelope, MessageId, NewMessage, Spool, StoreError};
+use crate::spool::{Envelope, MessageId, NewMessage, Spool, StoreError};
 
 /// Content is kept in memory up to this size, so that a small message is written in one visit to the disk; more of it
 /// goes to the content file as it comes.
@@ -212,7 +211,7 @@ impl Stored {
 
 fn envelope(transaction: Transaction, peer: &Endpoint) -> Envelope {
     Envelope {
-        body: body(transaction.body),
+        body: transaction.body,
         sender: transaction.sender,
         local: transaction.local,
         remote: transaction.remote,
@@ -221,15 +220,6 @@ fn envelope(transaction: Transaction, peer: &Endpoint) -> Envelope {
         mail_auth_in: transaction.mail_auth.unwrap_or_default(),
         utf8_mailboxes: transaction.utf8_mailboxes,
         ..Envelope::default()
-    }
-}
-
-fn body(declared: Body) -> spool::Body {
-    match declared {
-        Body::SevenBit => spool::Body::SevenBit,
-        Body::EightBit => spool::Body::EightBit,
-        Body::BinaryMime => spool::Body::BinaryMime,
-        Body::Unknown => spool::Body::Unknown,
     }
 }
 

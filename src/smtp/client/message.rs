@@ -2,21 +2,9 @@
 
 use std::fmt;
 
-use super::{Capabilities, ClientConfig, MissingExtension};
+use crate::smtp::Body;
 
-/// How the content was declared when it was submitted.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Body {
-    /// Seven-bit lines.
-    SevenBit,
-    /// Eight-bit lines (RFC 6152).
-    EightBit,
-    /// Arbitrary bytes (RFC 3030).
-    BinaryMime,
-    /// Not declared.
-    #[default]
-    Unknown,
-}
+use super::{Capabilities, ClientConfig, MissingExtension};
 
 /// The envelope of one message to be sent.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

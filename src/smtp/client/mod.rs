@@ -35,7 +35,7 @@ pub use capabilities::Capabilities;
 pub use config::ClientConfig;
 pub use content::Stuffer;
 pub use events::{Event, Level, MissingExtension};
-pub use message::{Body, LocalRefusal, Outgoing};
+pub use message::{LocalRefusal, Outgoing};
 pub use reply::{ParseError, Reply, ReplyParser, Step};
 pub use result::{Fault, FaultKind, MessageResult, Outcome, Recipient, RecipientResult, Stage};
 pub use session::{Output, Session};

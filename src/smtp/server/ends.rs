@@ -11,12 +11,14 @@ use crate::smtp::reply::{self, Reply};
 impl Session {
     /// The peer has closed its side. What it sent of an unfinished message is dropped; a message whose end of data
     /// has come is completed.
-    pub fn peer_closed(&mut self, _now: Instant) {
+    ///
+    /// `error` is the system's text when the connection broke.
+    pub fn peer_closed(&mut self, error: Option<&str>, _now: Instant) {
         self.hold = None;
         if self.asked == Asked::Commit {
             self.gone = true;
         } else {
-            self.close(CloseReason::PeerDisconnected);
+            self.close(CloseReason::PeerDisconnected { error: error.map(str::to_owned) });
         }
     }
 

@@ -105,7 +105,10 @@ pub enum CloseReason {
     /// Too many protocol errors.
     TooManyErrors,
     /// The peer closed.
-    PeerDisconnected,
+    PeerDisconnected {
+        /// The system's text when the connection broke.
+        error: Option<String>,
+    },
     /// Nothing received for so many seconds.
     Idle {
         /// The limit in force.
@@ -136,7 +139,8 @@ impl fmt::Display for CloseReason {
             Self::TooManyErrors => {
                 f.write_str("smtp protocol done: too many protocol errors from the client")
             }
-            Self::PeerDisconnected => f.write_str("peer disconnected"),
+            Self::PeerDisconnected { error: None } => f.write_str("peer disconnected"),
+            Self::PeerDisconnected { error: Some(error) } => write!(f, "peer disconnected: {error}"),
             Self::Idle { seconds } => write!(f, "idle timeout: no activity after {seconds}s"),
             Self::Overflow => f.write_str("server protocol overflow"),
             Self::TooSlow => f.write_str("message content too slow"),

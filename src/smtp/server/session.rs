@@ -305,7 +305,7 @@ impl Session {
             // A peer that closed only its sending side may still read the reply.
             self.log(Event::ClientGone);
             self.send(reply);
-            self.close(CloseReason::PeerDisconnected);
+            self.close(CloseReason::PeerDisconnected { error: None });
         } else {
             self.finish(reply, now);
         }

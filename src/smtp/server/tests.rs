@@ -53,9 +53,9 @@ fn an_answer_after_the_close_is_ignored() {
     let now = Instant::now();
     let mut session = Session::new(Arc::default(), Peer { address: "/".to_owned() }, now);
     session.input(b"EHLO x\r\nMAIL FROM:<a>\r\n", now);
-    session.peer_closed(now);
+    session.peer_closed(None, now);
     session.answer(Answer::Begun { received_date: String::new() }, now);
     let outputs: Vec<_> = std::iter::from_fn(|| session.next()).collect();
-    assert_eq!(outputs.last(), Some(&Output::Close(CloseReason::PeerDisconnected)));
+    assert_eq!(outputs.last(), Some(&Output::Close(CloseReason::PeerDisconnected { error: None })));
     assert_eq!(session.deadline(), None);
 }

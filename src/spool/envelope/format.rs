@@ -11,7 +11,7 @@ pub(super) fn to_bytes(envelope: &Envelope) -> Vec<u8> {
     let count = (envelope.local.len() + envelope.remote.len()).to_string();
     let mut out = String::with_capacity(640 + envelope.remote.len() * 64);
     put(&mut out, Field::Format, FORMAT);
-    put(&mut out, Field::Content, envelope.body.as_str());
+    put(&mut out, Field::Content, body_keyword(envelope.body));
     put(&mut out, Field::From, &envelope.sender);
     put(&mut out, Field::ToCount, &count);
     envelope.local.iter().for_each(|mailbox| put_recipient(&mut out, Field::ToLocal, mailbox));

@@ -11,6 +11,7 @@ mod tests;
 mod trailer;
 pub mod xtext;
 
+use crate::smtp::Body;
 pub use trailer::{InDoubt, Rejected, RetryNote, RetryState};
 pub(crate) use trailer::{failure_lines, in_doubt_line, replace_retry_lines};
 
@@ -24,38 +25,22 @@ pub const MAX_NEW_ENVELOPE: usize = MAX_ENVELOPE - 64 * 1024;
 /// Start of every line of ours.
 pub(crate) const LINE_PREFIX: &str = "X-MailRelay-";
 
-/// What the `BODY=` parameter of MAIL said (RFC 6152, RFC 3030).
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Body {
-    /// `BODY=7BIT`.
-    SevenBit,
-    /// `BODY=8BITMIME`.
-    EightBit,
-    /// `BODY=BINARYMIME`.
-    BinaryMime,
-    /// Nothing, or something else.
-    #[default]
-    Unknown,
+/// The keyword of a declared body in the file.
+fn body_keyword(body: Body) -> &'static str {
+    match body {
+        Body::SevenBit => "7bit",
+        Body::EightBit => "8bit",
+        Body::BinaryMime => "binarymime",
+        Body::Unknown => "unknown",
+    }
 }
 
-impl Body {
-    /// The keyword in the file.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::SevenBit => "7bit",
-            Self::EightBit => "8bit",
-            Self::BinaryMime => "binarymime",
-            Self::Unknown => "unknown",
-        }
-    }
-
-    fn from_keyword(text: &str) -> Self {
-        [Self::SevenBit, Self::EightBit, Self::BinaryMime]
-            .into_iter()
-            .find(|body| body.as_str() == text)
-            .unwrap_or_default()
-    }
+/// The declared body that a keyword in the file names.
+fn body_of_keyword(text: &str) -> Body {
+    [Body::SevenBit, Body::EightBit, Body::BinaryMime]
+        .into_iter()
+        .find(|body| body_keyword(*body) == text)
+        .unwrap_or_default()
 }
 
 /// The fields of an envelope. Text that was not UTF-8 in the file has U+FFFD in its place.

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{Body, Envelope, EnvelopeError, LINE_PREFIX, MAX_ENVELOPE, MAX_RECIPIENTS, xtext};
+use super::{Envelope, body_of_keyword, EnvelopeError, LINE_PREFIX, MAX_ENVELOPE, MAX_RECIPIENTS, xtext};
 
 /// A field of any format we read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -141,7 +141,7 @@ impl Fields {
             return Err(EnvelopeError::NoEnd);
         }
         Ok(Envelope {
-            body: Body::from_keyword(&self.value(Field::Content)),
+            body: body_of_keyword(&self.value(Field::Content)),
             sender,
             authentication: self.value(Field::Authentication),
             client: self.value(Field::Client),

@@ -57,7 +57,7 @@ fn drive(config: ServerConfig, input: &[u8], cuts: &[usize]) -> Record {
             rest = tail;
         }
     }
-    session.peer_closed(now);
+    session.peer_closed(None, now);
     while let Some(output) = session.next() {
         perform(&mut session, output, &mut record, now);
     }

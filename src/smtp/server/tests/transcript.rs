@@ -107,7 +107,7 @@ impl Runner {
             }
             Step::State(state) => self.bring_to(&state)?,
             Step::Wait(time) => self.wait(time)?,
-            Step::Close => self.with(|session, now| session.peer_closed(now))?,
+            Step::Close => self.with(|session, now| session.peer_closed(None, now))?,
             Step::Shutdown => self.with(|session, now| session.shutdown(now))?,
             Step::Verdict(verdict) => self.verdicts.push_back(verdict),
             Step::Refuse { begin: true, code, text } => self.begin_refusal = Some(Refusal::new(code, text)),
