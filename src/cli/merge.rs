@@ -45,7 +45,8 @@ pub(super) struct Merged {
     pub(super) warnings: Vec<String>,
 }
 
-/// Puts uses of options together. `chosen` is the value of `--instance`. `keep` says which options concern the program.
+/// Puts uses of options together. `chosen` is the value of `--instance`. `keep` says which options concern
+/// the program.
 pub(super) fn merge(given: Vec<Given>, chosen: Option<&str>, keep: impl Fn(&Opt) -> bool) -> Merged {
     let mut merged = Merged::default();
     let names = instance_names(&given, chosen);
