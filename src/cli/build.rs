@@ -197,7 +197,9 @@ fn smtp(
     let interfaces = interfaces(values, enabled, remarks);
     let remote_clients = values.on("remote-clients");
     if enabled && remote_clients {
-        remarks.both("--remote-clients without --server-auth or --address-verifier lets anybody send mail through this server");
+        remarks.both(
+            "--remote-clients without --server-auth or --address-verifier lets anybody send mail through this server",
+        );
     }
     Ok(SmtpSettings {
         enabled,

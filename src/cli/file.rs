@@ -1,6 +1,7 @@
 //! Configuration files: one option per line.
 //!
-//! A line is a key, which is a long name without dashes, then any run of blanks, tabs and `=`, then the value up to the end of the line.
+//! A line is a key, which is a long name without dashes, then any run of blanks, tabs and `=`, then the value
+//! up to the end of the line.
 //! Lines whose first character is `#` are comments; there are no comments behind values. One pair
 //! of double quotes around a value is removed; nothing is escaped.
 
@@ -32,7 +33,8 @@ pub(super) enum FileError {
     Pem(PathBuf),
 }
 
-/// The `*.conf` files of a directory in the order of their names, or the file itself. Each as it is shown, and as it is opened.
+/// The `*.conf` files of a directory in the order of their names, or the file itself. Each as it is shown,
+/// and as it is opened.
 fn files(shown: &Path, real: &Path) -> Result<Vec<(PathBuf, PathBuf)>, FileError> {
     let unreadable = |_| FileError::Unreadable(shown.to_owned());
     if !real.is_dir() {

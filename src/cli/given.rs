@@ -131,7 +131,12 @@ pub(super) fn missing(spelled: &str, origin: &Origin) -> String {
 pub(super) fn unknown(spelled: &str, origin: &Origin) -> String {
     let hint = spelled.strip_prefix("--").and_then(nearest);
     let hint = hint.map(|name| format!(": did you mean \"--{name}\"?")).unwrap_or_default();
-    format!("invalid option: \"{}\"{}{hint}", printable(spelled), origin.suffix())
+    invalid(spelled, origin) + &hint
+}
+
+/// `invalid option: ...` for a name that would be right with another prefix.
+pub(super) fn invalid(spelled: &str, origin: &Origin) -> String {
+    format!("invalid option: \"{}\"{}", printable(spelled), origin.suffix())
 }
 
 /// At most 64 characters, none of them a control character.

@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 
-use super::given::{Given, Origin, Value, unknown};
+use super::given::{Given, Origin, Value, invalid};
 use super::table::{Kind, Opt};
 
 /// The one value of an option.
@@ -45,7 +45,8 @@ pub(super) struct Merged {
     pub(super) warnings: Vec<String>,
 }
 
-/// Puts uses of options together. `chosen` is the value of `--instance`. `keep` says which options concern the program.
+/// Puts uses of options together. `chosen` is the value of `--instance`. `keep` says which options concern
+/// the program.
 pub(super) fn merge(given: Vec<Given>, chosen: Option<&str>, keep: impl Fn(&Opt) -> bool) -> Merged {
     let mut merged = Merged::default();
     let names = instance_names(&given, chosen);
@@ -54,7 +55,7 @@ pub(super) fn merge(given: Vec<Given>, chosen: Option<&str>, keep: impl Fn(&Opt)
     for one in given {
         let index = instance_of(&one, &names, chosen);
         let Some(index) = index else {
-            merged.errors.push(unknown(&one.spelled, &one.origin));
+            merged.errors.push(invalid(&one.spelled, &one.origin));
             continue;
         };
         if !keep(one.opt) {

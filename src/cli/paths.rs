@@ -9,7 +9,8 @@ use super::given::Origin;
 use super::merge::{Entries, Entry};
 use super::table::Kind;
 
-/// Replaces `@app` and `@cred/` in all values that are paths; makes relative ones absolute when `absolute` is set, because
+/// Replaces `@app` and `@cred/` in all values that are paths; makes relative ones absolute when `absolute` is
+/// set, because
 /// a daemon leaves its directory.
 ///
 /// # Errors

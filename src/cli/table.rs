@@ -1,6 +1,7 @@
 //! The one table of options.
 //!
-//! Every option of every program is one row in the sub-modules of this one: its spelling, what values it takes, whom it concerns, how it is
+//! Every option of every program is one row in the sub-modules of this one: its spelling, what values it
+//! takes, whom it concerns, how it is
 //! explained, and whether its feature is built. Parser, typed values, help, sample configuration and the
 //! printed effective configuration are all made from the rows.
 

@@ -100,7 +100,8 @@ fn parser(kind: Kind, default_port: Option<u16>) -> ValueParser {
 /// Gives the values of one instance, or of the process, their types.
 ///
 /// # Errors
-/// The first value that its option does not take: addresses of the next hop first, then in the order of the consistency checks.
+/// The first value that its option does not take: addresses of the next hop first, then in the order of the
+/// consistency checks.
 pub(super) fn parse(command: Command, entries: &Entries) -> Result<Values, Failure> {
     let mut ordered: Vec<&Entry> = entries.values().collect();
     ordered.sort_by_key(|entry| match entry.opt.kind {

@@ -7,6 +7,9 @@ use crate::{PRODUCT, VERSION};
 
 pub(super) const COPYRIGHT: &str = "Copyright (C) 2026 the authors of this E-MailRelay";
 
+const NOTICE: &str = "This is free software under the MIT licence or the Apache licence 2.0, whichever you prefer.\n\
+                      It comes without any warranty.\n";
+
 /// What is built in. Scripts look for the first five lines, which are those of older versions in their order.
 fn features() -> Vec<(&'static str, String)> {
     let built = |name: &str| {
@@ -37,7 +40,7 @@ pub(super) fn text(verbose: bool) -> String {
         }
         text.push('\n');
     }
-    text.push_str("This is free software under the MIT licence or the Apache licence 2.0, whichever you prefer.\nIt comes without any warranty.\n");
+    text.push_str(NOTICE);
     text
 }
 

@@ -180,7 +180,8 @@ fn parse_port(text: &str) -> Result<u16, AddressError> {
     named.map(|(_, port)| *port).ok_or(AddressError::Port)
 }
 
-/// A host name as the resolver takes it: A-labels, at most 253 bytes. Nothing stricter than "no character that has a meaning in
+/// A host name as the resolver takes it: A-labels, at most 253 bytes. Nothing stricter than "no character
+/// that has a meaning in
 /// addresses", because names with underscores and the like exist.
 fn host_name(text: &str) -> Option<String> {
     let ascii = if text.is_ascii() { text.to_owned() } else { idna::domain_to_ascii(text).ok()? };

@@ -49,7 +49,8 @@ pub struct ClientKeywords {
     pub linger: bool,
     /// `size` (on; off under `--compat 2.6`): send SIZE= and respect the peer's limit (RFC 1870).
     pub size: bool,
-    /// `shortdot` (off): the wait for the reply to the final dot may be shorter than 600 s (RFC 5321 section 4.5.3.2.6).
+    /// `shortdot` (off): the wait for the reply to the final dot may be shorter than 600 s (RFC 5321 section
+    /// 4.5.3.2.6).
     pub short_dot: bool,
     /// `compat26` (off): the old visible behaviour of forwarding, as with `--compat 2.6`.
     pub compat26: bool,

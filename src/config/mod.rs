@@ -1,8 +1,10 @@
 //! Typed, validated settings.
 //!
-//! The options of the command line and the configuration files are read by [`crate::cli`]; what comes out is the plain data here.
+//! The options of the command line and the configuration files are read by [`crate::cli`]; what comes out is
+//! the plain data here.
 //! Whoever holds [`Settings`] needs no further check: addresses are parsed, times are [`std::time::Duration`] with
-//! "no limit" as `None`, paths have their `@app` and `@cred` replaced. Nothing here opens, resolves or binds anything.
+//! "no limit" as `None`, paths have their `@app` and `@cred` replaced. Nothing here opens, resolves or binds
+//! anything.
 
 pub mod address;
 pub mod interface;

@@ -1,6 +1,7 @@
 //! Numbers as options carry them: plain digits, sizes, durations.
 //!
-//! Nothing is guessed: a text that is not wholly understood is no number, so that `--port=587x` never ends in a default.
+//! Nothing is guessed: a text that is not wholly understood is no number, so that `--port=587x` never ends in
+//! a default.
 
 use std::time::Duration;
 

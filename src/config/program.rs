@@ -32,7 +32,8 @@ pub fn check_verifier(text: &str) -> Result<(), String> {
     }
 }
 
-/// The program file of a filter part or verifier, if it is one: the path behind `file:`, or the whole text when it has no known prefix.
+/// The program file of a filter part or verifier, if it is one: the path behind `file:`, or the whole text
+/// when it has no known prefix.
 #[must_use]
 pub fn path(text: &str) -> Option<&str> {
     const BUILT_IN: [&str; 11] = [

@@ -11,6 +11,8 @@
     reason = "tests stop at the first surprise and say where"
 )]
 
+#[cfg(test)]
+mod bad_config;
 mod container;
 mod container_end_to_end;
 mod forward;

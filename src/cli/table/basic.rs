@@ -26,14 +26,14 @@ pub(super) const ROWS: &[Opt] = &[
         .short('V').process_wide().command_line_only(),
     opt("check", BASIC, 3, Roles::ALL,
         "Reads all options, checks them, shows what is in force, and ends without serving or sending anything.")
-        .process_wide().command_line_only(),
+        .alias("check-config").process_wide().command_line_only(),
     opt("config", BASIC, 3, Roles::ALL,
         "Configuration file, as if named behind the options; or a directory, whose *.conf files are read in the order of their names.")
         .value(Kind::Text, "path").list().process_wide().command_line_only(),
-    opt("generate-sample-config", BASIC, super::HIDDEN, Roles::RELAY,
-        "Prints a configuration file with every option, commented out.")
-        .process_wide().command_line_only(),
     opt("instance", BASIC, 3, Roles::ALL,
         "Serves only the instance of this name, that is, the options with this prefix.")
         .value(Kind::Text, "name").process_wide().command_line_only(),
+    opt("generate-sample-config", BASIC, super::HIDDEN, Roles::RELAY,
+        "Prints a configuration file with every option, commented out.")
+        .process_wide().command_line_only(),
 ];

@@ -55,9 +55,9 @@ pub(super) const ROWS: &[Opt] = &[
         .value(Kind::Number(0, 1_000_000), "number").default("100").sample("100"),
     opt("smtp-max-recipients", SERVER, 4, SMTP_ROLE, "Recipients of one message.")
         .value(Kind::Number(1, 1_000_000), "number").default("10000").sample("10000"),
+    opt("scanner", SERVER, super::HIDDEN, SMTP_ROLE, "").value(Kind::Text, "address").old(Old::Filter("net:")),
     opt("verifier", SERVER, super::HIDDEN, SMTP_ROLE, "")
         .value(Kind::Program, "program").old(Old::Renamed("address-verifier")),
-    opt("scanner", SERVER, super::HIDDEN, SMTP_ROLE, "").value(Kind::Text, "address").old(Old::Filter("net:")),
 
     opt("pop", POP, 3, POP_ROLE, "Serves the spooled messages to POP clients.").short('B').unbuilt(),
     opt("pop-by-name", POP, 3, POP_ROLE, "Gives each POP user a sub-directory of the spool directory.").short('J').unbuilt(),
