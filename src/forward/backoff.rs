@@ -1,4 +1,4 @@
-//! When to try again: per message, per destination, and when a message itself is the trouble.
+//! When to try again: per message, and per destination.
 //!
 //! All pure: times are unix seconds, jitter comes from a seed that the caller picks (the same seed gives the same time).
 
@@ -63,86 +63,37 @@ fn scrambled(seed: u64) -> u64 {
     z ^ (z >> 31)
 }
 
-/// The state of one destination: well, or in trouble and left alone for a while, then probed by a single session.
+/// The state of one destination: well, or in trouble and left alone for a while.
 #[derive(Clone, Debug)]
 pub struct DestinationBackoff {
     schedule: Schedule,
     seed: u64,
     failures: u32,
     until: u64,
-    probing: bool,
 }
 
 impl DestinationBackoff {
     /// A destination that is believed to be well.
     pub fn new(schedule: Schedule, seed: u64) -> Self {
-        Self { schedule, seed, failures: 0, until: 0, probing: false }
+        Self { schedule, seed, failures: 0, until: 0 }
     }
 
-    /// Asks for leave to open a session. While the destination is in trouble it is given to nobody before the wait is over, and
-    /// then to one session until that has told how it went.
-    #[must_use]
-    pub fn admit(&mut self, now: u64) -> bool {
-        if self.failures == 0 {
-            return true;
-        }
-        if self.probing || now < self.until {
-            return false;
-        }
-        self.probing = true;
-        true
+    /// Whether a session may be opened at `now`.
+    pub fn may_try(&self, now: u64) -> bool {
+        self.failures == 0 || now >= self.until
     }
 
-    /// A session was opened and a message got an answer, be it a refusal: the destination is well.
+    /// A session was opened: the destination is well.
     pub fn success(&mut self) {
         self.failures = 0;
-        self.probing = false;
     }
 
-    /// A session failed. Returns the time of the next probe. Sessions that fail side by side count as one failure.
-    pub fn fault(&mut self, now: u64) -> u64 {
-        let counted_already = self.failures > 0 && !self.probing;
-        if !counted_already {
+    /// A session failed. Sessions that fail side by side count as one failure.
+    pub fn fault(&mut self, now: u64) {
+        if self.may_try(now) {
             self.failures = self.failures.saturating_add(1);
             self.until = now.saturating_add(self.schedule.delay(self.failures, self.seed));
-            self.probing = false;
         }
-        self.until
-    }
-
-    /// A session ended without having told anything, such as by a stop of the program.
-    pub fn abandon(&mut self) {
-        self.probing = false;
-    }
-
-    /// When the next session may be opened; `None` if at any time.
-    pub fn waits_until(&self) -> Option<u64> {
-        (self.failures > 0).then_some(self.until)
-    }
-}
-
-/// Decides when the message, not the destination, is to blame for failing sessions.
-///
-/// A message that makes a server drop the connection, time after time, would be tried for days and cost the others their session
-/// each time. A destination that is down for everybody must not make a message final, though: so the message is blamed only if
-/// others got through in the meantime.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct PoisonGuard {
-    /// So many sessions in a row must have failed after MAIL with the message in hand.
-    pub limit: u32,
-}
-
-impl Default for PoisonGuard {
-    fn default() -> Self {
-        Self { limit: 5 }
-    }
-}
-
-impl PoisonGuard {
-    /// `faults` counts the sessions that failed after MAIL with the message in hand since it last got a reply of its own, this
-    /// one included; `others_went_through` tells whether the destination has answered for another message since the first of them.
-    pub fn blames_message(&self, faults: u32, others_went_through: bool) -> bool {
-        others_went_through && faults >= self.limit
     }
 }
 
@@ -193,32 +144,19 @@ mod tests {
     }
 
     #[test]
-    fn a_destination_in_trouble_is_probed_by_one_session() {
+    fn a_destination_in_trouble_is_left_alone_for_longer_and_longer() {
         let mut destination = DestinationBackoff::new(Schedule::default(), 3);
-        assert!(destination.admit(NOW) && destination.admit(NOW));
-        assert_eq!(destination.waits_until(), None);
-        let until = destination.fault(NOW);
-        assert!(about(5 * MINUTE, until - NOW));
-        assert_eq!(destination.fault(NOW + 1), until, "the second of two parallel sessions");
-        assert!(!destination.admit(until - 1));
-        assert!(destination.admit(until));
-        assert!(!destination.admit(until), "one probe at a time");
-        destination.abandon();
-        assert!(destination.admit(until));
-        let next = destination.fault(until);
-        assert!(about(10 * MINUTE, next - until));
-        assert!(destination.admit(next));
+        assert!(destination.may_try(NOW));
+        destination.fault(NOW);
+        destination.fault(NOW + 1);
+        assert!(!destination.may_try(NOW + 4 * MINUTE));
+        let second = NOW + 6 * MINUTE;
+        assert!(destination.may_try(second), "the second of two parallel failures does not count");
+        destination.fault(second);
+        assert!(!destination.may_try(second + 8 * MINUTE));
+        assert!(destination.may_try(second + 12 * MINUTE));
         destination.success();
-        assert!(destination.admit(next) && destination.admit(next));
-        assert!(about(5 * MINUTE, destination.fault(next) - next), "starts again from the first delay");
-    }
-
-    #[test]
-    fn a_message_is_blamed_only_when_others_get_through() {
-        let guard = PoisonGuard::default();
-        assert!(!guard.blames_message(4, true));
-        assert!(guard.blames_message(5, true));
-        assert!(!guard.blames_message(500, false));
+        assert!(destination.may_try(second));
     }
 
     proptest! {

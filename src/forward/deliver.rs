@@ -36,7 +36,11 @@ pub(crate) struct Sent {
 
 /// Finishes one message and takes the next, in one visit to the disk. `None`: there is nothing to send, because `next`
 /// is none, gone, or not fit to be sent.
-pub(crate) async fn advance(engine: &Arc<Engine>, done: Option<Finish>, next: Option<MessageId>) -> Option<Job> {
+pub(crate) async fn advance(
+    engine: &Arc<Engine>,
+    done: Option<Finish>,
+    next: Option<MessageId>,
+) -> Option<Job> {
     if done.is_none() && next.is_none() {
         return None;
     }
@@ -95,7 +99,11 @@ fn open(engine: &Engine, mut message: LockedMessage) -> Option<Job> {
     let context = engine.context().with_message(&message.id().to_string());
     if message.envelope().remote.is_empty() {
         log::emit(&context, &ForwardEvent::NoRecipients { id: message.id().to_string() }.into());
-        finish::fail(engine, message, &FailNote { reason: "no remote recipients".to_owned(), ..FailNote::default() });
+        finish::fail(
+            engine,
+            message,
+            &FailNote { reason: "no remote recipients".to_owned(), ..FailNote::default() },
+        );
         return None;
     }
     let content = message.content().map_err(|error| error.to_string()).and_then(|(file, size)| {
@@ -160,7 +168,9 @@ pub(crate) async fn send(
     };
     let decided = matches!(sent, Some(Ok(_)));
     let reply = match &sent {
-        Some(Ok(Answered { result: MessageResult { outcome: Outcome::Sent(reply), .. }, .. })) => Some(reply.to_string()),
+        Some(Ok(Answered { result: MessageResult { outcome: Outcome::Sent(reply), .. }, .. })) => {
+            Some(reply.to_string())
+        }
         _ => None,
     };
     let (disposition, fault) = match sent {
@@ -169,12 +179,16 @@ pub(crate) async fn send(
         }
         // Servers drop idle connections, which shows at the next command: the message has nothing to do with it.
         Some(Err(Broken::Fault(fault))) if rested && was_dropped(&fault) => untouched(fault.to_string()),
-        Some(Err(Broken::Fault(fault))) => (outcome::of_fault(&fault, config.policy), Some(fault.to_string())),
+        Some(Err(Broken::Fault(fault))) => {
+            (outcome::of_fault(&fault, config.policy), Some(fault.to_string()))
+        }
         Some(Err(Broken::Content(error))) => {
             untouched(format!("cannot read content file: {}", crate::os::reason(&error)))
         }
         None => match connection.abandon(STOPPED) {
-            Some(fault) if fault.in_doubt() => (outcome::of_fault(&fault, config.policy), Some(STOPPED.to_owned())),
+            Some(fault) if fault.in_doubt() => {
+                (outcome::of_fault(&fault, config.policy), Some(STOPPED.to_owned()))
+            }
             _ => untouched(STOPPED.to_owned()),
         },
     };

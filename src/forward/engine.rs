@@ -172,7 +172,8 @@ impl Engine {
     pub fn status(&self) -> String {
         let report = lock(&self.tally).report();
         let (sent, waiting) = (report.sent, report.waiting);
-        let mut text = format!("{} outgoing connections, last run: {sent} sent, {waiting} waiting", self.workers.len());
+        let mut text =
+            format!("{} outgoing connections, last run: {sent} sent, {waiting} waiting", self.workers.len());
         if let Some(fault) = report.fault {
             text.push_str(": ");
             text.push_str(&fault);
@@ -256,11 +257,10 @@ impl Engine {
             batch.retain(|id| !in_run.contains(id));
         }
         let spool = Arc::clone(&self.spool);
-        let peeked = spawn_blocking(move || {
-            batch.into_iter().map(|id| (spool.peek(&id), id)).collect::<Vec<_>>()
-        })
-        .await
-        .unwrap_or_default();
+        let peeked =
+            spawn_blocking(move || batch.into_iter().map(|id| (spool.peek(&id), id)).collect::<Vec<_>>())
+                .await
+                .unwrap_or_default();
         let now = unix_now();
         for (envelope, id) in peeked {
             match envelope {
@@ -269,7 +269,7 @@ impl Engine {
                     Some(next) => lock(&self.tally).not_due(next),
                     None => self.enqueue(id, &envelope.forward_to_address, now),
                 },
-                Err(error) => self.unreadable(id, &error.to_string()),
+                Err(error) => self.unreadable(&id, &error.to_string()),
             }
         }
     }
@@ -284,11 +284,9 @@ impl Engine {
             }
         };
         let config = self.config();
-        let lane = Arc::clone(
-            lock(&self.lanes)
-                .entry(target)
-                .or_insert_with_key(|target| Arc::new(Lane::new(target.clone(), config.per_destination, config.schedule))),
-        );
+        let lane = Arc::clone(lock(&self.lanes).entry(target).or_insert_with_key(|target| {
+            Arc::new(Lane::new(target.clone(), config.per_destination, config.schedule))
+        }));
         lock(&self.in_run).insert(id.clone());
         self.outstanding.fetch_add(1, Ordering::AcqRel);
         match lane.push(id, now) {
@@ -313,9 +311,9 @@ impl Engine {
     }
 
     /// An envelope that cannot be read stays where it is; it is reported once, not at every run.
-    fn unreadable(&self, id: MessageId, reason: &str) {
+    fn unreadable(&self, id: &MessageId, reason: &str) {
         if lock(&self.unreadable).insert(id.clone()) {
-            self.ignoring(&id, reason);
+            self.ignoring(id, reason);
         }
     }
 

@@ -122,7 +122,8 @@ fn put_off(engine: &Engine, mut message: LockedMessage, size: u64, failure: &Fai
         return give_up(engine, message, size, &Failure { reason, ..failure.clone() }, relay);
     };
     let next = Duration::from_secs(next_attempt.saturating_sub(now));
-    let record = ForwardEvent::Deferred { delivery: delivery(&message, size, relay, reply_text(failure)), next };
+    let record =
+        ForwardEvent::Deferred { delivery: delivery(&message, size, relay, reply_text(failure)), next };
     log::emit(&context, &record.into());
     let note = RetryNote {
         reason: failure.reason.clone(),
@@ -189,5 +190,7 @@ fn deletion(id: &str, what: &'static str, file: String, error: &str) -> SpoolEve
 
 /// The same message gets the same jitter, others another.
 fn seed(id: &MessageId) -> u64 {
-    id.to_string().bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
+    id.to_string()
+        .bytes()
+        .fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
 }

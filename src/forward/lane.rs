@@ -5,8 +5,8 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::Notify;
 
-use crate::forward::backoff::{DestinationBackoff, Schedule};
 use crate::config::address::Remote;
+use crate::forward::backoff::{DestinationBackoff, Schedule};
 use crate::spool::MessageId;
 
 /// A destination. Slow or dead ones never hold up others, because each has its own queue and its own connections.
@@ -89,11 +89,6 @@ impl Lane {
     /// Waits until a message may have been queued.
     pub(crate) async fn changed(&self) {
         self.wake.notified().await;
-    }
-
-    /// Wakes every idle worker, for the end of the process.
-    pub(crate) fn wake_all(&self) {
-        self.wake.notify_waiters();
     }
 
     pub(crate) fn established(&self) {

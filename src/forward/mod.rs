@@ -6,9 +6,9 @@
 pub mod backoff;
 mod content;
 mod deliver;
+pub mod engine;
 mod events;
 mod finish;
-pub mod engine;
 mod lane;
 pub mod outcome;
 mod tally;

@@ -136,11 +136,8 @@ async fn resolve(host: &str, port: u16, bind: Option<SocketAddr>) -> Result<Vec<
         Some(_) => "ipv6 ",
         None => "",
     };
-    let lookup_error = |error: io::Error| Error::Lookup {
-        host: host.to_owned(),
-        family,
-        reason: crate::os::reason(&error),
-    };
+    let lookup_error =
+        |error: io::Error| Error::Lookup { host: host.to_owned(), family, reason: crate::os::reason(&error) };
     let found: Vec<SocketAddr> = lookup_host((host, port))
         .await
         .map_err(lookup_error)?
@@ -197,7 +194,8 @@ async fn race(addresses: Vec<SocketAddr>, bind: Option<SocketAddr>) -> Result<(S
 async fn attempt(address: SocketAddr, bind: Option<SocketAddr>) -> Result<(Stream, Endpoint), Error> {
     let peer = Endpoint::from(address);
     let refused = |_| Error::Refused { address: peer.to_string(), detail: String::new() };
-    let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }.map_err(refused)?;
+    let socket =
+        if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }.map_err(refused)?;
     if let Some(bind) = bind {
         socket.bind(bind).map_err(|error| Error::Bind(crate::os::reason(&error)))?;
     }
@@ -213,7 +211,8 @@ mod tests {
     #[test]
     fn families_take_turns() {
         let parse = |text: &str| text.parse::<SocketAddr>().unwrap();
-        let found = [parse("[::1]:1"), parse("[::2]:1"), parse("1.1.1.1:1"), parse("1.1.1.2:1"), parse("1.1.1.3:1")];
+        let found =
+            [parse("[::1]:1"), parse("[::2]:1"), parse("1.1.1.1:1"), parse("1.1.1.2:1"), parse("1.1.1.3:1")];
         let order: Vec<String> = interleave(&found).iter().map(ToString::to_string).collect();
         assert_eq!(order, ["[::1]:1", "1.1.1.1:1", "[::2]:1", "1.1.1.2:1", "1.1.1.3:1"]);
     }

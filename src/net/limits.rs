@@ -38,7 +38,11 @@ impl ConnectionLimits {
     /// Limits of at least one connection each.
     #[must_use]
     pub fn new(max_total: usize, max_per_address: usize) -> Arc<Self> {
-        Arc::new(Self { max_total: max_total.max(1), max_per_address: max_per_address.max(1), counts: Mutex::default() })
+        Arc::new(Self {
+            max_total: max_total.max(1),
+            max_per_address: max_per_address.max(1),
+            counts: Mutex::default(),
+        })
     }
 
     /// The limit on all.
@@ -117,7 +121,8 @@ mod tests {
         let _second = limits.admit(ip(1)).unwrap();
         assert_eq!(limits.admit(ip(1)).unwrap_err(), Refused::Address);
         let _other = limits.admit(ip(2)).unwrap();
-        let _local: Vec<_> = (0..5).map(|_| limits.admit(Some(IpAddr::from([127, 0, 0, 1]))).unwrap()).collect();
+        let _local: Vec<_> =
+            (0..5).map(|_| limits.admit(Some(IpAddr::from([127, 0, 0, 1]))).unwrap()).collect();
         drop(first);
         let _again = limits.admit(ip(1)).unwrap();
     }

@@ -5,12 +5,14 @@ use std::io;
 use std::net::SocketAddr;
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::fs::{FileTypeExt, PermissionsExt};
-use std::os::unix::net::{SocketAddr as UnixAddr, UnixListener as StdUnixListener, UnixStream as StdUnixStream};
+use std::os::unix::net::{
+    SocketAddr as UnixAddr, UnixListener as StdUnixListener, UnixStream as StdUnixStream,
+};
 use std::path::{Path, PathBuf};
 
 use nix::sys::socket::{
-    AddressFamily, Backlog, SockFlag, SockType, SockaddrStorage, UnixAddr as NixUnixAddr, bind, getsockname, listen,
-    setsockopt, socket, sockopt,
+    AddressFamily, Backlog, SockFlag, SockType, SockaddrStorage, UnixAddr as NixUnixAddr, bind, getsockname,
+    listen, setsockopt, socket, sockopt,
 };
 use tokio::net::{TcpListener, UnixListener};
 
@@ -227,7 +229,9 @@ mod tests {
         let name = format!("emailrelay-test-{}", std::process::id());
         let bound = Bound::abstract_unix(&name).unwrap();
         assert_eq!(bound.local().to_string(), format!("@{name}"));
-        let tcp = Bound::tcp("[::1]:0".parse().unwrap()).or_else(|_| Bound::tcp("127.0.0.1:0".parse().unwrap())).unwrap();
+        let tcp = Bound::tcp("[::1]:0".parse().unwrap())
+            .or_else(|_| Bound::tcp("127.0.0.1:0".parse().unwrap()))
+            .unwrap();
         let again = Bound::inherited(tcp.socket).unwrap();
         let Endpoint::Ip(address) = again.local().clone() else { panic!("not an internet address") };
         let listener = again.into_listener().unwrap();

@@ -107,7 +107,12 @@ impl Driver {
         None
     }
 
-    async fn carry_out<S, H>(&self, stream: &mut S, session: &mut Session, handler: &mut H) -> Option<CloseReason>
+    async fn carry_out<S, H>(
+        &self,
+        stream: &mut S,
+        session: &mut Session,
+        handler: &mut H,
+    ) -> Option<CloseReason>
     where
         S: AsyncWrite + Unpin + Send,
         H: Handler,

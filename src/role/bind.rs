@@ -68,7 +68,8 @@ fn bind_place(
     inherited: &mut Vec<Inherited>,
     sockets: &mut Sockets,
 ) -> Result<(), BindError> {
-    let failed = |error: io::Error| BindError::Bind { place: place.to_string(), reason: crate::os::reason(&error) };
+    let failed =
+        |error: io::Error| BindError::Bind { place: place.to_string(), reason: crate::os::reason(&error) };
     match place {
         Place::Ip { address, zone } => {
             let address = with_zone(SocketAddr::new(*address, port), zone.as_deref());
@@ -144,7 +145,10 @@ fn descriptor(number: i32, inherited: &mut Vec<Inherited>) -> Result<Bound, Bind
     Bound::inherited(fd).map_err(|error| unusable(&format!("fd {number}"), &error))
 }
 
-fn take_named(inherited: &mut Vec<Inherited>, wanted: impl Fn(&str) -> bool) -> Result<Vec<Bound>, BindError> {
+fn take_named(
+    inherited: &mut Vec<Inherited>,
+    wanted: impl Fn(&str) -> bool,
+) -> Result<Vec<Bound>, BindError> {
     let (found, rest): (Vec<_>, Vec<_>) = inherited.drain(..).partition(|socket| wanted(&socket.name));
     *inherited = rest;
     found

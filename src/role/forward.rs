@@ -56,9 +56,10 @@ pub async fn serve(
             },
         };
         let report = run_with_requests(&engine, reason, &mut requests, stop_timeout).await;
-        retry_at = report.next_due.filter(|_| triggers.retry).map(|due| {
-            Instant::now() + Duration::from_secs(due.saturating_sub(unix_now()).max(1))
-        });
+        retry_at = report
+            .next_due
+            .filter(|_| triggers.retry)
+            .map(|due| Instant::now() + Duration::from_secs(due.saturating_sub(unix_now()).max(1)));
         if engine.is_stopped() {
             break;
         }
@@ -93,7 +94,12 @@ async fn run_with_requests(
 }
 
 /// The one-shot program: a run, then `linger` with open connections for what follows closely. Returns the last report.
-pub async fn once(engine: Arc<Engine>, spool: Arc<Spool>, linger: Duration, stop_timeout: Duration) -> RunReport {
+pub async fn once(
+    engine: Arc<Engine>,
+    spool: Arc<Spool>,
+    linger: Duration,
+    stop_timeout: Duration,
+) -> RunReport {
     let (ask, mut requests) = mpsc::channel(REQUESTS);
     let watcher = tokio::spawn(watch(Arc::clone(&spool), ask));
     let mut report = run_with_requests(&engine, Reason::Startup, &mut requests, stop_timeout).await;

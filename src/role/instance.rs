@@ -41,6 +41,8 @@ impl Listeners for Quiet {
 pub struct Instance {
     context: Context,
     settings: Settings,
+    /// How long idle connections to a next hop are kept.
+    keep: Duration,
     spool: Arc<Spool>,
     smtp: Option<Arc<SmtpRole>>,
     engine: Option<Arc<Engine>>,
@@ -60,6 +62,7 @@ impl Instance {
     pub fn new(
         settings: Settings,
         listeners: Vec<Bound>,
+        process: &ProcessSettings,
         descriptors: u64,
         split: bool,
         stop: &CancellationToken,
@@ -70,8 +73,9 @@ impl Instance {
             let path = settings.spool_dir.display().to_string();
             log::emit(&context, &StartEvent::DirectoryNotWritable { path }.into());
         }
+        let keep = process.linger.unwrap_or_default();
         let (ask, requests) = mpsc::channel(REQUESTS);
-        let engine = settings::engine(&settings, context.clone())
+        let engine = settings::engine(&settings, keep, context.clone())
             .map(|config| Engine::new(Arc::clone(&spool), config, stop.child_token()));
         let doorbell = split.then(Arc::<Doorbell>::default);
         let hears: Arc<dyn Listeners> = match (&doorbell, &engine) {
@@ -88,6 +92,7 @@ impl Instance {
         Ok(Self {
             context,
             settings,
+            keep,
             spool,
             smtp,
             engine,
@@ -101,12 +106,18 @@ impl Instance {
 
     /// What is said at the start.
     pub fn announce(&self) {
+        let instance = Some(&self.settings.name).filter(|name| !name.is_empty()).cloned();
+        // These lines carry the instance's name in any log format.
+        let context = Context::default();
         for listener in &self.listeners {
             let address = listener.local().to_string();
-            log::emit(&self.context, &StartEvent::Listening { server: Server::Smtp, address }.into());
+            log::emit(
+                &context,
+                &StartEvent::Listening { instance: instance.clone(), server: Server::Smtp, address }.into(),
+            );
         }
         if let Some(to) = self.settings.forward.to.as_ref().filter(|_| self.engine.is_some()) {
-            log::emit(&self.context, &StartEvent::ForwardingTo { address: to.to_string() }.into());
+            log::emit(&context, &StartEvent::ForwardingTo { instance, address: to.to_string() }.into());
         }
     }
 
@@ -115,6 +126,7 @@ impl Instance {
         Handle {
             context: self.context.clone(),
             settings: self.settings.clone(),
+            keep: self.keep,
             spool: Arc::clone(&self.spool),
             smtp: self.smtp.clone(),
             engine: self.engine.clone(),
@@ -128,7 +140,9 @@ impl Instance {
             && let Some(engine) = self.engine.take()
         {
             let linger = process.linger.unwrap_or_default();
-            return Ok(Some(forward::once(engine, Arc::clone(&self.spool), linger, process.stop_timeout).await));
+            return Ok(Some(
+                forward::once(engine, Arc::clone(&self.spool), linger, process.stop_timeout).await,
+            ));
         }
         let forwarding = self.forwarding(process.stop_timeout);
         let serving = self.serving(process.idle_exit, process.stop_timeout)?;
@@ -190,6 +204,8 @@ impl Instance {
 pub struct Handle {
     context: Context,
     settings: Settings,
+    /// How long idle connections to a next hop are kept.
+    keep: Duration,
     spool: Arc<Spool>,
     smtp: Option<Arc<SmtpRole>>,
     engine: Option<Arc<Engine>>,
@@ -218,7 +234,8 @@ impl Handle {
 
     /// The same with the counts of the spool, to the log.
     pub fn log_status(&self) {
-        let counts = self.spool.counts().map(|c| format!("{} waiting, {} busy, {} bad", c.waiting, c.busy, c.bad));
+        let counts =
+            self.spool.counts().map(|c| format!("{} waiting, {} busy, {} bad", c.waiting, c.busy, c.bad));
         let text = format!("{}, {}", self.status(), counts.unwrap_or_else(|error| error.to_string()));
         log::emit(&self.context, &ProcessEvent::Status { text }.into());
     }
@@ -228,7 +245,9 @@ impl Handle {
         if let Some(smtp) = &self.smtp {
             smtp.reload(settings::smtp(new));
         }
-        if let (Some(engine), Some(config)) = (&self.engine, settings::engine(new, self.context.clone())) {
+        if let (Some(engine), Some(config)) =
+            (&self.engine, settings::engine(new, self.keep, self.context.clone()))
+        {
             engine.reload(config);
         }
         let fixed = [

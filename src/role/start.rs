@@ -18,12 +18,12 @@ use crate::cli::{self, Environment, Exit, Invocation, Program};
 use crate::config::interface::Server;
 use crate::config::{ProcessSettings, Settings};
 use crate::forward::RunReport;
-use crate::log::{self, Context, LogHandle, ProcessEvent};
+use crate::log::{self, Context, LogHandle, ProcessEvent, StartEvent};
 use crate::net::listener::Bound;
 use crate::os::activation::{self, Inherited};
 use crate::os::daemon::{self, Daemonised, ReadyPipe};
-use crate::os::pidfile::PidFile;
 use crate::os::identity::User;
+use crate::os::pidfile::PidFile;
 use crate::os::{credentials, identity, limits, notify};
 use crate::role::bind::{self, BindError};
 use crate::role::instance::{Handle, Instance};
@@ -67,7 +67,12 @@ pub fn main(program: Program) -> u8 {
         Ok(Start::Go(sockets)) => background(program, invocation, sockets),
         Err(error) => {
             say(&format!("{name}: error: {error:#}"));
-            if error.downcast_ref::<BindError>().is_some_and(BindError::is_bind) { CODE_BIND } else { CODE_ERROR }
+            if error.downcast_ref::<BindError>().is_some_and(|error| matches!(error, BindError::Bind { .. }))
+            {
+                CODE_BIND
+            } else {
+                CODE_ERROR
+            }
         }
     }
 }
@@ -79,7 +84,11 @@ enum Start {
     Go(Vec<Vec<Bound>>),
 }
 
-fn prepare(program: Program, invocation: &mut Invocation, mut inherited: Vec<Inherited>) -> anyhow::Result<Start> {
+fn prepare(
+    program: Program,
+    invocation: &mut Invocation,
+    mut inherited: Vec<Inherited>,
+) -> anyhow::Result<Start> {
     daemon::private_umask();
     if !invocation.instances.iter().any(Settings::has_work) {
         return Ok(Start::Nothing("nothing to do"));
@@ -88,7 +97,8 @@ fn prepare(program: Program, invocation: &mut Invocation, mut inherited: Vec<Inh
     for settings in &invocation.instances {
         sockets.push(if settings.smtp.enabled { listen(settings, &mut inherited)? } else { Vec::new() });
     }
-    let only_forwards = program == Program::Relay && invocation.instances.iter().all(Settings::ends_after_first_run);
+    let only_forwards =
+        program == Program::Relay && invocation.instances.iter().all(Settings::ends_after_first_run);
     if only_forwards && invocation.instances.iter().all(|settings| !Spool::has_waiting(&settings.spool_dir)) {
         return Ok(Start::Nothing("no messages to send"));
     }
@@ -116,8 +126,12 @@ fn parse(program: Program) -> Result<Invocation, Exit> {
     cli::parse(program, &std::env::args_os().collect::<Vec<_>>(), &environment)
 }
 
-/// Who to become. The account must exist even if nothing is going to change.
+/// Who to become; the role programs, started by a service manager as who they are to be, have no such option. The account
+/// must exist even if nothing is going to change.
 fn unprivileged(name: &str) -> anyhow::Result<Option<User>> {
+    if name.is_empty() {
+        return Ok(None);
+    }
     let user = identity::lookup(name)?;
     Ok((name != ROOT).then_some(user))
 }
@@ -154,7 +168,7 @@ fn serve(
     sockets: Vec<Vec<Bound>>,
     pipe: &mut Option<ReadyPipe>,
 ) -> anyhow::Result<u8> {
-    let Invocation { instances, process, .. } = invocation;
+    let Invocation { instances, process, log_warnings, .. } = invocation;
     let process = Arc::new(process);
     let user = unprivileged(&process.user)?;
     let _pid_file = match &process.pid_file {
@@ -166,8 +180,15 @@ fn serve(
         identity::drop_to(user)?;
     }
     identity::protect_memory();
-    let logs = log::init(&crate::role::settings::log(&process, program, user.as_ref()))?;
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("cannot start the runtime")?;
+    let mut logs = log::init(&crate::role::settings::log(&process, program, user.as_ref()))?;
+    logs.start_writer().context("cannot start the log")?;
+    for text in &log_warnings {
+        log::emit(&Context::default(), &StartEvent::Configuration { text: text.clone() }.into());
+    }
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .context("cannot start the runtime")?;
     let result = runtime.block_on(run(program, instances, process, sockets, descriptors, logs, pipe));
     runtime.shutdown_background();
     result
@@ -211,7 +232,7 @@ async fn run(
     let split = program != Program::Relay;
     let mut instances = Vec::new();
     for (settings, sockets) in settings.into_iter().zip(sockets) {
-        instances.push(Instance::new(settings, sockets, descriptors, split, &stop)?);
+        instances.push(Instance::new(settings, sockets, &process, descriptors, split, &stop)?);
     }
     let relay = Arc::new(Relay { handles: instances.iter().map(Instance::handle).collect(), program });
     instances.iter().for_each(Instance::announce);
@@ -219,7 +240,7 @@ async fn run(
         pipe.ready();
     }
     if process.log.close_stderr {
-        logs.close_stderr();
+        logs.close_stderr().context("cannot close the standard error stream")?;
     }
     let mut reports = Ok(Vec::new());
     let work = async { reports = run_all(instances, Arc::clone(&process)).await };

@@ -58,9 +58,9 @@ use std::time::{Duration, SystemTime};
 
 use nix::errno::Errno;
 
+pub use crate::smtp::Body;
 use commit::Committer;
 use disk::{Disk, RealDisk};
-pub use crate::smtp::Body;
 pub use envelope::{
     Envelope, EnvelopeError, InDoubt, InvalidAddress, MAX_ENVELOPE, MAX_NEW_ENVELOPE, MAX_RECIPIENTS,
     Rejected, RetryNote, RetryState, xtext,
@@ -109,6 +109,12 @@ impl Default for SpoolConfig {
 /// A spool directory. All methods may block on the disk unless they say otherwise.
 pub struct Spool {
     shared: Arc<Shared>,
+}
+
+impl std::fmt::Debug for Spool {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("Spool").field(&self.shared.path).finish()
+    }
 }
 
 /// What the parts of a spool have in common; messages keep it alive.

@@ -59,9 +59,9 @@ impl Spool {
     #[must_use]
     pub fn has_waiting(directory: &Path) -> bool {
         let entries = std::fs::read_dir(directory).into_iter().flatten().flatten();
-        entries.map(|entry| entry.file_name()).any(|name| {
-            name.to_str().and_then(classify).is_some_and(|(_, kind)| kind == FileKind::Ready)
-        })
+        entries
+            .map(|entry| entry.file_name())
+            .any(|name| name.to_str().and_then(classify).is_some_and(|(_, kind)| kind == FileKind::Ready))
     }
 
     /// Counts messages by state.

@@ -139,7 +139,10 @@ fn a_hop_that_is_down_leaves_everything_as_it_is() {
     let address = format!("127.0.0.1:{port}");
     let (code, lines) = run(&spool, &address, &[]);
     assert_eq!(code, 75);
-    assert!(lines.iter().any(|line| line.contains(&format!("connect failure: cannot connect to {address}"))), "{lines:#?}");
+    assert!(
+        lines.iter().any(|line| line.contains(&format!("connect failure: cannot connect to {address}"))),
+        "{lines:#?}"
+    );
     assert_eq!(spool.files(), before);
     let hop = ScriptedHop::start_on(address.parse().unwrap(), Script::well());
     assert_eq!(run(&spool, &address, &[]).0, 0);
@@ -229,7 +232,10 @@ fn one_bad_message_does_not_stop_the_others() {
 fn as_client_sends_and_ends_like_2_6() {
     let (spool, hop) = (TempSpool::new(), ScriptedHop::start(Script::well()));
     let as_client = |address: &str| {
-        let mut client = Daemon::spawn(Program::Emailrelay, &["--as-client", address, "--spool-dir", spool.arg(), "--user", "root"]);
+        let mut client = Daemon::spawn(
+            Program::Emailrelay,
+            &["--as-client", address, "--spool-dir", spool.arg(), "--user", "root"],
+        );
         let code = client.wait().code();
         (code, client.lines().join("\n"))
     };
@@ -261,7 +267,8 @@ fn polling_and_disconnecting_forward() {
 
 #[test]
 fn stopping_in_the_middle_of_a_transfer_unlocks_the_message() {
-    let (spool, hop) = (TempSpool::new(), ScriptedHop::start(Script { data: Step::Silent, ..Script::well() }));
+    let (spool, hop) =
+        (TempSpool::new(), ScriptedHop::start(Script { data: Step::Silent, ..Script::well() }));
     fill(&spool, 1);
     let before = spool.files();
     let args = ["--spool-dir", spool.arg(), "--forward-to", &hop.arg(), "--stop-timeout", "1"];

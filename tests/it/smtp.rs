@@ -34,7 +34,10 @@ fn an_accepted_message_is_two_files() {
     let (received, rest) = content.split_at(content.len() - CONTENT.len());
     let received = String::from_utf8_lossy(received).into_owned();
     assert_eq!(rest, CONTENT);
-    assert!(received.starts_with("Received: from client.test ([127.0.0.1]) by relay.test with ESMTP ; "), "{received}");
+    assert!(
+        received.starts_with("Received: from client.test ([127.0.0.1]) by relay.test with ESMTP ; "),
+        "{received}"
+    );
     assert_eq!(client.command("QUIT").lines, ["OK"]);
     assert!(server.stop().success());
 }
@@ -76,7 +79,8 @@ fn a_thousand_clients_at_once_are_all_served() {
             thread::spawn(move || {
                 for mut stream in chunk {
                     stream.set_read_timeout(Some(PATIENCE)).unwrap();
-                    let dialogue: &[u8] = b"EHLO x\r\nMAIL FROM:<a@b.c>\r\nRCPT TO:<d@e.f>\r\nDATA\r\nhi\r\n.\r\nQUIT\r\n";
+                    let dialogue: &[u8] =
+                        b"EHLO x\r\nMAIL FROM:<a@b.c>\r\nRCPT TO:<d@e.f>\r\nDATA\r\nhi\r\n.\r\nQUIT\r\n";
                     stream.write_all(dialogue).unwrap();
                     let mut text = String::new();
                     stream.read_to_string(&mut text).unwrap();
@@ -112,8 +116,26 @@ fn running_out_of_descriptors_ends_nothing() {
     let spool = TempSpool::new();
     let mut command = std::process::Command::new("sh");
     let script = "ulimit -n 64 && exec \"$0\" \"$@\"";
-    command.args(["-c", script, Program::Emailrelay.path(), "--no-daemon", "--log", "--no-syslog", "--user", "root"]);
-    command.args(["--interface", "127.0.0.1", "--port", "0", "--spool-dir", spool.arg(), "--smtp-max-connections", "1000"]);
+    command.args([
+        "-c",
+        script,
+        Program::Emailrelay.path(),
+        "--no-daemon",
+        "--log",
+        "--no-syslog",
+        "--user",
+        "root",
+    ]);
+    command.args([
+        "--interface",
+        "127.0.0.1",
+        "--port",
+        "0",
+        "--spool-dir",
+        spool.arg(),
+        "--smtp-max-connections",
+        "1000",
+    ]);
     let server = Daemon::start(command);
     let address = server.address();
     let crowd: Vec<TcpStream> = (0..500).filter_map(|_| TcpStream::connect(address).ok()).collect();
@@ -152,7 +174,8 @@ fn a_full_disk_answers_452_and_leaves_nothing() {
         .unwrap();
     assert!(mounted.success());
     let spool = dir.path().to_str().unwrap().to_owned();
-    let args = ["--no-daemon", "--log", "--no-syslog", "--user", "root", "--interface", "127.0.0.1", "--port", "0"];
+    let args =
+        ["--no-daemon", "--log", "--no-syslog", "--user", "root", "--interface", "127.0.0.1", "--port", "0"];
     let mut command = Program::Emailrelay.command();
     let server = Daemon::start({
         command.args(args).args(["--spool-dir", &spool]);
@@ -179,7 +202,17 @@ fn unix_and_abstract_sockets_serve() {
     let path = dir.path().join("smtp.s");
     let interface = format!("127.0.0.1,{}", path.display());
     let server = {
-        let args = ["--no-daemon", "--log", "--no-syslog", "--user", "root", "--port", "0", "--interface", &interface];
+        let args = [
+            "--no-daemon",
+            "--log",
+            "--no-syslog",
+            "--user",
+            "root",
+            "--port",
+            "0",
+            "--interface",
+            &interface,
+        ];
         let mut command = Program::Emailrelay.command();
         command.args(args).args(["--spool-dir", spool.arg()]);
         Daemon::start(command)
@@ -187,7 +220,9 @@ fn unix_and_abstract_sockets_serve() {
     server.line(&format!("smtp server on {}", path.display()));
     let mut stream = UnixStream::connect(&path).unwrap();
     stream.set_read_timeout(Some(PATIENCE)).unwrap();
-    stream.write_all(b"EHLO x\r\nMAIL FROM:<a@b.c>\r\nRCPT TO:<d@e.f>\r\nDATA\r\nhi\r\n.\r\nQUIT\r\n").unwrap();
+    stream
+        .write_all(b"EHLO x\r\nMAIL FROM:<a@b.c>\r\nRCPT TO:<d@e.f>\r\nDATA\r\nhi\r\n.\r\nQUIT\r\n")
+        .unwrap();
     let mut text = String::new();
     stream.read_to_string(&mut text).unwrap();
     assert!(text.contains("250 message processed"), "{text}");

@@ -89,6 +89,8 @@ pub(super) fn start(role: &Arc<SmtpRole>, stream: Stream, peer: Endpoint) {
 fn limit_event(limits: &ConnectionLimits, reached: Refused, peer: &Endpoint) -> Event {
     match reached {
         Refused::Total => ServerEvent::TooManyConnections { limit: limits.max_total() }.into(),
-        Refused::Address => ServerEvent::TooManyFromAddress { ip: peer.host(), limit: limits.max_per_address() }.into(),
+        Refused::Address => {
+            ServerEvent::TooManyFromAddress { ip: peer.host(), limit: limits.max_per_address() }.into()
+        }
     }
 }

@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
-use tokio::time::{Instant, timeout};
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -88,7 +88,12 @@ impl SmtpRole {
     /// Serves until the role is stopped, or until it has been idle for `idle_exit`; then lets the sessions end.
     ///
     /// A session between messages ends at once with 421; one in the middle of a message may finish it within `stop_timeout`.
-    pub async fn run(self: &Arc<Self>, listeners: Vec<Listener>, idle_exit: Option<Duration>, stop_timeout: Duration) {
+    pub async fn run(
+        self: &Arc<Self>,
+        listeners: Vec<Listener>,
+        idle_exit: Option<Duration>,
+        stop_timeout: Duration,
+    ) {
         let listeners: Vec<Arc<Listener>> = listeners.into_iter().map(Arc::new).collect();
         let loops = TaskTracker::new();
         for listener in &listeners {

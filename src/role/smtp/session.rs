@@ -56,13 +56,19 @@ pub(super) async fn run(
     let config = Arc::clone(&settings.session);
     let who = Peer { address: peer.host() };
     let now = Instant::now().into_std();
-    let mut session =
-        if role.spool.smtp_disabled() { Session::disabled(config, who, now) } else { Session::new(config, who, now) };
+    let mut session = if role.spool.smtp_disabled() {
+        Session::disabled(config, who, now)
+    } else {
+        Session::new(config, who, now)
+    };
     let driver = Driver { write_timeout: settings.session.idle_timeout, stop: role.stop.clone() };
     let mut store = Store { role: &role, context: &context, peer: &peer, message: None };
     let reason = driver.run(&mut stream, &mut session, &mut store).await;
     drop(store);
-    log::emit(&context, &ServerEvent::Disconnected { reason: reason.to_string(), address: peer.to_string() }.into());
+    log::emit(
+        &context,
+        &ServerEvent::Disconnected { reason: reason.to_string(), address: peer.to_string() }.into(),
+    );
     drop(admission);
     role.session_ended();
 }
@@ -105,7 +111,11 @@ impl Handler for Store<'_> {
         let Some(message) = &mut self.message else { return };
         let full = match &mut message.content {
             Content::Memory(buffer) | Content::File(_, buffer) => {
-                if buffer.is_empty() { *buffer = bytes } else { buffer.extend_from_slice(&bytes) }
+                if buffer.is_empty() {
+                    *buffer = bytes;
+                } else {
+                    buffer.extend_from_slice(&bytes);
+                }
                 buffer.len() >= SPILL
             }
             Content::Failed(_) => false,
@@ -237,7 +247,11 @@ fn spill(spool: &Arc<Spool>, id: MessageId, content: Content) -> (MessageId, Con
 }
 
 /// Completes both files. Blocking.
-fn write_out(spool: &Arc<Spool>, message: OpenMessage, envelope: &Envelope) -> Result<NewMessage, StoreError> {
+fn write_out(
+    spool: &Arc<Spool>,
+    message: OpenMessage,
+    envelope: &Envelope,
+) -> Result<NewMessage, StoreError> {
     let (_, content) = spill(spool, message.id, message.content);
     match content {
         Content::File(mut message, _) => {

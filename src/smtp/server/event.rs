@@ -98,7 +98,7 @@ impl fmt::Display for Event {
 }
 
 /// Why a session ended; `Display` is the reason in `smtp connection closed: REASON: ADDR`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum CloseReason {
     /// QUIT.
     Quit,

@@ -1,7 +1,7 @@
 //! Writing an envelope.
 
 use super::parse::Field;
-use super::{Envelope, LINE_PREFIX, xtext};
+use super::{Envelope, LINE_PREFIX, body_keyword, xtext};
 
 /// The format we write, that of E-MailRelay 2.5 and 2.6.
 const FORMAT: &str = "#2821.8";

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{Envelope, body_of_keyword, EnvelopeError, LINE_PREFIX, MAX_ENVELOPE, MAX_RECIPIENTS, xtext};
+use super::{Envelope, EnvelopeError, LINE_PREFIX, MAX_ENVELOPE, MAX_RECIPIENTS, body_of_keyword, xtext};
 
 /// A field of any format we read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
