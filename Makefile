@@ -3,6 +3,7 @@
 #   make                    build with optimisation
 #   make run                serve SMTP on 127.0.0.1:2525 out of ./spool; SMARTHOST=host:port forwards
 #   make check              all tests
+#   make bench              compares speed and memory with postfix; benches/compare.py says what it needs
 #   make install            PREFIX (/usr/local), SYSCONFDIR (/etc), DESTDIR
 #   make uninstall          the same variables; configuration and mail are kept
 
@@ -36,7 +37,7 @@ INSTALLED := $(SBIN_PROGRAMS:%=$(SBINDIR)/%) $(BIN_PROGRAMS:%=$(BINDIR)/%) $(UNI
 	$(LIBDIR)/sysusers.d/emailrelay.conf $(LIBDIR)/tmpfiles.d/emailrelay.conf \
 	$(patsubst %,$(DOCDIR)/%,$(notdir $(DOCS))) $(DOCDIR)/emailrelay.conf.example
 
-.PHONY: all run check install uninstall
+.PHONY: all run check bench install uninstall
 .DELETE_ON_ERROR:
 
 all:
@@ -72,6 +73,11 @@ run: all
 # With EMAILRELAY_CI=1 it fails instead.
 check:
 	$(CARGO) test --locked
+
+# BENCH: its options, for example BENCH='--only intake --rounds 5'.
+BENCH ?=
+bench: all
+	benches/compare.py --built '$(BUILT)' $(BENCH)
 
 install: $(BUILT)/emailrelay
 	$(INSTALL) -d $(sort $(dir $(INSTALLED:%=$(DESTDIR)%))) '$(DESTDIR)$(SYSCONFDIR)'
