@@ -14,11 +14,11 @@ use anyhow::Context as _;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use crate::cli::{self, Environment, Exit, Invocation, Program};
+use super::{Environment, Exit, Invocation, Program};
 use crate::config::interface::Server;
 use crate::config::{ProcessSettings, Settings};
 use crate::forward::RunReport;
-use crate::log::{self, Context, LogHandle, ProcessEvent, StartEvent};
+use crate::log::{self, Context, JournalText, LogHandle, ProcessEvent, StartEvent};
 use crate::net::listener::Bound;
 use crate::os::activation::{self, Inherited};
 use crate::os::daemon::{self, Daemonised, ReadyPipe};
@@ -27,6 +27,7 @@ use crate::os::pidfile::PidFile;
 use crate::os::{credentials, identity, limits, notify};
 use crate::role::bind::{self, BindError};
 use crate::role::instance::{Handle, Instance};
+use crate::role::settings;
 use crate::role::supervise::{self, Ended, Process};
 use crate::spool::Spool;
 
@@ -123,7 +124,7 @@ fn parse(program: Program) -> Result<Invocation, Exit> {
         credentials_dir: credentials::directory(),
         columns: std::env::var("COLUMNS").ok().and_then(|columns| columns.parse().ok()),
     };
-    cli::parse(program, &std::env::args_os().collect::<Vec<_>>(), &environment)
+    super::parse(program, &std::env::args_os().collect::<Vec<_>>(), &environment)
 }
 
 /// Who to become; the role programs, started by a service manager as who they are to be, have no such option. The account
@@ -180,7 +181,9 @@ fn serve(
         identity::drop_to(user)?;
     }
     identity::protect_memory();
-    let mut logs = log::init(&crate::role::settings::log(&process, program, user.as_ref()))?;
+    // Log watchers know the lines of `emailrelay`; the journal of the role programs has all of a line in fields.
+    let text = if program == Program::Relay { JournalText::Line } else { JournalText::Plain };
+    let mut logs = log::init(&settings::log(&process, program.as_str(), user.as_ref(), text))?;
     logs.start_writer().context("cannot start the log")?;
     for text in &log_warnings {
         log::emit(&Context::default(), &StartEvent::Configuration { text: text.clone() }.into());
