@@ -15,7 +15,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use super::{Environment, Exit, Invocation, Program};
-use crate::config::interface::Server;
+use crate::config::interface::{Item, Place, Server};
 use crate::config::{ProcessSettings, Settings};
 use crate::forward::RunReport;
 use crate::log::{self, Context, JournalText, LogHandle, ProcessEvent, StartEvent};
@@ -94,6 +94,9 @@ fn prepare(
     if !invocation.instances.iter().any(Settings::has_work) {
         return Ok(Start::Nothing("nothing to do"));
     }
+    if goes_to_background(&invocation.process) {
+        leave_terminal(&invocation.instances, &inherited)?;
+    }
     let mut sockets = Vec::new();
     for settings in &invocation.instances {
         sockets.push(if settings.smtp.enabled { listen(settings, &mut inherited)? } else { Vec::new() });
@@ -104,6 +107,23 @@ fn prepare(
         return Ok(Start::Nothing("no messages to send"));
     }
     Ok(Start::Go(sockets))
+}
+
+/// Under a service manager nothing goes to the background, whatever the options.
+fn goes_to_background(process: &ProcessSettings) -> bool {
+    process.daemon && !notify::is_under_systemd()
+}
+
+/// Lets go of what the starting program had open; standard error stays until `--close-stderr`. With `fd#N` among the
+/// listening addresses every descriptor may be meant for us.
+fn leave_terminal(instances: &[Settings], inherited: &[Inherited]) -> anyhow::Result<()> {
+    let by_number = |item: &Item| matches!(item.place, Place::Fd(_));
+    if instances.iter().any(|settings| settings.smtp.interfaces.iter().any(by_number)) {
+        return Ok(());
+    }
+    daemon::null_stdin_stdout().context("cannot open the null device")?;
+    daemon::close_inherited(&inherited.iter().map(|socket| socket.number).collect::<Vec<_>>());
+    Ok(())
 }
 
 fn listen(settings: &Settings, inherited: &mut Vec<Inherited>) -> Result<Vec<Bound>, BindError> {
@@ -141,7 +161,7 @@ fn unprivileged(name: &str) -> anyhow::Result<Option<User>> {
 fn background(program: Program, invocation: Invocation, sockets: Vec<Vec<Bound>>) -> u8 {
     let name = invocation.process.name.clone();
     let mut pipe = None;
-    if invocation.process.daemon && !notify::is_under_systemd() {
+    if goes_to_background(&invocation.process) {
         match daemon::daemonise() {
             Ok(Daemonised::Parent(code)) => return code,
             Ok(Daemonised::Daemon(ready)) => pipe = Some(ready),
