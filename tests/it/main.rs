@@ -17,6 +17,7 @@ mod container;
 mod container_end_to_end;
 mod forward;
 mod peers;
+mod process;
 mod smtp;
 mod submit;
 mod support;

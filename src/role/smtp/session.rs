@@ -26,6 +26,9 @@ const SPILL: usize = 64 * 1024;
 /// What a client over a connection limit is told before its connection is closed (RFC 5321 section 3.8).
 const TOO_MANY: &[u8] = b"421 too many connections\r\n";
 
+/// Why a session ends that was still open at the end of the stop timeout.
+const CUT_OFF: &str = "stop timeout";
+
 /// How long the client may take to read that.
 const TURN_AWAY_TIME: Duration = Duration::from_secs(1);
 
@@ -63,12 +66,13 @@ pub(super) async fn run(
     };
     let driver = Driver { write_timeout: settings.session.idle_timeout, stop: role.stop.clone() };
     let mut store = Store { role: &role, context: &context, peer: &peer, message: None };
-    let reason = driver.run(&mut stream, &mut session, &mut store).await;
+    let reason = tokio::select! {
+        reason = driver.run(&mut stream, &mut session, &mut store) => reason.to_string(),
+        // A message that the commit thread has is stored all the same; the client does not hear of it.
+        () = role.kill.cancelled() => CUT_OFF.to_owned(),
+    };
     drop(store);
-    log::emit(
-        &context,
-        &ServerEvent::Disconnected { reason: reason.to_string(), address: peer.to_string() }.into(),
-    );
+    log::emit(&context, &ServerEvent::Disconnected { reason, address: peer.to_string() }.into());
     drop(admission);
     role.session_ended();
 }

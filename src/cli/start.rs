@@ -14,19 +14,19 @@ use anyhow::Context as _;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use crate::cli::{self, Environment, Exit, Invocation, Program};
-use crate::config::interface::Server;
+use super::{Environment, Exit, Invocation, Program};
+use crate::config::interface::{Item, Place, Server};
 use crate::config::{ProcessSettings, Settings};
 use crate::forward::RunReport;
-use crate::log::{self, Context, LogHandle, ProcessEvent, StartEvent};
-use crate::net::listener::Bound;
+use crate::log::{self, Context, JournalText, LogHandle, ProcessEvent, StartEvent};
 use crate::os::activation::{self, Inherited};
 use crate::os::daemon::{self, Daemonised, ReadyPipe};
 use crate::os::identity::User;
 use crate::os::pidfile::PidFile;
 use crate::os::{credentials, identity, limits, notify};
-use crate::role::bind::{self, BindError};
+use crate::role::bind::{self, BindError, Sockets};
 use crate::role::instance::{Handle, Instance};
+use crate::role::settings;
 use crate::role::supervise::{self, Ended, Process};
 use crate::spool::Spool;
 
@@ -44,9 +44,6 @@ const CODE_WAITING: u8 = 75;
 
 /// The user that never gives up root.
 const ROOT: &str = "root";
-
-/// Names under which systemd passes SMTP sockets.
-const SMTP_NAMES: [&str; 2] = ["smtp", "submission"];
 
 /// The whole life of `emailrelay`, `emailrelay-smtp` and `emailrelay-forward`. Returns the exit code.
 pub fn main(program: Program) -> u8 {
@@ -81,7 +78,7 @@ enum Start {
     /// There is nothing to do; what to say.
     Nothing(&'static str),
     /// The listening sockets of each instance.
-    Go(Vec<Vec<Bound>>),
+    Go(Vec<Sockets>),
 }
 
 fn prepare(
@@ -93,9 +90,17 @@ fn prepare(
     if !invocation.instances.iter().any(Settings::has_work) {
         return Ok(Start::Nothing("nothing to do"));
     }
+    if goes_to_background(&invocation.process) {
+        leave_terminal(&invocation.instances, &inherited)?;
+    }
     let mut sockets = Vec::new();
     for settings in &invocation.instances {
-        sockets.push(if settings.smtp.enabled { listen(settings, &mut inherited)? } else { Vec::new() });
+        let smtp = &settings.smtp;
+        sockets.push(if smtp.enabled {
+            bind::sockets(&smtp.interfaces, Server::Smtp, smtp.port, &mut inherited)?
+        } else {
+            Sockets::default()
+        });
     }
     let only_forwards =
         program == Program::Relay && invocation.instances.iter().all(Settings::ends_after_first_run);
@@ -105,13 +110,21 @@ fn prepare(
     Ok(Start::Go(sockets))
 }
 
-fn listen(settings: &Settings, inherited: &mut Vec<Inherited>) -> Result<Vec<Bound>, BindError> {
-    let smtp = &settings.smtp;
-    let sockets = bind::sockets(&smtp.interfaces, Server::Smtp, smtp.port, &SMTP_NAMES, inherited)?;
-    for name in &sockets.without_address {
-        say(&format!("warning: no addresses bound to named network interface \"{name}\""));
+/// Under a service manager nothing goes to the background, whatever the options.
+fn goes_to_background(process: &ProcessSettings) -> bool {
+    process.daemon && !notify::is_under_systemd()
+}
+
+/// Lets go of what the starting program had open; standard error stays until `--close-stderr`. With `fd#N` among the
+/// listening addresses every descriptor may be meant for us.
+fn leave_terminal(instances: &[Settings], inherited: &[Inherited]) -> anyhow::Result<()> {
+    let by_number = |item: &Item| matches!(item.place, Place::Fd(_));
+    if instances.iter().any(|settings| settings.smtp.interfaces.iter().any(by_number)) {
+        return Ok(());
     }
-    Ok(sockets.bound)
+    daemon::null_stdin_stdout().context("cannot open the null device")?;
+    daemon::close_inherited(&inherited.iter().map(|socket| socket.number).collect::<Vec<_>>());
+    Ok(())
 }
 
 /// Reads the options of this process.
@@ -123,7 +136,7 @@ fn parse(program: Program) -> Result<Invocation, Exit> {
         credentials_dir: credentials::directory(),
         columns: std::env::var("COLUMNS").ok().and_then(|columns| columns.parse().ok()),
     };
-    cli::parse(program, &std::env::args_os().collect::<Vec<_>>(), &environment)
+    super::parse(program, &std::env::args_os().collect::<Vec<_>>(), &environment)
 }
 
 /// Who to become; the role programs, started by a service manager as who they are to be, have no such option. The account
@@ -137,10 +150,10 @@ fn unprivileged(name: &str) -> anyhow::Result<Option<User>> {
 }
 
 /// Goes to the background if asked for; in the foreground the same steps report to nobody.
-fn background(program: Program, invocation: Invocation, sockets: Vec<Vec<Bound>>) -> u8 {
+fn background(program: Program, invocation: Invocation, sockets: Vec<Sockets>) -> u8 {
     let name = invocation.process.name.clone();
     let mut pipe = None;
-    if invocation.process.daemon && !notify::is_under_systemd() {
+    if goes_to_background(&invocation.process) {
         match daemon::daemonise() {
             Ok(Daemonised::Parent(code)) => return code,
             Ok(Daemonised::Daemon(ready)) => pipe = Some(ready),
@@ -165,7 +178,7 @@ fn background(program: Program, invocation: Invocation, sockets: Vec<Vec<Bound>>
 fn serve(
     program: Program,
     invocation: Invocation,
-    sockets: Vec<Vec<Bound>>,
+    sockets: Vec<Sockets>,
     pipe: &mut Option<ReadyPipe>,
 ) -> anyhow::Result<u8> {
     let Invocation { instances, process, log_warnings, .. } = invocation;
@@ -180,7 +193,9 @@ fn serve(
         identity::drop_to(user)?;
     }
     identity::protect_memory();
-    let mut logs = log::init(&crate::role::settings::log(&process, program, user.as_ref()))?;
+    // Log watchers know the lines of `emailrelay`; the journal of the role programs has all of a line in fields.
+    let text = if program == Program::Relay { JournalText::Line } else { JournalText::Plain };
+    let mut logs = log::init(&settings::log(&process, program.as_str(), user.as_ref(), text))?;
     logs.start_writer().context("cannot start the log")?;
     for text in &log_warnings {
         log::emit(&Context::default(), &StartEvent::Configuration { text: text.clone() }.into());
@@ -223,7 +238,7 @@ async fn run(
     program: Program,
     settings: Vec<Settings>,
     process: Arc<ProcessSettings>,
-    sockets: Vec<Vec<Bound>>,
+    sockets: Vec<Sockets>,
     descriptors: u64,
     logs: LogHandle,
     pipe: &mut Option<ReadyPipe>,
