@@ -33,8 +33,8 @@
 //!    [`net::server`], which pumps an [`smtp::server::Session`]. The session asks; the role answers from the spool.
 //! 2. At MAIL the spool is asked whether it can take a message. Content is kept in memory up to 64 KiB, then written
 //!    to its file as it comes.
-//! 3. At the end of data the role writes content and envelope and hands both to the spool's commit thread, which syncs
-//!    them, renames the envelope into place and syncs the directory, for as many messages at once as are waiting. Only
+//! 3. At the end of data the role writes and syncs content and envelope and hands both to the spool's commit thread,
+//!    which renames the envelope into place and syncs the directory, for as many messages at once as are waiting. Only
 //!    then does the session say 250.
 //! 4. The role asks for forwarding: `emailrelay-smtp` by the request file that `emailrelay-forward.path` watches.
 //! 5. [`forward::Engine`] lists the spool, oldest first, and queues each message that is due in the lane of its

@@ -95,8 +95,8 @@ pub struct SpoolConfig {
     pub durability: Durability,
     /// Bytes that must stay free: messages are refused when they would go below.
     pub reserve: u64,
-    /// Starts writing a file out without waiting. Called for all files of a batch before the first is waited for,
-    /// which doubles the throughput of large batches. Does nothing by default.
+    /// Starts writing a file out without waiting. Called for both files of a message before the first is waited for.
+    /// Does nothing by default.
     pub writeback: fn(&File),
 }
 
@@ -123,6 +123,7 @@ struct Shared {
     disk: Arc<dyn Disk>,
     durability: Durability,
     reserve: u64,
+    writeback: fn(&File),
     ids: Ids,
     health: Health,
     committer: Committer,
@@ -145,6 +146,7 @@ impl Spool {
             path: directory.to_owned(),
             durability: config.durability,
             reserve: config.reserve,
+            writeback: config.writeback,
             ids: Ids::new(),
             health: Health::probe(&*disk),
             committer: Committer::start(Arc::clone(&disk), &config)?,

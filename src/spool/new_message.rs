@@ -6,12 +6,12 @@ use std::sync::Arc;
 
 use nix::errno::Errno;
 
-use super::Shared;
 use super::commit::Pending;
 use super::disk::Access;
 use super::envelope::{Envelope, MAX_NEW_ENVELOPE};
 use super::error::StoreError;
 use super::id::{BAD, BUSY, CONTENT, MessageId, NEW, READY};
+use super::{Durability, Shared};
 
 /// Content is collected to this size before it is written: a typical message costs one write.
 const BUFFER: usize = 32 * 1024;
@@ -143,9 +143,12 @@ impl NewMessage {
         Ok(())
     }
 
-    /// Makes the message durable and then visible, and calls `done` on the commit thread with the outcome: after `Ok`
-    /// the message survives a power cut. On an error nothing of it is left. Never blocks.
+    /// Makes the message durable and then visible, and calls `done` with the outcome: after `Ok` the message survives
+    /// a power cut. On an error nothing of it is left. Blocks until both files are on the disk; the rest, `done` too, is
+    /// done by the commit thread.
     pub fn commit(mut self, done: impl FnOnce(Result<MessageId, StoreError>) + Send + 'static) {
+        // Recorded in `failure`, and the files are gone: the second arm below.
+        let _ = self.sync_files();
         let shared = Arc::clone(&self.shared);
         match (self.content.take(), self.envelope.take()) {
             (Some(content), Some(envelope)) => {
@@ -168,6 +171,23 @@ impl NewMessage {
 
     /// Removes the message; the same as dropping it.
     pub fn discard(self) {}
+
+    /// Both files are on their way before the first is waited for.
+    fn sync_files(&mut self) -> Result<(), StoreError> {
+        let (Some(content), Some(envelope)) = (&self.content, &self.envelope) else {
+            return Err(StoreError::Incomplete);
+        };
+        if self.shared.durability == Durability::None {
+            return Ok(());
+        }
+        let files = [(content, CONTENT), (envelope, NEW)];
+        files.iter().for_each(|(file, _)| (self.shared.writeback)(file));
+        let synced = files.iter().try_for_each(|(file, suffix)| {
+            let synced = self.shared.disk.sync_file(file);
+            synced.map_err(|errno| StoreError::Sync { name: self.id.file(suffix), errno })
+        });
+        synced.map_err(|error| self.fail(error))
+    }
 
     fn write_buffer(&mut self) -> Result<(), StoreError> {
         if self.buffer.is_empty() {

@@ -120,7 +120,7 @@ fn nothing_is_lost_when_storing_sweeping_and_forwarding_meet() {
     assert_eq!(names(place.path()), Vec::<String>::new());
 }
 
-/// Figures for the commit thread: `cargo test --release --lib throughput -- --ignored --nocapture`, with TMPDIR on the
+/// Figures for the spool alone: `cargo test --release --lib throughput -- --ignored --nocapture`, with TMPDIR on the
 /// file system to measure.
 #[test]
 #[ignore = "measures"]
