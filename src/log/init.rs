@@ -6,7 +6,6 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{Builder, JoinHandle};
 use std::time::Duration;
 
-use jiff::Zoned;
 use thiserror::Error;
 use tracing::Level as Carried;
 use tracing_journald::{Priority, PriorityMappings};
@@ -227,7 +226,7 @@ fn layers(
     layers.extend(journal);
     if let Some(template) = &config.file {
         let owner = config.owner.as_ref().map(|user| (user.uid, user.gid));
-        let file = LogFile::open(template, owner, &Zoned::now()).map_err(LogError::from)?;
+        let file = LogFile::open(template, owner, &os::clock::now()).map_err(LogError::from)?;
         layers.push(text(Out::File(Box::new(file))));
     } else if !to_journal {
         match config.stderr {

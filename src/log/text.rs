@@ -15,6 +15,7 @@ use super::event::ProcessEvent;
 use super::file::LogFile;
 use super::format::line;
 use super::kind;
+use crate::os::clock;
 use crate::os::syslog::Syslog;
 
 /// What the handle of the log tells the layers.
@@ -82,7 +83,7 @@ impl<S: Subscriber> Layer<S> for TextLayer {
         let level = *event.metadata().level();
         let mut message = Line::default();
         event.record(&mut message);
-        let now = Zoned::now();
+        let now = clock::now();
         let mut state = lock(&self.state);
         let mut lines = String::new();
         match &mut state.out {

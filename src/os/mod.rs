@@ -13,6 +13,7 @@
 //! The environment is read and never written, except by step 1.
 
 pub mod activation;
+pub mod clock;
 pub mod credentials;
 pub mod daemon;
 pub mod file;

@@ -6,8 +6,6 @@ use std::path::{Path, PathBuf};
 use std::process;
 use std::time::{Duration, Instant};
 
-use jiff::Zoned;
-
 /// Where the local syslog daemon listens.
 pub const SOCKET: &str = "/dev/log";
 
@@ -80,7 +78,7 @@ impl Syslog {
     /// If nobody listens or its buffer is full: the line is lost.
     pub fn send(&mut self, severity: u8, line: &str) -> io::Result<()> {
         let priority = u32::from(self.facility.code()) * 8 + u32::from(severity & 7);
-        let time = Zoned::now().strftime("%b %e %H:%M:%S").to_string();
+        let time = super::clock::now().strftime("%b %e %H:%M:%S").to_string();
         let datagram = format!("<{priority}>{time} {}[{}]: {line}", self.name, process::id());
         match self.try_send(datagram.as_bytes()) {
             Err(error) if error.kind() != io::ErrorKind::WouldBlock && self.socket.is_some() => {

@@ -3,7 +3,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use jiff::Zoned;
 use tokio::io::AsyncWriteExt;
 use tokio::sync::oneshot;
 use tokio::task::spawn_blocking;
@@ -15,6 +14,7 @@ use crate::net::address::Endpoint;
 use crate::net::limits::Admission;
 use crate::net::server::{Driver, Handler};
 use crate::net::stream::Stream;
+use crate::os::clock;
 use crate::role::smtp::{SmtpRole, SmtpSettings, events};
 use crate::smtp::server::{self, Answer, Peer, Question, Refusal, Session, Transaction, Verdict};
 use crate::spool::{Envelope, MessageId, NewMessage, Spool, StoreError};
@@ -152,7 +152,7 @@ impl Store<'_> {
             Ok(()) => {
                 let id = self.role.spool.next_id();
                 self.message = Some(OpenMessage { id, content: Content::Memory(Vec::new()) });
-                Answer::Begun { received_date: date_time(&Zoned::now()) }
+                Answer::Begun { received_date: date_time(&clock::now()) }
             }
             Err(error) => self.refuse("", &error),
         }

@@ -71,7 +71,7 @@ fn submit(program: &str, options: &Options) -> u8 {
     // Every message of a split one is open until the body is read.
     limits::raise_nofile();
     let trace = Trace { program, level: options.debug };
-    let stamp = Stamp { now: jiff::Zoned::now(), process: std::process::id() };
+    let stamp = Stamp { now: crate::os::clock::now(), process: std::process::id() };
     let stored = |name: &str| print(&stored_line(options, name));
     let result = check(options)
         .and_then(|()| Input::open(options))
