@@ -56,10 +56,12 @@ impl LogFile {
     /// Opens the file again if its name changed with the hour, it was rotated away, or `force` is set. A failure is
     /// reported once, and tried again each minute.
     pub(super) fn refresh(&mut self, now: &Zoned, clock: Instant, force: bool) -> Result<(), OpenFailed> {
-        let path = expand(&self.template, now);
-        if !force && path == self.path && !self.is_replaced(clock) {
+        let moved = self.template.contains('%').then(|| expand(&self.template, now));
+        let moved = moved.filter(|path| *path != self.path);
+        if !force && moved.is_none() && !self.is_replaced(clock) {
             return Ok(());
         }
+        let path = moved.unwrap_or_else(|| self.path.clone());
         let failed_before = self.retry.is_some();
         if self.retry.is_some_and(|retry| clock < retry) && !force {
             return Ok(());

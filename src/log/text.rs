@@ -19,12 +19,14 @@ use crate::os::clock;
 use crate::os::syslog::Syslog;
 
 /// What the handle of the log tells the layers.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Control {
     /// stderr is still ours.
     pub(super) stderr: AtomicBool,
     /// The log file is to be opened again.
     pub(super) reopen: AtomicBool,
+    /// The next line comes at once: this one may be written together with it.
+    pub(super) more: AtomicBool,
 }
 
 /// How a text line begins.
@@ -69,12 +71,23 @@ pub(super) struct TextLayer {
 #[derive(Debug)]
 struct TextState {
     out: Out,
+    /// Lines that are to be written together.
+    block: String,
+    /// How many they are.
+    count: u64,
     lost: u64,
 }
 
+/// A block of so many bytes is written whatever comes next.
+const BLOCK: usize = 16 * 1024;
+
 impl TextLayer {
     pub(super) fn new(style: Style, control: Arc<Control>, out: Out) -> TextLayer {
-        TextLayer { style, control, state: Mutex::new(TextState { out, lost: 0 }) }
+        TextLayer {
+            style,
+            control,
+            state: Mutex::new(TextState { out, block: String::new(), count: 0, lost: 0 }),
+        }
     }
 }
 
@@ -85,21 +98,25 @@ impl<S: Subscriber> Layer<S> for TextLayer {
         event.record(&mut message);
         let now = clock::now();
         let mut state = lock(&self.state);
-        let mut lines = String::new();
+        let mut wanted = true;
         match &mut state.out {
-            Out::Stderr(least) if level > *least || !self.control.stderr.load(Ordering::Relaxed) => return,
-            Out::Stderr(_) => {}
+            Out::Stderr(least) => wanted = level <= *least && self.control.stderr.load(Ordering::Relaxed),
             Out::File(file) => {
                 let force = self.control.reopen.swap(false, Ordering::Relaxed);
                 if let Err(failed) = file.refresh(&now, Instant::now(), force) {
                     let path = failed.path.display().to_string();
                     let event = ProcessEvent::LogFileFailed { path, reason: failed.reason };
-                    lines = self.own(&now, event);
+                    let line = self.own(&now, event);
+                    state.add(&line);
                 }
             }
         }
-        lines.push_str(&self.style.line(Some(&now), severity(level).0, &message.0));
-        state.write(&lines, |count| self.own(&now, ProcessEvent::LinesLost { count }));
+        if wanted {
+            state.add(&self.style.line(Some(&now), severity(level).0, &message.0));
+        }
+        if state.block.len() >= BLOCK || !self.control.more.load(Ordering::Relaxed) {
+            state.write(|count| self.own(&now, ProcessEvent::LinesLost { count }));
+        }
     }
 }
 
@@ -113,17 +130,26 @@ impl TextLayer {
 }
 
 impl TextState {
-    /// Writes, and once it works again says how many lines were lost while it did not.
-    fn write(&mut self, line: &str, report: impl FnOnce(u64) -> String) {
+    fn add(&mut self, line: &str) {
+        self.block.push_str(line);
+        self.count += 1;
+    }
+
+    /// Writes the block, and once it works again says how many lines were lost while it did not.
+    fn write(&mut self, report: impl FnOnce(u64) -> String) {
+        if self.block.is_empty() {
+            return;
+        }
+        let (block, count) = (std::mem::take(&mut self.block), std::mem::take(&mut self.count));
         if self.lost > 0 {
             if self.out.write(report(self.lost).as_bytes()).is_err() {
-                self.lost += 1;
+                self.lost += count;
                 return;
             }
             self.lost = 0;
         }
-        if self.out.write(line.as_bytes()).is_err() {
-            self.lost += 1;
+        if self.out.write(block.as_bytes()).is_err() {
+            self.lost += count;
         }
     }
 }
