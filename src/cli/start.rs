@@ -7,10 +7,13 @@
 //! 5. log, runtime, spool, roles; ready.
 
 use std::io::Write;
+use std::num::NonZero;
 use std::path::Path;
 use std::sync::Arc;
+use std::thread::available_parallelism;
 
 use anyhow::Context as _;
+use tokio::runtime::Runtime;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
@@ -41,6 +44,12 @@ const CODE_FAILED: u8 = 3;
 
 /// Exit code of the forwarder when messages wait for another attempt (sysexits: temporary failure).
 const CODE_WAITING: u8 = 75;
+
+/// Threads that run sessions. A disk is slower than so many of them, and each costs memory.
+const MAX_WORKERS: usize = 4;
+
+/// Threads that work on files at the same time. More only wait for each other and for the disk.
+const FILE_THREADS: usize = 32;
 
 /// The user that never gives up root.
 const ROOT: &str = "root";
@@ -200,13 +209,23 @@ fn serve(
     for text in &log_warnings {
         log::emit(&Context::default(), &StartEvent::Configuration { text: text.clone() }.into());
     }
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        .build()
-        .context("cannot start the runtime")?;
+    let runtime = runtime(&instances).context("cannot start the runtime")?;
     let result = runtime.block_on(run(program, instances, process, sockets, descriptors, logs, pipe));
     runtime.shutdown_background();
     result
+}
+
+/// The runtime. Half of the processors run the sessions: the other half is busy with files, for as long as sessions have
+/// anything to do.
+fn runtime(instances: &[Settings]) -> std::io::Result<Runtime> {
+    let processors = available_parallelism().map_or(1, NonZero::get);
+    // A lookup of a next hop may hold its thread for as long as the resolver is patient.
+    let lookups: usize = instances.iter().map(settings::connections).sum();
+    tokio::runtime::Builder::new_multi_thread()
+        .worker_threads((processors / 2).clamp(1, MAX_WORKERS))
+        .max_blocking_threads(FILE_THREADS + lookups)
+        .enable_all()
+        .build()
 }
 
 /// All instances, and the process around them.

@@ -95,7 +95,7 @@ pub fn engine(settings: &Settings, keep: Duration, context: Context) -> Option<E
             reset_on_close: !forward.keywords.linger,
         },
         per_destination: count(forward.connections),
-        total: count(forward.connections_max),
+        total: connections(settings),
         schedule: Schedule {
             first: forward.retry.first,
             max: forward.retry.max,
@@ -112,6 +112,11 @@ pub fn engine(settings: &Settings, keep: Duration, context: Context) -> Option<E
         busy_age: forward.busy_timeout,
         context,
     })
+}
+
+/// Connections to next hops at most.
+pub fn connections(settings: &Settings) -> usize {
+    count(settings.forward.connections_max)
 }
 
 fn client(settings: &Settings, compat26: bool) -> ClientConfig {
