@@ -196,8 +196,13 @@ impl Disk for RealDisk {
         let mut chunk = [0u8; 8192];
         while data.len() < limit {
             match file.read_at(&mut chunk, data.len() as u64) {
-                Ok(0) => break,
-                Ok(count) => data.extend_from_slice(chunk.get(..count).unwrap_or_default()),
+                Ok(count) => {
+                    data.extend_from_slice(chunk.get(..count).unwrap_or_default());
+                    // A regular file gives less than was asked for only at its end.
+                    if count < chunk.len() {
+                        break;
+                    }
+                }
                 Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
                 Err(error) => return Err(Errno::from_raw(error.raw_os_error().unwrap_or(libc::EIO))),
             }
