@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use nix::errno::Errno;
 use tokio::time::{Instant, sleep};
+use tokio_util::sync::CancellationToken;
 
 use crate::config::network;
 use crate::log::{self, Event, ProcessEvent, Server, ServerEvent};
@@ -24,14 +25,14 @@ const PAUSE: (Duration, Duration) = (Duration::from_millis(10), Duration::from_s
 /// How often a lasting shortage is reported.
 const REPORT_EVERY: Duration = Duration::from_secs(60);
 
-/// Accepts until the role stops.
-pub(super) async fn run(role: Arc<SmtpRole>, listener: Arc<Listener>) {
+/// Accepts until `stop` is cancelled.
+pub(super) async fn run(role: Arc<SmtpRole>, listener: Arc<Listener>, stop: CancellationToken) {
     let mut pause = PAUSE.0;
     let mut reported: Option<Instant> = None;
     loop {
         let accepted = tokio::select! {
             biased;
-            () = role.stop.cancelled() => return,
+            () = stop.cancelled() => return,
             accepted = listener.accept() => accepted,
         };
         match accepted {

@@ -96,13 +96,18 @@ impl SmtpRole {
     ) {
         let listeners: Vec<Arc<Listener>> = listeners.into_iter().map(Arc::new).collect();
         let loops = TaskTracker::new();
+        let accepting = self.stop.child_token();
         for listener in &listeners {
-            loops.spawn(accept::run(Arc::clone(self), Arc::clone(listener)));
+            loops.spawn(accept::run(Arc::clone(self), Arc::clone(listener), accepting.clone()));
         }
         loops.close();
         tokio::select! {
             () = self.stop.cancelled() => {}
-            () = idle::watch(self, idle_exit) => idle::drain(self, &listeners).await,
+            () = idle::watch(self, idle_exit) => {
+                accepting.cancel();
+                loops.wait().await;
+                idle::drain(self, &listeners).await;
+            }
         }
         self.stop.cancel();
         loops.wait().await;
