@@ -1,4 +1,5 @@
 use std::ffi::OsString;
+use std::path::Path;
 
 use super::super::options::{self, Request};
 use super::*;
