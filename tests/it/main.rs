@@ -19,6 +19,7 @@ mod container_readme;
 mod container_roles;
 mod forward;
 mod peers;
+mod process;
 mod smtp;
 mod submit;
 mod support;
