@@ -22,6 +22,7 @@ use crate::log::{self, Context, JournalText, LogHandle, ProcessEvent, StartEvent
 use crate::os::activation::{self, Inherited};
 use crate::os::daemon::{self, Daemonised, ReadyPipe};
 use crate::os::identity::User;
+use crate::os::journal::{self, Priority};
 use crate::os::pidfile::PidFile;
 use crate::os::{credentials, identity, limits, notify};
 use crate::role::bind::{self, BindError, Sockets};
@@ -53,7 +54,7 @@ pub fn main(program: Program) -> u8 {
         Err(exit) => return leave(&exit),
     };
     for warning in &invocation.warnings {
-        say(&format!("{}: warning: {warning}", invocation.process.name));
+        warn(&format!("{}: warning: {warning}", invocation.process.name));
     }
     let name = invocation.process.name.clone();
     match prepare(program, &mut invocation, inherited) {
@@ -63,7 +64,7 @@ pub fn main(program: Program) -> u8 {
         }
         Ok(Start::Go(sockets)) => background(program, invocation, sockets),
         Err(error) => {
-            say(&format!("{name}: error: {error:#}"));
+            fail(&format!("{name}: error: {error:#}"));
             if error.downcast_ref::<BindError>().is_some_and(|error| matches!(error, BindError::Bind { .. }))
             {
                 CODE_BIND
@@ -158,7 +159,7 @@ fn background(program: Program, invocation: Invocation, sockets: Vec<Sockets>) -
             Ok(Daemonised::Parent(code)) => return code,
             Ok(Daemonised::Daemon(ready)) => pipe = Some(ready),
             Err(error) => {
-                say(&format!("{name}: error: {error}"));
+                fail(&format!("{name}: error: {error}"));
                 return CODE_ERROR;
             }
         }
@@ -166,7 +167,7 @@ fn background(program: Program, invocation: Invocation, sockets: Vec<Sockets>) -
     match serve(program, invocation, sockets, &mut pipe) {
         Ok(code) => code,
         Err(error) => {
-            say(&format!("{name}: error: {error:#}"));
+            fail(&format!("{name}: error: {error:#}"));
             if let Some(pipe) = pipe {
                 pipe.failed(CODE_ERROR);
             }
@@ -225,7 +226,7 @@ impl Process for Relay {
     }
 
     fn reload(&self) -> Result<(), String> {
-        let invocation = parse(self.program).map_err(|exit| exit.stderr.trim_end().to_owned())?;
+        let invocation = parse(self.program).map_err(|exit| reason(&exit).to_owned())?;
         for handle in &self.handles {
             let new = invocation.instances.iter().find(|settings| settings.name == handle.name());
             handle.reload(new.ok_or_else(|| format!("instance \"{}\" is gone", handle.name()))?);
@@ -295,7 +296,7 @@ fn exit_code(program: Program, process: &ProcessSettings, reports: &[RunReport])
     }
     let (failed, taken) = reports.iter().fold((0, 0), |(f, t), report| (f + report.failed, t + report.taken));
     if failed > 0 {
-        say(&format!("{}: warning: {failed} of {taken} messages failed", process.name));
+        warn(&format!("{}: warning: {failed} of {taken} messages failed", process.name));
     }
     Ok(if failed > 0 && process.strict_exit { CODE_FAILED } else { 0 })
 }
@@ -304,8 +305,39 @@ fn exit_code(program: Program, process: &ProcessSettings, reports: &[RunReport])
 fn leave(exit: &Exit) -> u8 {
     // Standard output may be a closed pipe; the exit code is then all there is.
     let _ = std::io::stdout().write_all(exit.stdout.as_bytes());
-    let _ = std::io::stderr().write_all(exit.stderr.as_bytes());
+    if exit.code == 0 {
+        let _ = std::io::stderr().write_all(exit.stderr.as_bytes());
+    } else {
+        fail(exit.stderr.trim_end());
+    }
     exit.code
+}
+
+/// What is wrong, without the program's name and the advice for who sits at a terminal.
+fn reason(exit: &Exit) -> &str {
+    let line = exit.stderr.lines().next().unwrap_or_default();
+    line.split_once("error: ").map_or(line, |(_, reason)| reason)
+}
+
+/// Tells why the program ends: whoever started it, and `systemctl status`.
+fn fail(text: &str) {
+    say_with(Priority::Error, text);
+    notify::status(text.lines().next().unwrap_or_default());
+}
+
+fn warn(text: &str) {
+    say_with(Priority::Warning, text);
+}
+
+/// What is said before there is a log, or beside it, keeps its importance when it goes to the journal.
+fn say_with(priority: Priority, text: &str) {
+    for line in text.lines() {
+        if journal::stderr_is_journal() {
+            say(&format!("{}{line}", priority.prefix()));
+        } else {
+            say(line);
+        }
+    }
 }
 
 /// A line for whoever started the program.

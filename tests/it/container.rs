@@ -51,7 +51,7 @@ fn boots_with_our_identity_spool_and_units() {
     );
     assert_eq!(
         container.run(&["stat", "-c", "%a %U %G", "/usr/local/bin/emailrelay-submit"]),
-        "2755 root emailrelay"
+        "755 root root"
     );
     assert_eq!(container.processes("emailrelay"), [""; 0]);
     assert_eq!(container.systemctl(&["--failed", "--plain", "--no-legend"]), "");

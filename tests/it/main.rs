@@ -15,6 +15,8 @@
 mod bad_config;
 mod container;
 mod container_end_to_end;
+mod container_readme;
+mod container_roles;
 mod forward;
 mod peers;
 mod process;

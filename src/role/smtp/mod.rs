@@ -101,19 +101,24 @@ impl SmtpRole {
     ) {
         let listeners: Vec<Arc<Listener>> = listeners.into_iter().map(Arc::new).collect();
         let loops = TaskTracker::new();
+        let accepting = self.stop.child_token();
         let mut switches = HashMap::new();
         for listener in &listeners {
-            let switch = self.stop.child_token();
+            let switch = accepting.child_token();
             loops.spawn(accept::run(Arc::clone(self), Arc::clone(listener), switch.clone()));
             if let Endpoint::Ip(address) = listener.local() {
                 switches.insert(*address, switch);
             }
         }
-        loops.spawn(follow::run(Arc::clone(self), named, switches, loops.clone()));
+        loops.spawn(follow::run(Arc::clone(self), named, switches, loops.clone(), accepting.clone()));
         loops.close();
         tokio::select! {
             () = self.stop.cancelled() => {}
-            () = idle::watch(self, idle_exit) => idle::drain(self, &listeners).await,
+            () = idle::watch(self, idle_exit) => {
+                accepting.cancel();
+                loops.wait().await;
+                idle::drain(self, &listeners).await;
+            }
         }
         self.stop.cancel();
         loops.wait().await;

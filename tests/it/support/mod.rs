@@ -7,6 +7,7 @@ pub(crate) mod daemon;
 pub(crate) mod hop;
 pub(crate) mod need;
 pub(crate) mod postfix;
+pub(crate) mod relay;
 pub(crate) mod rootfs;
 pub(crate) mod samples;
 pub(crate) mod sink;
