@@ -31,7 +31,7 @@ pub(super) async fn run(role: Arc<SmtpRole>, listener: Arc<Listener>) {
     loop {
         let accepted = tokio::select! {
             biased;
-            () = role.stop.cancelled() => return,
+            () = role.closing.cancelled() => return,
             accepted = listener.accept() => accepted,
         };
         match accepted {
@@ -44,7 +44,10 @@ pub(super) async fn run(role: Arc<SmtpRole>, listener: Arc<Listener>) {
                     reported = Some(Instant::now());
                     log::emit(&role.context, &accept_event(&error));
                 }
-                sleep(pause).await;
+                tokio::select! {
+                    () = role.closing.cancelled() => return,
+                    () = sleep(pause) => {}
+                }
                 pause = (pause * 2).min(PAUSE.1);
             }
         }

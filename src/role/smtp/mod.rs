@@ -20,6 +20,9 @@ use crate::net::listener::Listener;
 use crate::smtp::server::ServerConfig;
 use crate::spool::Spool;
 
+/// The part of the stop timeout that clients may take who came in the moment of an idle exit.
+const DRAIN_SHARE: u32 = 4;
+
 /// What can change while the role runs (on reload). A session keeps what it started with.
 #[derive(Debug)]
 pub struct SmtpSettings {
@@ -46,6 +49,8 @@ pub struct SmtpRole {
     pub(super) context: Context,
     /// Cancelled when the role stops taking connections and messages.
     pub(super) stop: CancellationToken,
+    /// Cancelled when the accept loops are to end; the sessions go on.
+    pub(super) closing: CancellationToken,
     /// Cancelled when sessions that have not ended by then are cut off.
     pub(super) kill: CancellationToken,
     pub(super) sessions: TaskTracker,
@@ -70,6 +75,7 @@ impl SmtpRole {
             spool,
             limits,
             context,
+            closing: stop.child_token(),
             stop,
             kill: CancellationToken::new(),
             sessions: TaskTracker::new(),
@@ -102,7 +108,13 @@ impl SmtpRole {
         loops.close();
         tokio::select! {
             () = self.stop.cancelled() => {}
-            () = idle::watch(self, idle_exit) => idle::drain(self, &listeners).await,
+            () = idle::watch(self, idle_exit) => {
+                // No loop may take a connection behind the drain's back and then greet it with 421.
+                self.closing.cancel();
+                loops.wait().await;
+                // What is left of the service manager's patience is for messages in transfer.
+                let _ = timeout(stop_timeout / DRAIN_SHARE, idle::drain(self, &listeners)).await;
+            }
         }
         self.stop.cancel();
         loops.wait().await;
