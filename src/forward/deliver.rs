@@ -38,11 +38,7 @@ pub(crate) struct Sent {
 
 /// Finishes one message and takes the next, in one visit to the disk. `None`: there is nothing to send, because `next`
 /// is none, gone, or not fit to be sent.
-pub(crate) async fn advance(
-    engine: &Arc<Engine>,
-    done: Option<Finish>,
-    next: Option<Ticket>,
-) -> Option<Job> {
+pub(crate) async fn advance(engine: &Arc<Engine>, done: Option<Finish>, next: Option<Ticket>) -> Option<Job> {
     if done.is_none() && next.is_none() {
         return None;
     }

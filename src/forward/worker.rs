@@ -152,9 +152,8 @@ async fn session(engine: &Arc<Engine>, place: &mut Place<'_>, first: Ticket) -> 
 
 /// Connects and says EHLO. Returns the connection and the peer's address, or what went wrong.
 async fn open(engine: &Engine, lane: &Lane) -> Result<(Connection<Stream>, String), String> {
-    let (stream, peer) = connect::connect(lane.target(), &engine.config().connect)
-        .await
-        .map_err(|error| error.to_string())?;
+    let (stream, peer) =
+        connect::connect(lane.target(), &engine.config().connect).await.map_err(|error| error.to_string())?;
     let config = client_config(engine, &stream);
     let mut connection = Connection::new(stream, Session::new(config, Instant::now().into_std()));
     connection.ready(&mut deliver::trace(engine, None)).await.map_err(|fault| fault.to_string())?;

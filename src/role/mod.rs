@@ -5,9 +5,12 @@
 pub mod bind;
 pub mod doorbell;
 pub mod forward;
+#[cfg(test)]
+mod forward_stress;
 pub mod instance;
 pub mod settings;
 pub mod smtp;
 pub mod start;
 pub mod submit;
 pub mod supervise;
+pub mod upkeep;

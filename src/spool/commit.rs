@@ -165,10 +165,19 @@ impl Worker {
             match self.jobs.try_recv() {
                 Ok(job) => batch.add(job),
                 Err(_) => {
-                    if !std::env::var("EXP").unwrap_or_default().contains('G') { break; }
+                    if !std::env::var("EXP").unwrap_or_default().contains('G') {
+                        break;
+                    }
                     let live = super::LIVE.load(std::sync::atomic::Ordering::Relaxed);
-                    if live <= batch.stores.len() || Instant::now() > until - GATHER + Duration::from_millis(10) { break; }
-                    match self.jobs.recv_timeout(Duration::from_micros(500)) { Ok(job) => batch.add(job), Err(_) => break }
+                    if live <= batch.stores.len()
+                        || Instant::now() > until - GATHER + Duration::from_millis(10)
+                    {
+                        break;
+                    }
+                    match self.jobs.recv_timeout(Duration::from_micros(500)) {
+                        Ok(job) => batch.add(job),
+                        Err(_) => break,
+                    }
                 }
             }
         }
