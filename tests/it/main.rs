@@ -13,8 +13,10 @@
 
 #[cfg(test)]
 mod bad_config;
+mod commit_order;
 mod container;
 mod container_end_to_end;
+mod crash;
 mod forward;
 mod peers;
 mod smtp;
