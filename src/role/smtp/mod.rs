@@ -24,6 +24,9 @@ use crate::spool::Spool;
 
 pub use follow::Named;
 
+/// The part of the stop timeout that clients may take who came in the moment of an idle exit.
+const DRAIN_SHARE: u32 = 4;
+
 /// What can change while the role runs (on reload). A session keeps what it started with.
 #[derive(Debug)]
 pub struct SmtpSettings {
@@ -115,9 +118,11 @@ impl SmtpRole {
         tokio::select! {
             () = self.stop.cancelled() => {}
             () = idle::watch(self, idle_exit) => {
+                // No loop may take a connection behind the drain's back and then greet it with 421.
                 accepting.cancel();
                 loops.wait().await;
-                idle::drain(self, &listeners).await;
+                // What is left of the service manager's patience is for messages in transfer.
+                let _ = timeout(stop_timeout / DRAIN_SHARE, idle::drain(self, &listeners)).await;
             }
         }
         self.stop.cancel();

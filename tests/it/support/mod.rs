@@ -4,6 +4,7 @@
 pub(crate) mod client;
 pub(crate) mod container;
 pub(crate) mod daemon;
+pub(crate) mod dice;
 pub(crate) mod hop;
 pub(crate) mod need;
 pub(crate) mod postfix;
