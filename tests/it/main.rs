@@ -13,12 +13,16 @@
 
 #[cfg(test)]
 mod bad_config;
+mod clients;
 mod container;
 mod container_end_to_end;
 mod forward;
+mod hostile;
 mod peers;
+mod real_mail;
 mod smtp;
 mod submit;
 mod support;
 mod tidy;
+mod trouble;
 mod units;
