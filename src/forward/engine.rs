@@ -1,6 +1,6 @@
 //! Runs over the spool: which messages are due, to which destination each one goes, and when all is done.
 //!
-//! A run lists the spool, oldest first, and hands every due message's id to the [`Lane`] of its destination, whose
+//! A run lists the spool, oldest first, and hands every due message's id to the lane of its destination, whose
 //! workers lock, send and finish it. A request that comes during a run makes it list the spool again, so new arrivals
 //! join the run. Only ids are held in memory.
 

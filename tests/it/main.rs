@@ -19,6 +19,7 @@ mod container_end_to_end;
 mod forward;
 mod hostile;
 mod peers;
+mod process;
 mod real_mail;
 mod smtp;
 mod submit;

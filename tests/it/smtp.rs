@@ -141,10 +141,11 @@ fn running_out_of_descriptors_ends_nothing() {
     let crowd: Vec<TcpStream> = (0..500).filter_map(|_| TcpStream::connect(address).ok()).collect();
     server.line("too many open files");
     drop(crowd);
-    wait_for("service", PATIENCE, || {
+    let mut client = wait_for("service", PATIENCE, || {
         SmtpClient::try_connect(address).ok().filter(|client| client.greeting.code == 220)
-    })
-    .send("a@example.com", &["b@example.com"], CONTENT);
+    });
+    client.command("EHLO client.test");
+    client.send("a@example.com", &["b@example.com"], CONTENT);
     assert!(server.stop().success());
 }
 

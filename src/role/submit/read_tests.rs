@@ -1,3 +1,5 @@
+//! Reading a message from standard input or a file.
+
 use std::ffi::OsString;
 
 use super::super::options::{self, Request};

@@ -139,10 +139,13 @@ impl Daemon {
         kill(Pid::from_raw(self.pid().try_into().unwrap()), signal).unwrap();
     }
 
-    /// Waits for the program to end by itself.
+    /// Waits for the program to end by itself, and for the last of its log lines.
     pub(crate) fn wait(&mut self) -> ExitStatus {
         let child = &mut self.child;
-        wait_for("end of the program", PATIENCE, || child.try_wait().unwrap())
+        let status = wait_for("end of the program", PATIENCE, || child.try_wait().unwrap());
+        let log = &self.log;
+        wait_for("end of its log", PATIENCE, || log.lines.lock().unwrap().1.then_some(()));
+        status
     }
 
     /// SIGTERM, then the exit status.

@@ -14,11 +14,11 @@ use anyhow::Context as _;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use crate::cli::{self, Environment, Exit, Invocation, Program};
-use crate::config::interface::Server;
+use super::{Environment, Exit, Invocation, Program};
+use crate::config::interface::{Item, Place, Server};
 use crate::config::{ProcessSettings, Settings};
 use crate::forward::RunReport;
-use crate::log::{self, Context, LogHandle, ProcessEvent, StartEvent};
+use crate::log::{self, Context, JournalText, LogHandle, ProcessEvent, StartEvent};
 use crate::net::listener::Bound;
 use crate::os::activation::{self, Inherited};
 use crate::os::daemon::{self, Daemonised, ReadyPipe};
@@ -27,6 +27,7 @@ use crate::os::pidfile::PidFile;
 use crate::os::{credentials, identity, limits, notify};
 use crate::role::bind::{self, BindError};
 use crate::role::instance::{Handle, Instance};
+use crate::role::settings;
 use crate::role::supervise::{self, Ended, Process};
 use crate::spool::Spool;
 
@@ -93,6 +94,9 @@ fn prepare(
     if !invocation.instances.iter().any(Settings::has_work) {
         return Ok(Start::Nothing("nothing to do"));
     }
+    if goes_to_background(&invocation.process) {
+        leave_terminal(&invocation.instances, &inherited)?;
+    }
     let mut sockets = Vec::new();
     for settings in &invocation.instances {
         sockets.push(if settings.smtp.enabled { listen(settings, &mut inherited)? } else { Vec::new() });
@@ -103,6 +107,23 @@ fn prepare(
         return Ok(Start::Nothing("no messages to send"));
     }
     Ok(Start::Go(sockets))
+}
+
+/// Under a service manager nothing goes to the background, whatever the options.
+fn goes_to_background(process: &ProcessSettings) -> bool {
+    process.daemon && !notify::is_under_systemd()
+}
+
+/// Lets go of what the starting program had open; standard error stays until `--close-stderr`. With `fd#N` among the
+/// listening addresses every descriptor may be meant for us.
+fn leave_terminal(instances: &[Settings], inherited: &[Inherited]) -> anyhow::Result<()> {
+    let by_number = |item: &Item| matches!(item.place, Place::Fd(_));
+    if instances.iter().any(|settings| settings.smtp.interfaces.iter().any(by_number)) {
+        return Ok(());
+    }
+    daemon::null_stdin_stdout().context("cannot open the null device")?;
+    daemon::close_inherited(&inherited.iter().map(|socket| socket.number).collect::<Vec<_>>());
+    Ok(())
 }
 
 fn listen(settings: &Settings, inherited: &mut Vec<Inherited>) -> Result<Vec<Bound>, BindError> {
@@ -123,7 +144,7 @@ fn parse(program: Program) -> Result<Invocation, Exit> {
         credentials_dir: credentials::directory(),
         columns: std::env::var("COLUMNS").ok().and_then(|columns| columns.parse().ok()),
     };
-    cli::parse(program, &std::env::args_os().collect::<Vec<_>>(), &environment)
+    super::parse(program, &std::env::args_os().collect::<Vec<_>>(), &environment)
 }
 
 /// Who to become; the role programs, started by a service manager as who they are to be, have no such option. The account
@@ -140,7 +161,7 @@ fn unprivileged(name: &str) -> anyhow::Result<Option<User>> {
 fn background(program: Program, invocation: Invocation, sockets: Vec<Vec<Bound>>) -> u8 {
     let name = invocation.process.name.clone();
     let mut pipe = None;
-    if invocation.process.daemon && !notify::is_under_systemd() {
+    if goes_to_background(&invocation.process) {
         match daemon::daemonise() {
             Ok(Daemonised::Parent(code)) => return code,
             Ok(Daemonised::Daemon(ready)) => pipe = Some(ready),
@@ -180,7 +201,9 @@ fn serve(
         identity::drop_to(user)?;
     }
     identity::protect_memory();
-    let mut logs = log::init(&crate::role::settings::log(&process, program, user.as_ref()))?;
+    // Log watchers know the lines of `emailrelay`; the journal of the role programs has all of a line in fields.
+    let text = if program == Program::Relay { JournalText::Line } else { JournalText::Plain };
+    let mut logs = log::init(&settings::log(&process, program.as_str(), user.as_ref(), text))?;
     logs.start_writer().context("cannot start the log")?;
     for text in &log_warnings {
         log::emit(&Context::default(), &StartEvent::Configuration { text: text.clone() }.into());
