@@ -107,8 +107,10 @@ fn smuggled_messages_are_refused_or_harmless() {
         assert!(server.stop().success());
         let ready = spool.ready();
         assert_eq!(ready.len(), accepted.len());
-        for (name, number) in ready.iter().zip(&accepted) {
-            assert_eq!(spool.content(name), decoded(&vectors[*number]), "{policy} {number}");
+        for name in &ready {
+            let from = spool.envelope(name).first("From").to_owned();
+            let number: usize = from.split('@').next().unwrap().parse().unwrap();
+            assert_eq!(spool.content(name), decoded(&vectors[number]), "{policy}: {from}");
         }
         leaves_harmless(&spool, &vectors, &accepted);
     }
@@ -163,14 +165,13 @@ fn replies_that_nobody_reads_cost_no_memory() {
     assert!(written < 100_000_000, "the server reads on while its replies pile up");
     assert!(grown < 4 * 1024, "{grown} KiB more after {written} bytes");
     assert_eq!(other.command("NOOP").code, 250);
-    // It was only waiting: every command is answered as soon as the replies are read.
+    // It was only waiting: every whole command is answered as soon as the replies are read.
     stream.set_read_timeout(Some(PATIENCE)).unwrap();
-    stream.write_all(&b"NOOP\r\n"[written % 6..][..(6 - written % 6) % 6]).unwrap_or_default();
     stream.shutdown(Shutdown::Write).unwrap();
     let mut text = String::new();
     stream.read_to_string(&mut text).unwrap();
     let answers = text.matches("250 noop\r\n").count();
-    assert!(answers == written / 6 || answers == written / 6 + 1, "{answers} of {}", written / 6);
+    assert_eq!(answers, written / 6);
     eprintln!("{written} bytes taken, {grown} KiB more");
 }
 
@@ -180,12 +181,16 @@ fn a_command_line_of_any_length_is_one_error() {
     let server = Daemon::quiet_server(&spool, &[]);
     let mut client = SmtpClient::connect(server.address());
     let before = server.memory();
-    for length in [4095, 70_000, 5_000_000] {
+    for length in [4096, 70_000] {
         let line = [b"MAIL FROM:<".as_slice(), &b"x".repeat(length), b"@y>\r\nNOOP\r\n"].concat();
         client.write(&line).unwrap();
         assert_eq!(client.reply().unwrap().lines, ["line too long"], "{length}");
         assert_eq!(client.reply().unwrap().lines, ["noop"], "{length}");
     }
+    // What never ends is not SMTP.
+    let mut endless = SmtpClient::connect(server.address());
+    let _ = endless.write(&b"x".repeat(20_000_000));
+    server.line("server protocol overflow");
     let grown = server.memory().saturating_sub(before);
     assert!(grown < 4 * 1024, "{grown} KiB more");
     client.send("a@example.com", &["b@example.com"], CONTENT);

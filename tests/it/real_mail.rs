@@ -14,10 +14,10 @@ use crate::support::hop::{Script, ScriptedHop};
 use crate::support::letters::{Client, Letters};
 use crate::support::need::{self, require};
 use crate::support::postfix::RealPostfix;
+use crate::support::samples;
 use crate::support::sink::SmtpSink;
 use crate::support::spool::TempSpool;
 use crate::support::wire::{as_lines, has_bare_line_end, has_dangerous_dot};
-use crate::support::samples;
 
 /// Messages by the number of the letter.
 type Mail = BTreeMap<usize, Vec<u8>>;
@@ -78,7 +78,7 @@ fn by_client(client: Client, letters: &Letters, hops: &Hops) -> Vec<Stored> {
     let bare: Mail = full.iter().map(|(number, content)| (*number, without_received(content))).collect();
     same(&format!("stored from {client:?}"), letters, &bare, &expected);
     assert_eq!(sent, expected.keys().copied().collect(), "{client:?} knows what was taken");
-    hops.send_on(spool, &domain, letters, full, true)
+    hops.send_on(&spool, &domain, letters, full, true)
 }
 
 /// The same by `emailrelay-submit`.
@@ -86,14 +86,20 @@ fn by_submit(letters: &Letters, hops: &Hops) -> Vec<Stored> {
     let spool = TempSpool::new();
     for number in 0..letters.len() {
         let mut submit = Program::Submit.command();
-        submit.args(["--spool-dir", spool.arg(), "--from", &format!("{number}@submit.test"), "to@example.com"]);
+        submit.args([
+            "--spool-dir",
+            spool.arg(),
+            "--from",
+            &format!("{number}@submit.test"),
+            "to@example.com",
+        ]);
         let status = submit.stdin(letters.open(number)).stderr(Stdio::null()).status().unwrap();
         assert!(status.success(), "{}", letters.name(number));
     }
     let expected = (0..letters.len()).map(|number| (number, as_submitted(&letters.bytes(number)))).collect();
     let full = contents(&spool);
     same("submitted", letters, &full, &expected);
-    hops.send_on(spool, "submit.test", letters, full, false)
+    hops.send_on(&spool, "submit.test", letters, full, false)
 }
 
 /// Next hops of other projects.
@@ -106,7 +112,7 @@ impl Hops {
     /// Forwards the same spool to every hop; it must be empty then.
     fn send_on(
         &self,
-        spool: TempSpool,
+        spool: &TempSpool,
         domain: &str,
         letters: &Letters,
         full: Mail,
@@ -114,7 +120,7 @@ impl Hops {
     ) -> Vec<Stored> {
         let recorder = ScriptedHop::start(Script::well());
         for hop in [recorder.arg(), self.sink.arg(), self.postfix.arg()] {
-            let copy = copy(&spool);
+            let copy = copy(spool);
             let (code, lines) = forward(&copy, &hop, &[]);
             assert_eq!(code, 0, "{domain} to {hop}: {lines:#?}");
             assert_eq!(copy.files(), Vec::<String>::new(), "{domain}: {lines:#?}");

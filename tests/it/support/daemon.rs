@@ -82,15 +82,7 @@ impl Daemon {
 
     /// The same without a trace of every line in its log: for a load that would drown in it.
     pub(crate) fn quiet_server(spool: &TempSpool, args: &[&str]) -> Self {
-        let mut all = vec![
-            "--no-daemon",
-            "--log",
-            "--no-syslog",
-            "--interface",
-            "127.0.0.1",
-            "--port",
-            "0",
-        ];
+        let mut all = vec!["--no-daemon", "--log", "--no-syslog", "--interface", "127.0.0.1", "--port", "0"];
         all.extend(["--spool-dir", spool.arg()]);
         if is_root() {
             // The temporary directory belongs to root.

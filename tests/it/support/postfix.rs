@@ -72,7 +72,7 @@ impl RealPostfix {
         self.address.to_string()
     }
 
-    /// All messages so far, in the order of their arrival.
+    /// All messages so far, in the order of their delivery, which is parallel.
     pub(crate) fn messages(&self) -> Vec<Kept> {
         let out = self.path().join("out");
         self.names().iter().map(|name| Kept::read(&out.join(name))).collect()
