@@ -132,8 +132,13 @@ impl Engine {
         }
         self.flush().await;
         let report = lock(&self.tally).report();
-        let done = if report.taken == 0 { ForwardEvent::RunEmpty } else { ForwardEvent::RunFinished };
-        if !self.stop.is_cancelled() {
+        // A run that left everything where it was has said why, and must not call the spool empty.
+        let done = match (report.taken, report.waiting) {
+            (0, 0) if report.local_error.is_none() => Some(ForwardEvent::RunEmpty),
+            (0, _) => None,
+            _ => Some(ForwardEvent::RunFinished),
+        };
+        if let Some(done) = done.filter(|_| !self.stop.is_cancelled()) {
             log::emit(&self.context(), &done.into());
         }
         report
