@@ -19,14 +19,13 @@ use crate::config::interface::{Item, Place, Server};
 use crate::config::{ProcessSettings, Settings};
 use crate::forward::RunReport;
 use crate::log::{self, Context, JournalText, LogHandle, ProcessEvent, StartEvent};
-use crate::net::listener::Bound;
 use crate::os::activation::{self, Inherited};
 use crate::os::daemon::{self, Daemonised, ReadyPipe};
 use crate::os::identity::User;
 use crate::os::journal::{self, Priority};
 use crate::os::pidfile::PidFile;
 use crate::os::{credentials, identity, limits, notify};
-use crate::role::bind::{self, BindError};
+use crate::role::bind::{self, BindError, Sockets};
 use crate::role::instance::{Handle, Instance};
 use crate::role::settings;
 use crate::role::supervise::{self, Ended, Process};
@@ -46,9 +45,6 @@ const CODE_WAITING: u8 = 75;
 
 /// The user that never gives up root.
 const ROOT: &str = "root";
-
-/// Names under which systemd passes SMTP sockets.
-const SMTP_NAMES: [&str; 2] = ["smtp", "submission"];
 
 /// The whole life of `emailrelay`, `emailrelay-smtp` and `emailrelay-forward`. Returns the exit code.
 pub fn main(program: Program) -> u8 {
@@ -83,7 +79,7 @@ enum Start {
     /// There is nothing to do; what to say.
     Nothing(&'static str),
     /// The listening sockets of each instance.
-    Go(Vec<Vec<Bound>>),
+    Go(Vec<Sockets>),
 }
 
 fn prepare(
@@ -100,7 +96,12 @@ fn prepare(
     }
     let mut sockets = Vec::new();
     for settings in &invocation.instances {
-        sockets.push(if settings.smtp.enabled { listen(settings, &mut inherited)? } else { Vec::new() });
+        let smtp = &settings.smtp;
+        sockets.push(if smtp.enabled {
+            bind::sockets(&smtp.interfaces, Server::Smtp, smtp.port, &mut inherited)?
+        } else {
+            Sockets::default()
+        });
     }
     let only_forwards =
         program == Program::Relay && invocation.instances.iter().all(Settings::ends_after_first_run);
@@ -127,15 +128,6 @@ fn leave_terminal(instances: &[Settings], inherited: &[Inherited]) -> anyhow::Re
     Ok(())
 }
 
-fn listen(settings: &Settings, inherited: &mut Vec<Inherited>) -> Result<Vec<Bound>, BindError> {
-    let smtp = &settings.smtp;
-    let sockets = bind::sockets(&smtp.interfaces, Server::Smtp, smtp.port, &SMTP_NAMES, inherited)?;
-    for name in &sockets.without_address {
-        warn(&format!("warning: no addresses bound to named network interface \"{name}\""));
-    }
-    Ok(sockets.bound)
-}
-
 /// Reads the options of this process.
 fn parse(program: Program) -> Result<Invocation, Exit> {
     let executable = std::env::current_exe().unwrap_or_default();
@@ -159,7 +151,7 @@ fn unprivileged(name: &str) -> anyhow::Result<Option<User>> {
 }
 
 /// Goes to the background if asked for; in the foreground the same steps report to nobody.
-fn background(program: Program, invocation: Invocation, sockets: Vec<Vec<Bound>>) -> u8 {
+fn background(program: Program, invocation: Invocation, sockets: Vec<Sockets>) -> u8 {
     let name = invocation.process.name.clone();
     let mut pipe = None;
     if goes_to_background(&invocation.process) {
@@ -187,7 +179,7 @@ fn background(program: Program, invocation: Invocation, sockets: Vec<Vec<Bound>>
 fn serve(
     program: Program,
     invocation: Invocation,
-    sockets: Vec<Vec<Bound>>,
+    sockets: Vec<Sockets>,
     pipe: &mut Option<ReadyPipe>,
 ) -> anyhow::Result<u8> {
     let Invocation { instances, process, log_warnings, .. } = invocation;
@@ -247,7 +239,7 @@ async fn run(
     program: Program,
     settings: Vec<Settings>,
     process: Arc<ProcessSettings>,
-    sockets: Vec<Vec<Bound>>,
+    sockets: Vec<Sockets>,
     descriptors: u64,
     logs: LogHandle,
     pipe: &mut Option<ReadyPipe>,

@@ -58,7 +58,14 @@ fn the_background_daemon_is_ready_when_its_parent_ends() {
     let (port, pid_file) = (free_port().to_string(), run_dir.path().join("sub/relay.pid"));
     let log = run_dir.path().join("logs/relay-%d");
     let args = ["--as-server", "--no-syslog", "--user", "root", "--interface", "127.0.0.1", "--port", &port];
-    let more = ["--spool-dir", spool.arg(), "--pid-file", pid_file.to_str().unwrap(), "--log-file", log.to_str().unwrap()];
+    let more = [
+        "--spool-dir",
+        spool.arg(),
+        "--pid-file",
+        pid_file.to_str().unwrap(),
+        "--log-file",
+        log.to_str().unwrap(),
+    ];
     let output = run(&[&args[..], &more[..]].concat());
     assert!(output.status.success(), "{}", stderr(&output));
     let daemon = Background { pid: pid_in(&pid_file).unwrap() };
@@ -85,11 +92,26 @@ fn the_background_daemon_is_ready_when_its_parent_ends() {
 
 #[test]
 fn faults_of_the_daemon_are_the_exit_code_of_its_parent() {
-    let missing = run(&["--as-server", "--no-syslog", "--user", "root", "--port", "0", "--spool-dir", "/nonexistent/spool"]);
+    let missing = run(&[
+        "--as-server",
+        "--no-syslog",
+        "--user",
+        "root",
+        "--port",
+        "0",
+        "--spool-dir",
+        "/nonexistent/spool",
+    ]);
     assert_eq!(missing.status.code(), Some(1));
     let text = stderr(&missing);
-    assert!(text.contains("emailrelay: error: invalid spool directory: /nonexistent/spool: no such file or directory"), "{text}");
-    let nobody = run(&["--as-server", "--no-syslog", "--user", "nosuchuser", "--port", "0", "--spool-dir", "/tmp"]);
+    assert!(
+        text.contains(
+            "emailrelay: error: invalid spool directory: /nonexistent/spool: no such file or directory"
+        ),
+        "{text}"
+    );
+    let nobody =
+        run(&["--as-server", "--no-syslog", "--user", "nosuchuser", "--port", "0", "--spool-dir", "/tmp"]);
     assert_eq!(nobody.status.code(), Some(1));
     assert!(stderr(&nobody).contains("emailrelay: error: no such user: nosuchuser"), "{}", stderr(&nobody));
     let idle = run(&["--dont-serve", "--no-daemon", "--spool-dir", "/tmp"]);
@@ -115,7 +137,10 @@ fn root_is_given_up_for_good() {
     let pid = Pid::from_raw(server.pid().try_into().unwrap());
     for line in ["Uid:", "Gid:"] {
         let threads = ids_of_threads(pid, line);
-        assert!(threads.len() > 1 && threads.iter().all(|ids| ids.len() == 4 && !ids.contains(&0)), "{line} {threads:?}");
+        assert!(
+            threads.len() > 1 && threads.iter().all(|ids| ids.len() == 4 && !ids.contains(&0)),
+            "{line} {threads:?}"
+        );
     }
     assert!(ids_of_threads(pid, "Groups:").iter().all(Vec::is_empty));
     for task in fs::read_dir(format!("/proc/{pid}/task")).unwrap().flatten() {
@@ -158,9 +183,17 @@ fn signals_reopen_the_log_and_tell_the_status() {
     let port = free_port();
     let mut command = Program::Emailrelay.command();
     command.args(["--no-daemon", "--log", "--no-syslog", "--user", "root", "--interface", "127.0.0.1"]);
-    command.args(["--port", &port.to_string(), "--spool-dir", spool.arg(), "--log-file", log.to_str().unwrap()]);
+    command.args([
+        "--port",
+        &port.to_string(),
+        "--spool-dir",
+        spool.arg(),
+        "--log-file",
+        log.to_str().unwrap(),
+    ]);
     let mut server = Daemon::start(command);
-    let has = |file: &Path, text: &str| fs::read_to_string(file).is_ok_and(|log| log.contains(text)).then_some(());
+    let has =
+        |file: &Path, text: &str| fs::read_to_string(file).is_ok_and(|log| log.contains(text)).then_some(());
     wait_for("the listening line", PATIENCE, || has(&log, "smtp server on"));
     let rotated = dir.path().join("relay.log.1");
     fs::rename(&log, &rotated).unwrap();

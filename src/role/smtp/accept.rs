@@ -25,14 +25,14 @@ const PAUSE: (Duration, Duration) = (Duration::from_millis(10), Duration::from_s
 /// How often a lasting shortage is reported.
 const REPORT_EVERY: Duration = Duration::from_secs(60);
 
-/// Accepts until `stop` is cancelled.
-pub(super) async fn run(role: Arc<SmtpRole>, listener: Arc<Listener>, stop: CancellationToken) {
+/// Accepts until `switch` is cancelled, which the end of the role does too.
+pub(super) async fn run(role: Arc<SmtpRole>, listener: Arc<Listener>, switch: CancellationToken) {
     let mut pause = PAUSE.0;
     let mut reported: Option<Instant> = None;
     loop {
         let accepted = tokio::select! {
             biased;
-            () = stop.cancelled() => return,
+            () = switch.cancelled() => return,
             accepted = listener.accept() => accepted,
         };
         match accepted {
@@ -45,7 +45,10 @@ pub(super) async fn run(role: Arc<SmtpRole>, listener: Arc<Listener>, stop: Canc
                     reported = Some(Instant::now());
                     log::emit(&role.context, &accept_event(&error));
                 }
-                sleep(pause).await;
+                tokio::select! {
+                    () = switch.cancelled() => return,
+                    () = sleep(pause) => {}
+                }
                 pause = (pause * 2).min(PAUSE.1);
             }
         }

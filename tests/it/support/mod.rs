@@ -4,7 +4,9 @@
 pub(crate) mod client;
 pub(crate) mod container;
 pub(crate) mod daemon;
+pub(crate) mod dice;
 pub(crate) mod hop;
+pub(crate) mod letters;
 pub(crate) mod need;
 pub(crate) mod postfix;
 pub(crate) mod relay;
@@ -12,6 +14,7 @@ pub(crate) mod rootfs;
 pub(crate) mod samples;
 pub(crate) mod sink;
 pub(crate) mod spool;
+pub(crate) mod wire;
 
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
