@@ -28,7 +28,7 @@ use crate::os::{credentials, identity, limits, notify};
 use crate::role::bind::{self, BindError, Sockets};
 use crate::role::instance::{Handle, Instance};
 use crate::role::settings;
-use crate::role::supervise::{self, Ended, Process};
+use crate::role::supervise::{self, Ended, Process, Signals};
 use crate::spool::Spool;
 
 /// Exit code of everything that is wrong with options, files or rights.
@@ -251,6 +251,7 @@ async fn run(
         instances.push(Instance::new(settings, sockets, &process, descriptors, split, &stop)?);
     }
     let relay = Arc::new(Relay { handles: instances.iter().map(Instance::handle).collect(), program });
+    let signals = Signals::catch().context("cannot catch signals")?;
     instances.iter().for_each(Instance::announce);
     if let Some(pipe) = pipe.take() {
         pipe.ready();
@@ -261,7 +262,7 @@ async fn run(
     let mut reports = Ok(Vec::new());
     let work = async { reports = run_all(instances, Arc::clone(&process)).await };
     let context = Context::default();
-    let ended = supervise::run(relay, &context, &logs, &stop, work).await?;
+    let ended = supervise::run(signals, relay, &context, &logs, &stop, work).await;
     log::emit(&context, &ProcessEvent::ShutdownComplete.into());
     match ended {
         Ended::AtOnce(code) => Ok(code),
