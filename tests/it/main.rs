@@ -19,6 +19,7 @@ mod container_end_to_end;
 mod crash;
 mod forward;
 mod peers;
+mod power_cut;
 mod smtp;
 mod submit;
 mod support;
