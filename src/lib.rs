@@ -1,4 +1,61 @@
-//! E-MailRelay again.
+//! E-MailRelay again: an SMTP store-and-forward relay for Linux with systemd.
+//!
+//! This is the architecture text: where things are, how a message travels, and what always holds.
+//!
+//! # Bird's-eye view
+//!
+//! Mail comes in over SMTP, is kept as two plain files per message in a spool directory, and is sent on to a next hop.
+//! Each of these is a *role*, and each role has a program that systemd starts on sockets or requests that it holds:
+//! `emailrelay-smtp` receives, `emailrelay-forward` sends, `emailrelay-submit` stores from the command line.
+//! `emailrelay` runs all roles in one process, with the command line of E-MailRelay 2.6. **Roles share the spool and
+//! nothing else**: what one must tell another is a file in the spool directory.
+//!
+//! # Code map
+//!
+//! | module | what it is |
+//! |---|---|
+//! | [`smtp`] | the protocol without I/O: grammar, replies, the [`smtp::server`] and [`smtp::client`] sessions |
+//! | [`net`] | sockets, and the pumps that carry bytes and time between a stream and a session |
+//! | [`spool`] | every file of every message; its module text has the table of states |
+//! | [`forward`] | the forwarding engine: which message is due, what a reply means, when to try again |
+//! | [`message`] | header fields, address lists, dates (RFC 5322), for submission |
+//! | [`log`] | typed events; text, syslog and journal; the fixed message ids |
+//! | [`os`] | Linux and systemd: activation, notification, identity, background; the only `unsafe` |
+//! | [`config`] | settings as plain, checked data |
+//! | [`cli`] | the option table, command line and configuration files; bringing a process up |
+//! | [`role`] | wiring: one module for each role or long-lived task |
+//!
+//! Arrows go `bin → cli → role → {net, forward, spool, message, os, log, config} → smtp`, never back.
+//!
+//! # The way of a message
+//!
+//! 1. `role::smtp` accepts a connection, judges the peer's address, counts it, and gives the stream to
+//!    [`net::server`], which pumps an [`smtp::server::Session`]. The session asks; the role answers from the spool.
+//! 2. At MAIL the spool is asked whether it can take a message. Content is kept in memory up to 64 KiB, then written
+//!    to its file as it comes.
+//! 3. At the end of data the role writes content and envelope and hands both to the spool's commit thread, which syncs
+//!    them, renames the envelope into place and syncs the directory, for as many messages at once as are waiting. Only
+//!    then does the session say 250.
+//! 4. The role asks for forwarding: `emailrelay-smtp` by the request file that `emailrelay-forward.path` watches.
+//! 5. [`forward::Engine`] lists the spool, oldest first, and queues each message that is due in the lane of its
+//!    destination. A lane has up to four connections, each with a worker that locks a message, sends it through
+//!    [`net::client`] and an [`smtp::client::Session`], and finishes it as [`forward::outcome`] judges: deleted,
+//!    put back with the time of the next attempt, set aside as `.bad`, or left untouched when the session was to blame.
+//!
+//! # Invariants
+//!
+//! Those that a text search can see are held by `tests/it/tidy.rs`.
+//!
+//! 1. [`smtp`] names no runtime, socket, file or clock: time comes in as a value, work goes out as a value.
+//! 2. Only [`os`] knows the service manager's environment and contains `unsafe`.
+//! 3. Only [`spool`] opens files below the spool directory; nothing else knows their names.
+//! 4. Arrows never point back.
+//! 5. A process ends by returning from `main`; the environment is never written once threads may run.
+//! 6. A message is acknowledged only when its content, envelope and directory entry are durable (unless `--durability none`).
+//! 7. A recipient leaves an envelope only after a 2xx to the data; what cannot be judged is a temporary failure.
+//! 8. Every buffer, count and wait that a peer can grow has a named limit.
+//! 9. No error of one session, message or destination ends another's.
+
 /// Name shown in greetings, banners and `--version`.
 pub const PRODUCT: &str = "E-MailRelay";
 /// Version shown behind [`PRODUCT`].

@@ -3,5 +3,5 @@
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    emailrelay::role::start::main(emailrelay::cli::Program::Smtp).into()
+    emailrelay::cli::start::main(emailrelay::cli::Program::Smtp).into()
 }

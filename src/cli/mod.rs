@@ -12,7 +12,8 @@
 //! | rules between options | `checks` |
 //! | settings | `build` |
 //!
-//! Nothing here prints or ends the program: what is to be shown and the exit code come back in an [`Exit`].
+//! Nothing here prints or ends the program: what is to be shown and the exit code come back in an [`Exit`]. Only [`start`] does,
+//! which brings a process up once its options are known.
 
 mod build;
 mod checks;
@@ -25,6 +26,7 @@ mod old;
 mod paths;
 mod report;
 pub mod sample;
+pub mod start;
 mod table;
 mod typed;
 mod version;

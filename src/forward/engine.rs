@@ -1,6 +1,6 @@
 //! Runs over the spool: which messages are due, to which destination each one goes, and when all is done.
 //!
-//! A run lists the spool, oldest first, and hands every due message's id to the [`Lane`] of its destination, whose
+//! A run lists the spool, oldest first, and hands every due message's id to the lane of its destination, whose
 //! workers lock, send and finish it. A request that comes during a run makes it list the spool again, so new arrivals
 //! join the run. Only ids are held in memory.
 
@@ -132,8 +132,13 @@ impl Engine {
         }
         self.flush().await;
         let report = lock(&self.tally).report();
-        let done = if report.taken == 0 { ForwardEvent::RunEmpty } else { ForwardEvent::RunFinished };
-        if !self.stop.is_cancelled() {
+        // A run that left everything where it was has said why, and must not call the spool empty.
+        let done = match (report.taken, report.waiting) {
+            (0, 0) if report.local_error.is_none() => Some(ForwardEvent::RunEmpty),
+            (0, _) => None,
+            _ => Some(ForwardEvent::RunFinished),
+        };
+        if let Some(done) = done.filter(|_| !self.stop.is_cancelled()) {
             log::emit(&self.context(), &done.into());
         }
         report

@@ -1,7 +1,7 @@
 //! Sending spooled messages on.
 //!
-//! [`outcome`] and [`backoff`] decide, without I/O; [`engine`] runs over the spool, with one [`lane`] for each destination
-//! and one [`worker`] for each connection; [`deliver`] carries one message through.
+//! [`outcome`] and [`backoff`] decide, without I/O; [`engine`] runs over the spool, with one `lane` for each destination
+//! and one `worker` for each connection; `deliver` carries one message through.
 
 pub mod backoff;
 mod content;

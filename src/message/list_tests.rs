@@ -1,3 +1,5 @@
+//! Address lists, good and bad.
+
 use proptest::prelude::*;
 
 use super::*;

@@ -1,3 +1,5 @@
+//! Sockets passed by a service manager, in a process of their own.
+
 use std::net::{TcpListener, TcpStream, UdpSocket};
 use std::os::fd::AsRawFd;
 use std::os::unix::net::{UnixListener, UnixStream};

@@ -1,6 +1,6 @@
 //! The roles: what each program does, wired from the parts.
 //!
-//! [`start`] brings a process up in the right order; [`instance`] wires one instance; [`supervise`] is the process's own loop.
+//! [`instance`] wires one instance; [`supervise`] is the process's own loop; the rest is one module for each long-lived task.
 
 pub mod bind;
 pub mod doorbell;
@@ -10,7 +10,6 @@ mod forward_stress;
 pub mod instance;
 pub mod settings;
 pub mod smtp;
-pub mod start;
 pub mod submit;
 pub mod supervise;
 pub mod upkeep;

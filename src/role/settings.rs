@@ -3,7 +3,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::cli::Program;
 use crate::config::keywords::BareLf;
 use crate::config::{self, ProcessSettings, Settings, Verbosity};
 use crate::forward::EngineConfig;
@@ -139,8 +138,13 @@ fn client(settings: &Settings, compat26: bool) -> ClientConfig {
     }
 }
 
-/// Where the log goes.
-pub fn log(process: &ProcessSettings, program: Program, owner: Option<&User>) -> LogConfig {
+/// Where the log goes. `owner` is who the process has become, to whom a new log file belongs.
+pub fn log(
+    process: &ProcessSettings,
+    identifier: &str,
+    owner: Option<&User>,
+    journal_text: JournalText,
+) -> LogConfig {
     let log = &process.log;
     let level = match (log.debug, log.verbosity) {
         (true, _) => Level::Debug,
@@ -151,7 +155,7 @@ pub fn log(process: &ProcessSettings, program: Program, owner: Option<&User>) ->
     // Keeps boot scripts quiet: what goes to syslog need not be on the terminal as well.
     let quiet = log.syslog.is_some() && process.daemon && log.close_stderr && log.file.is_none();
     LogConfig {
-        identifier: program.as_str().to_owned(),
+        identifier: identifier.to_owned(),
         program: process.name.clone(),
         level: log.enabled.then_some(level),
         format: format(&log.format),
@@ -159,7 +163,7 @@ pub fn log(process: &ProcessSettings, program: Program, owner: Option<&User>) ->
         file: log.file.as_ref().map(|path| path.display().to_string()),
         owner: owner.cloned(),
         syslog: log.syslog.map(facility),
-        journal_text: if program == Program::Relay { JournalText::Line } else { JournalText::Plain },
+        journal_text,
     }
 }
 

@@ -164,21 +164,7 @@ impl Worker {
         while batch.stores.len() < MAX_BATCH {
             match self.jobs.try_recv() {
                 Ok(job) => batch.add(job),
-                Err(_) => {
-                    if !std::env::var("EXP").unwrap_or_default().contains('G') {
-                        break;
-                    }
-                    let live = super::LIVE.load(std::sync::atomic::Ordering::Relaxed);
-                    if live <= batch.stores.len()
-                        || Instant::now() > until - GATHER + Duration::from_millis(10)
-                    {
-                        break;
-                    }
-                    match self.jobs.recv_timeout(Duration::from_micros(500)) {
-                        Ok(job) => batch.add(job),
-                        Err(_) => break,
-                    }
-                }
+                Err(_) => break,
             }
         }
         batch
@@ -189,7 +175,6 @@ impl Worker {
         let renamed = self.make_visible(synced);
         match self.sync_directory() {
             Ok(()) => {
-                super::LIVE.fetch_sub(renamed.len(), std::sync::atomic::Ordering::Relaxed);
                 for Pending { id, content, envelope, done } in renamed {
                     drop((content, envelope));
                     report(done, Ok(id));

@@ -1,3 +1,5 @@
+//! Rules between options, each with its text.
+
 use super::*;
 use crate::cli::checks::{self, Facts};
 use crate::cli::given::Given;

@@ -1,3 +1,5 @@
+//! Configuration files: format, mistakes, precedence.
+
 use super::*;
 
 /// A directory with files, for one test.

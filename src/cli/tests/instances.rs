@@ -1,3 +1,5 @@
+//! Several instances by prefix, and `--instance`.
+
 use super::files::directory;
 use super::*;
 

@@ -1,3 +1,5 @@
+//! How the command line is cut, and what its mistakes say.
+
 use super::*;
 
 #[test]

@@ -1,3 +1,5 @@
+//! No command line and no file makes the parser panic.
+
 use std::os::unix::ffi::OsStringExt;
 
 use proptest::collection::vec;

@@ -1,3 +1,5 @@
+//! What options mean.
+
 use std::time::Duration;
 
 use super::*;

@@ -1,3 +1,5 @@
+//! Texts, levels and fields of events.
+
 use std::time::Duration;
 
 use super::*;

@@ -69,6 +69,7 @@ pub(super) async fn run(
     let reason = tokio::select! {
         biased;
         reason = driver.run(&mut stream, &mut session, &mut store) => reason.to_string(),
+        // A message that the commit thread has is stored all the same; the client does not hear of it.
         () = role.kill.cancelled() => CUT_OFF.to_owned(),
     };
     drop(store);

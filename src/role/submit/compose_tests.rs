@@ -1,3 +1,5 @@
+//! Added, replaced and hidden header fields.
+
 use std::ffi::OsString;
 use std::path::Path;
 

@@ -1,3 +1,5 @@
+//! Options and their mistakes.
+
 use super::*;
 
 fn request(arguments: &[&str]) -> Result<Request, UsageErrors> {

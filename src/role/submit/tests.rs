@@ -1,3 +1,5 @@
+//! Composing and storing, against a store in memory.
+
 use std::cell::{Cell, RefCell};
 use std::io::Cursor;
 

@@ -1,3 +1,5 @@
+//! Envelope files of all generations, read and written.
+
 use proptest::prelude::*;
 
 use super::*;

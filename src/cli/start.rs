@@ -14,19 +14,20 @@ use anyhow::Context as _;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use crate::cli::{self, Environment, Exit, Invocation, Program};
-use crate::config::interface::Server;
+use super::{Environment, Exit, Invocation, Program};
+use crate::config::interface::{Item, Place, Server};
 use crate::config::{ProcessSettings, Settings};
 use crate::forward::RunReport;
-use crate::log::{self, Context, LogHandle, ProcessEvent, StartEvent};
-use crate::net::listener::Bound;
+use crate::log::{self, Context, JournalText, LogHandle, ProcessEvent, StartEvent};
 use crate::os::activation::{self, Inherited};
 use crate::os::daemon::{self, Daemonised, ReadyPipe};
 use crate::os::identity::User;
+use crate::os::journal::{self, Priority};
 use crate::os::pidfile::PidFile;
 use crate::os::{credentials, identity, limits, notify};
-use crate::role::bind::{self, BindError};
+use crate::role::bind::{self, BindError, Sockets};
 use crate::role::instance::{Handle, Instance};
+use crate::role::settings;
 use crate::role::supervise::{self, Ended, Process};
 use crate::spool::Spool;
 
@@ -45,9 +46,6 @@ const CODE_WAITING: u8 = 75;
 /// The user that never gives up root.
 const ROOT: &str = "root";
 
-/// Names under which systemd passes SMTP sockets.
-const SMTP_NAMES: [&str; 2] = ["smtp", "submission"];
-
 /// The whole life of `emailrelay`, `emailrelay-smtp` and `emailrelay-forward`. Returns the exit code.
 pub fn main(program: Program) -> u8 {
     let inherited = activation::take();
@@ -56,7 +54,7 @@ pub fn main(program: Program) -> u8 {
         Err(exit) => return leave(&exit),
     };
     for warning in &invocation.warnings {
-        say(&format!("{}: warning: {warning}", invocation.process.name));
+        warn(&format!("{}: warning: {warning}", invocation.process.name));
     }
     let name = invocation.process.name.clone();
     match prepare(program, &mut invocation, inherited) {
@@ -66,7 +64,7 @@ pub fn main(program: Program) -> u8 {
         }
         Ok(Start::Go(sockets)) => background(program, invocation, sockets),
         Err(error) => {
-            say(&format!("{name}: error: {error:#}"));
+            fail(&format!("{name}: error: {error:#}"));
             if error.downcast_ref::<BindError>().is_some_and(|error| matches!(error, BindError::Bind { .. }))
             {
                 CODE_BIND
@@ -81,7 +79,7 @@ enum Start {
     /// There is nothing to do; what to say.
     Nothing(&'static str),
     /// The listening sockets of each instance.
-    Go(Vec<Vec<Bound>>),
+    Go(Vec<Sockets>),
 }
 
 fn prepare(
@@ -93,9 +91,17 @@ fn prepare(
     if !invocation.instances.iter().any(Settings::has_work) {
         return Ok(Start::Nothing("nothing to do"));
     }
+    if goes_to_background(&invocation.process) {
+        leave_terminal(&invocation.instances, &inherited)?;
+    }
     let mut sockets = Vec::new();
     for settings in &invocation.instances {
-        sockets.push(if settings.smtp.enabled { listen(settings, &mut inherited)? } else { Vec::new() });
+        let smtp = &settings.smtp;
+        sockets.push(if smtp.enabled {
+            bind::sockets(&smtp.interfaces, Server::Smtp, smtp.port, &mut inherited)?
+        } else {
+            Sockets::default()
+        });
     }
     let only_forwards =
         program == Program::Relay && invocation.instances.iter().all(Settings::ends_after_first_run);
@@ -105,13 +111,21 @@ fn prepare(
     Ok(Start::Go(sockets))
 }
 
-fn listen(settings: &Settings, inherited: &mut Vec<Inherited>) -> Result<Vec<Bound>, BindError> {
-    let smtp = &settings.smtp;
-    let sockets = bind::sockets(&smtp.interfaces, Server::Smtp, smtp.port, &SMTP_NAMES, inherited)?;
-    for name in &sockets.without_address {
-        say(&format!("warning: no addresses bound to named network interface \"{name}\""));
+/// Under a service manager nothing goes to the background, whatever the options.
+fn goes_to_background(process: &ProcessSettings) -> bool {
+    process.daemon && !notify::is_under_systemd()
+}
+
+/// Lets go of what the starting program had open; standard error stays until `--close-stderr`. With `fd#N` among the
+/// listening addresses every descriptor may be meant for us.
+fn leave_terminal(instances: &[Settings], inherited: &[Inherited]) -> anyhow::Result<()> {
+    let by_number = |item: &Item| matches!(item.place, Place::Fd(_));
+    if instances.iter().any(|settings| settings.smtp.interfaces.iter().any(by_number)) {
+        return Ok(());
     }
-    Ok(sockets.bound)
+    daemon::null_stdin_stdout().context("cannot open the null device")?;
+    daemon::close_inherited(&inherited.iter().map(|socket| socket.number).collect::<Vec<_>>());
+    Ok(())
 }
 
 /// Reads the options of this process.
@@ -123,7 +137,7 @@ fn parse(program: Program) -> Result<Invocation, Exit> {
         credentials_dir: credentials::directory(),
         columns: std::env::var("COLUMNS").ok().and_then(|columns| columns.parse().ok()),
     };
-    cli::parse(program, &std::env::args_os().collect::<Vec<_>>(), &environment)
+    super::parse(program, &std::env::args_os().collect::<Vec<_>>(), &environment)
 }
 
 /// Who to become; the role programs, started by a service manager as who they are to be, have no such option. The account
@@ -137,15 +151,15 @@ fn unprivileged(name: &str) -> anyhow::Result<Option<User>> {
 }
 
 /// Goes to the background if asked for; in the foreground the same steps report to nobody.
-fn background(program: Program, invocation: Invocation, sockets: Vec<Vec<Bound>>) -> u8 {
+fn background(program: Program, invocation: Invocation, sockets: Vec<Sockets>) -> u8 {
     let name = invocation.process.name.clone();
     let mut pipe = None;
-    if invocation.process.daemon && !notify::is_under_systemd() {
+    if goes_to_background(&invocation.process) {
         match daemon::daemonise() {
             Ok(Daemonised::Parent(code)) => return code,
             Ok(Daemonised::Daemon(ready)) => pipe = Some(ready),
             Err(error) => {
-                say(&format!("{name}: error: {error}"));
+                fail(&format!("{name}: error: {error}"));
                 return CODE_ERROR;
             }
         }
@@ -153,7 +167,7 @@ fn background(program: Program, invocation: Invocation, sockets: Vec<Vec<Bound>>
     match serve(program, invocation, sockets, &mut pipe) {
         Ok(code) => code,
         Err(error) => {
-            say(&format!("{name}: error: {error:#}"));
+            fail(&format!("{name}: error: {error:#}"));
             if let Some(pipe) = pipe {
                 pipe.failed(CODE_ERROR);
             }
@@ -165,7 +179,7 @@ fn background(program: Program, invocation: Invocation, sockets: Vec<Vec<Bound>>
 fn serve(
     program: Program,
     invocation: Invocation,
-    sockets: Vec<Vec<Bound>>,
+    sockets: Vec<Sockets>,
     pipe: &mut Option<ReadyPipe>,
 ) -> anyhow::Result<u8> {
     let Invocation { instances, process, log_warnings, .. } = invocation;
@@ -180,7 +194,9 @@ fn serve(
         identity::drop_to(user)?;
     }
     identity::protect_memory();
-    let mut logs = log::init(&crate::role::settings::log(&process, program, user.as_ref()))?;
+    // Log watchers know the lines of `emailrelay`; the journal of the role programs has all of a line in fields.
+    let text = if program == Program::Relay { JournalText::Line } else { JournalText::Plain };
+    let mut logs = log::init(&settings::log(&process, program.as_str(), user.as_ref(), text))?;
     logs.start_writer().context("cannot start the log")?;
     for text in &log_warnings {
         log::emit(&Context::default(), &StartEvent::Configuration { text: text.clone() }.into());
@@ -210,7 +226,7 @@ impl Process for Relay {
     }
 
     fn reload(&self) -> Result<(), String> {
-        let invocation = parse(self.program).map_err(|exit| exit.stderr.trim_end().to_owned())?;
+        let invocation = parse(self.program).map_err(|exit| reason(&exit).to_owned())?;
         for handle in &self.handles {
             let new = invocation.instances.iter().find(|settings| settings.name == handle.name());
             handle.reload(new.ok_or_else(|| format!("instance \"{}\" is gone", handle.name()))?);
@@ -223,7 +239,7 @@ async fn run(
     program: Program,
     settings: Vec<Settings>,
     process: Arc<ProcessSettings>,
-    sockets: Vec<Vec<Bound>>,
+    sockets: Vec<Sockets>,
     descriptors: u64,
     logs: LogHandle,
     pipe: &mut Option<ReadyPipe>,
@@ -280,7 +296,7 @@ fn exit_code(program: Program, process: &ProcessSettings, reports: &[RunReport])
     }
     let (failed, taken) = reports.iter().fold((0, 0), |(f, t), report| (f + report.failed, t + report.taken));
     if failed > 0 {
-        say(&format!("{}: warning: {failed} of {taken} messages failed", process.name));
+        warn(&format!("{}: warning: {failed} of {taken} messages failed", process.name));
     }
     Ok(if failed > 0 && process.strict_exit { CODE_FAILED } else { 0 })
 }
@@ -289,8 +305,39 @@ fn exit_code(program: Program, process: &ProcessSettings, reports: &[RunReport])
 fn leave(exit: &Exit) -> u8 {
     // Standard output may be a closed pipe; the exit code is then all there is.
     let _ = std::io::stdout().write_all(exit.stdout.as_bytes());
-    let _ = std::io::stderr().write_all(exit.stderr.as_bytes());
+    if exit.code == 0 {
+        let _ = std::io::stderr().write_all(exit.stderr.as_bytes());
+    } else {
+        fail(exit.stderr.trim_end());
+    }
     exit.code
+}
+
+/// What is wrong, without the program's name and the advice for who sits at a terminal.
+fn reason(exit: &Exit) -> &str {
+    let line = exit.stderr.lines().next().unwrap_or_default();
+    line.split_once("error: ").map_or(line, |(_, reason)| reason)
+}
+
+/// Tells why the program ends: whoever started it, and `systemctl status`.
+fn fail(text: &str) {
+    say_with(Priority::Error, text);
+    notify::status(text.lines().next().unwrap_or_default());
+}
+
+fn warn(text: &str) {
+    say_with(Priority::Warning, text);
+}
+
+/// What is said before there is a log, or beside it, keeps its importance when it goes to the journal.
+fn say_with(priority: Priority, text: &str) {
+    for line in text.lines() {
+        if journal::stderr_is_journal() {
+            say(&format!("{}{line}", priority.prefix()));
+        } else {
+            say(line);
+        }
+    }
 }
 
 /// A line for whoever started the program.
