@@ -23,6 +23,7 @@ mod crash;
 mod forward;
 mod hostile;
 mod peers;
+mod power_cut;
 mod process;
 mod real_mail;
 mod smtp;

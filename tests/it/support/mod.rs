@@ -5,6 +5,7 @@ pub(crate) mod client;
 pub(crate) mod container;
 pub(crate) mod daemon;
 pub(crate) mod dice;
+pub(crate) mod disk;
 pub(crate) mod hop;
 pub(crate) mod letters;
 pub(crate) mod need;
@@ -14,6 +15,7 @@ pub(crate) mod rootfs;
 pub(crate) mod samples;
 pub(crate) mod sink;
 pub(crate) mod spool;
+pub(crate) mod strace;
 pub(crate) mod wire;
 
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
