@@ -19,13 +19,13 @@ use crate::config::interface::{Item, Place, Server};
 use crate::config::{ProcessSettings, Settings};
 use crate::forward::RunReport;
 use crate::log::{self, Context, JournalText, LogHandle, ProcessEvent, StartEvent};
-use crate::net::listener::Bound;
 use crate::os::activation::{self, Inherited};
 use crate::os::daemon::{self, Daemonised, ReadyPipe};
 use crate::os::identity::User;
+use crate::os::journal::{self, Priority};
 use crate::os::pidfile::PidFile;
 use crate::os::{credentials, identity, limits, notify};
-use crate::role::bind::{self, BindError};
+use crate::role::bind::{self, BindError, Sockets};
 use crate::role::instance::{Handle, Instance};
 use crate::role::settings;
 use crate::role::supervise::{self, Ended, Process};
@@ -46,9 +46,6 @@ const CODE_WAITING: u8 = 75;
 /// The user that never gives up root.
 const ROOT: &str = "root";
 
-/// Names under which systemd passes SMTP sockets.
-const SMTP_NAMES: [&str; 2] = ["smtp", "submission"];
-
 /// The whole life of `emailrelay`, `emailrelay-smtp` and `emailrelay-forward`. Returns the exit code.
 pub fn main(program: Program) -> u8 {
     let inherited = activation::take();
@@ -57,7 +54,7 @@ pub fn main(program: Program) -> u8 {
         Err(exit) => return leave(&exit),
     };
     for warning in &invocation.warnings {
-        say(&format!("{}: warning: {warning}", invocation.process.name));
+        warn(&format!("{}: warning: {warning}", invocation.process.name));
     }
     let name = invocation.process.name.clone();
     match prepare(program, &mut invocation, inherited) {
@@ -67,7 +64,7 @@ pub fn main(program: Program) -> u8 {
         }
         Ok(Start::Go(sockets)) => background(program, invocation, sockets),
         Err(error) => {
-            say(&format!("{name}: error: {error:#}"));
+            fail(&format!("{name}: error: {error:#}"));
             if error.downcast_ref::<BindError>().is_some_and(|error| matches!(error, BindError::Bind { .. }))
             {
                 CODE_BIND
@@ -82,7 +79,7 @@ enum Start {
     /// There is nothing to do; what to say.
     Nothing(&'static str),
     /// The listening sockets of each instance.
-    Go(Vec<Vec<Bound>>),
+    Go(Vec<Sockets>),
 }
 
 fn prepare(
@@ -99,7 +96,12 @@ fn prepare(
     }
     let mut sockets = Vec::new();
     for settings in &invocation.instances {
-        sockets.push(if settings.smtp.enabled { listen(settings, &mut inherited)? } else { Vec::new() });
+        let smtp = &settings.smtp;
+        sockets.push(if smtp.enabled {
+            bind::sockets(&smtp.interfaces, Server::Smtp, smtp.port, &mut inherited)?
+        } else {
+            Sockets::default()
+        });
     }
     let only_forwards =
         program == Program::Relay && invocation.instances.iter().all(Settings::ends_after_first_run);
@@ -126,15 +128,6 @@ fn leave_terminal(instances: &[Settings], inherited: &[Inherited]) -> anyhow::Re
     Ok(())
 }
 
-fn listen(settings: &Settings, inherited: &mut Vec<Inherited>) -> Result<Vec<Bound>, BindError> {
-    let smtp = &settings.smtp;
-    let sockets = bind::sockets(&smtp.interfaces, Server::Smtp, smtp.port, &SMTP_NAMES, inherited)?;
-    for name in &sockets.without_address {
-        say(&format!("warning: no addresses bound to named network interface \"{name}\""));
-    }
-    Ok(sockets.bound)
-}
-
 /// Reads the options of this process.
 fn parse(program: Program) -> Result<Invocation, Exit> {
     let executable = std::env::current_exe().unwrap_or_default();
@@ -158,7 +151,7 @@ fn unprivileged(name: &str) -> anyhow::Result<Option<User>> {
 }
 
 /// Goes to the background if asked for; in the foreground the same steps report to nobody.
-fn background(program: Program, invocation: Invocation, sockets: Vec<Vec<Bound>>) -> u8 {
+fn background(program: Program, invocation: Invocation, sockets: Vec<Sockets>) -> u8 {
     let name = invocation.process.name.clone();
     let mut pipe = None;
     if goes_to_background(&invocation.process) {
@@ -166,7 +159,7 @@ fn background(program: Program, invocation: Invocation, sockets: Vec<Vec<Bound>>
             Ok(Daemonised::Parent(code)) => return code,
             Ok(Daemonised::Daemon(ready)) => pipe = Some(ready),
             Err(error) => {
-                say(&format!("{name}: error: {error}"));
+                fail(&format!("{name}: error: {error}"));
                 return CODE_ERROR;
             }
         }
@@ -174,7 +167,7 @@ fn background(program: Program, invocation: Invocation, sockets: Vec<Vec<Bound>>
     match serve(program, invocation, sockets, &mut pipe) {
         Ok(code) => code,
         Err(error) => {
-            say(&format!("{name}: error: {error:#}"));
+            fail(&format!("{name}: error: {error:#}"));
             if let Some(pipe) = pipe {
                 pipe.failed(CODE_ERROR);
             }
@@ -186,7 +179,7 @@ fn background(program: Program, invocation: Invocation, sockets: Vec<Vec<Bound>>
 fn serve(
     program: Program,
     invocation: Invocation,
-    sockets: Vec<Vec<Bound>>,
+    sockets: Vec<Sockets>,
     pipe: &mut Option<ReadyPipe>,
 ) -> anyhow::Result<u8> {
     let Invocation { instances, process, log_warnings, .. } = invocation;
@@ -233,7 +226,7 @@ impl Process for Relay {
     }
 
     fn reload(&self) -> Result<(), String> {
-        let invocation = parse(self.program).map_err(|exit| exit.stderr.trim_end().to_owned())?;
+        let invocation = parse(self.program).map_err(|exit| reason(&exit).to_owned())?;
         for handle in &self.handles {
             let new = invocation.instances.iter().find(|settings| settings.name == handle.name());
             handle.reload(new.ok_or_else(|| format!("instance \"{}\" is gone", handle.name()))?);
@@ -246,7 +239,7 @@ async fn run(
     program: Program,
     settings: Vec<Settings>,
     process: Arc<ProcessSettings>,
-    sockets: Vec<Vec<Bound>>,
+    sockets: Vec<Sockets>,
     descriptors: u64,
     logs: LogHandle,
     pipe: &mut Option<ReadyPipe>,
@@ -303,7 +296,7 @@ fn exit_code(program: Program, process: &ProcessSettings, reports: &[RunReport])
     }
     let (failed, taken) = reports.iter().fold((0, 0), |(f, t), report| (f + report.failed, t + report.taken));
     if failed > 0 {
-        say(&format!("{}: warning: {failed} of {taken} messages failed", process.name));
+        warn(&format!("{}: warning: {failed} of {taken} messages failed", process.name));
     }
     Ok(if failed > 0 && process.strict_exit { CODE_FAILED } else { 0 })
 }
@@ -312,8 +305,39 @@ fn exit_code(program: Program, process: &ProcessSettings, reports: &[RunReport])
 fn leave(exit: &Exit) -> u8 {
     // Standard output may be a closed pipe; the exit code is then all there is.
     let _ = std::io::stdout().write_all(exit.stdout.as_bytes());
-    let _ = std::io::stderr().write_all(exit.stderr.as_bytes());
+    if exit.code == 0 {
+        let _ = std::io::stderr().write_all(exit.stderr.as_bytes());
+    } else {
+        fail(exit.stderr.trim_end());
+    }
     exit.code
+}
+
+/// What is wrong, without the program's name and the advice for who sits at a terminal.
+fn reason(exit: &Exit) -> &str {
+    let line = exit.stderr.lines().next().unwrap_or_default();
+    line.split_once("error: ").map_or(line, |(_, reason)| reason)
+}
+
+/// Tells why the program ends: whoever started it, and `systemctl status`.
+fn fail(text: &str) {
+    say_with(Priority::Error, text);
+    notify::status(text.lines().next().unwrap_or_default());
+}
+
+fn warn(text: &str) {
+    say_with(Priority::Warning, text);
+}
+
+/// What is said before there is a log, or beside it, keeps its importance when it goes to the journal.
+fn say_with(priority: Priority, text: &str) {
+    for line in text.lines() {
+        if journal::stderr_is_journal() {
+            say(&format!("{}{line}", priority.prefix()));
+        } else {
+            say(line);
+        }
+    }
 }
 
 /// A line for whoever started the program.

@@ -3,17 +3,22 @@
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
+use nix::errno::Errno;
+
 use crate::config::interface::{self, Item, Place, Server};
 use crate::net::listener::Bound;
 use crate::os::activation::{self, Inherited};
-use crate::os::interfaces;
+use crate::os::{interfaces, notify};
+use crate::role::smtp::Named;
 
 /// The sockets of one server, and what must be said about them.
 #[derive(Debug, Default)]
 pub struct Sockets {
     /// Bound and listening.
     pub bound: Vec<Bound>,
-    /// Named network interfaces that have no address now.
+    /// Named network interfaces, whose addresses are to be followed.
+    pub named: Vec<Named>,
+    /// Those of them that have no address now.
     pub without_address: Vec<String>,
 }
 
@@ -35,8 +40,8 @@ pub enum BindError {
 
 /// Binds everything that `items` says for `server` on `port`.
 ///
-/// Without an item for the server, inherited sockets with the server's names are used, and if there are none it
-/// listens on all addresses.
+/// Without an item for the server, inherited sockets are used by their names, and if there are none it listens on all
+/// addresses.
 ///
 /// # Errors
 /// See [`BindError`].
@@ -44,13 +49,12 @@ pub fn sockets(
     items: &[Item],
     server: Server,
     port: u16,
-    names: &[&str],
     inherited: &mut Vec<Inherited>,
 ) -> Result<Sockets, BindError> {
     let mut sockets = Sockets::default();
     let mut places = interface::places(items, server);
     if places.is_empty() {
-        sockets.bound = take_named(inherited, |name| names.contains(&name))?;
+        sockets.bound = take_named(inherited, |name| serves(server, name))?;
         if !sockets.bound.is_empty() {
             return Ok(sockets);
         }
@@ -62,21 +66,36 @@ pub fn sockets(
     Ok(sockets)
 }
 
+/// Which server a socket of the service manager is for, by its name (`FileDescriptorName=`). A socket with any other name,
+/// such as that of a unit which sets none, is for SMTP.
+fn serves(server: Server, name: &str) -> bool {
+    let named = match name {
+        "pop" | "pops" => Server::Pop,
+        "admin" => Server::Admin,
+        _ => Server::Smtp,
+    };
+    named == server
+}
+
 fn bind_place(
     place: &Place,
     port: u16,
     inherited: &mut Vec<Inherited>,
     sockets: &mut Sockets,
 ) -> Result<(), BindError> {
-    let failed =
-        |error: io::Error| BindError::Bind { place: place.to_string(), reason: crate::os::reason(&error) };
+    let failed = |error: io::Error| BindError::Bind {
+        place: place.to_string(),
+        reason: crate::os::reason(&error) + if is_in_sandbox(&error) { ASK_SYSTEMD } else { "" },
+    };
     match place {
         Place::Ip { address, zone } => {
             let address = with_zone(SocketAddr::new(*address, port), zone.as_deref());
             sockets.bound.push(Bound::tcp(address).map_err(failed)?);
         }
         Place::Interface { name, family } => {
-            let addresses = interfaces::addresses(name, wanted(*family)).map_err(failed)?;
+            let family = wanted(*family);
+            sockets.named.push(Named { name: name.clone(), family, port });
+            let addresses = interfaces::addresses(name, family).map_err(failed)?;
             if addresses.is_empty() {
                 sockets.without_address.push(name.clone());
             }
@@ -114,9 +133,18 @@ fn everywhere(port: u16) -> io::Result<Vec<Bound>> {
 }
 
 fn is_missing_family(error: &io::Error) -> bool {
-    error.raw_os_error() == Some(nix::errno::Errno::EAFNOSUPPORT as i32)
+    error.raw_os_error() == Some(Errno::EAFNOSUPPORT as i32)
         || error.kind() == io::ErrorKind::AddrNotAvailable
 }
+
+/// Nothing can be bound in the sandbox of the installed units, nor need it be.
+fn is_in_sandbox(error: &io::Error) -> bool {
+    notify::is_under_systemd() && error.raw_os_error() == Some(Errno::EAFNOSUPPORT as i32)
+}
+
+/// What to do about it.
+const ASK_SYSTEMD: &str =
+    " (under systemd ports are opened by socket units: start emailrelay-smtp.socket, and remove --interface)";
 
 fn with_zone(address: SocketAddr, zone: Option<&str>) -> SocketAddr {
     match (address, zone.and_then(interfaces::scope_id)) {

@@ -11,10 +11,12 @@ use crate::forward::{Engine, Reason, RunReport};
 use crate::log::{self, Context, ProcessEvent, Server, StartEvent};
 use crate::net::limits::ConnectionLimits;
 use crate::net::listener::Bound;
+use crate::role::bind::Sockets;
 use crate::role::doorbell::Doorbell;
 use crate::role::forward::{self, REQUESTS, Triggers};
 use crate::role::settings;
 use crate::role::smtp::{Listeners, SmtpRole};
+use crate::role::upkeep::Upkeep;
 use crate::spool::Spool;
 
 /// Forwards when a client has gone (`--forward-on-disconnect`).
@@ -48,7 +50,7 @@ pub struct Instance {
     engine: Option<Arc<Engine>>,
     doorbell: Option<Arc<Doorbell>>,
     requests: Option<mpsc::Receiver<Reason>>,
-    listeners: Vec<Bound>,
+    sockets: Sockets,
     stop: CancellationToken,
     /// Cancelled when the sessions have ended, so that the doorbell's last ring is not missed.
     after_sessions: CancellationToken,
@@ -61,7 +63,7 @@ impl Instance {
     /// If the spool cannot be used.
     pub fn new(
         settings: Settings,
-        listeners: Vec<Bound>,
+        sockets: Sockets,
         process: &ProcessSettings,
         descriptors: u64,
         split: bool,
@@ -98,7 +100,7 @@ impl Instance {
             engine,
             doorbell,
             requests: Some(requests),
-            listeners,
+            sockets,
             stop: stop.clone(),
             after_sessions: CancellationToken::new(),
         })
@@ -109,12 +111,21 @@ impl Instance {
         let instance = Some(&self.settings.name).filter(|name| !name.is_empty()).cloned();
         // These lines carry the instance's name in any log format.
         let context = Context::default();
-        for listener in &self.listeners {
+        for listener in &self.sockets.bound {
             let address = listener.local().to_string();
             log::emit(
                 &context,
                 &StartEvent::Listening { instance: instance.clone(), server: Server::Smtp, address }.into(),
             );
+        }
+        let without = &self.sockets.without_address;
+        if !without.is_empty() {
+            let interfaces = without.clone();
+            log::emit(&self.context, &StartEvent::NoAddresses { interfaces }.into());
+        }
+        if let Some(interface) = without.first().filter(|_| self.sockets.bound.is_empty()).cloned() {
+            let event = StartEvent::WaitingForInterface { server: Server::Smtp, interface };
+            log::emit(&self.context, &event.into());
         }
         if let Some(to) = self.settings.forward.to.as_ref().filter(|_| self.engine.is_some()) {
             log::emit(&context, &StartEvent::ForwardingTo { instance, address: to.to_string() }.into());
@@ -140,13 +151,16 @@ impl Instance {
             && let Some(engine) = self.engine.take()
         {
             let linger = process.linger.unwrap_or_default();
-            return Ok(Some(
-                forward::once(engine, Arc::clone(&self.spool), linger, process.stop_timeout).await,
-            ));
+            let forwarding = forward::once(engine, Arc::clone(&self.spool), linger, process.stop_timeout);
+            let upkeep = self.upkeep();
+            let (report, ()) = tokio::join!(forwarding, upkeep.once());
+            return Ok(Some(report));
         }
         let forwarding = self.forwarding(process.stop_timeout);
         let serving = self.serving(process.idle_exit, process.stop_timeout)?;
         let ringing = self.ringing();
+        let upkeep = self.upkeep();
+        let sweeping = upkeep.run(self.stop.clone());
         let served = async {
             serving.await;
             self.after_sessions.cancel();
@@ -155,7 +169,7 @@ impl Instance {
                 self.stop.cancel();
             }
         };
-        tokio::join!(served, forwarding, ringing);
+        tokio::join!(served, forwarding, ringing, sweeping);
         Ok(None)
     }
 
@@ -164,12 +178,12 @@ impl Instance {
         idle_exit: Option<Duration>,
         stop_timeout: Duration,
     ) -> anyhow::Result<impl Future<Output = ()> + use<>> {
-        let listeners = std::mem::take(&mut self.listeners);
-        let listeners = listeners.into_iter().map(Bound::into_listener).collect::<Result<Vec<_>, _>>()?;
+        let Sockets { bound, named, .. } = std::mem::take(&mut self.sockets);
+        let listeners = bound.into_iter().map(Bound::into_listener).collect::<Result<Vec<_>, _>>()?;
         let smtp = self.smtp.clone();
         Ok(async move {
             if let Some(smtp) = smtp {
-                smtp.run(listeners, idle_exit, stop_timeout).await;
+                smtp.run(listeners, named, idle_exit, stop_timeout).await;
             }
         })
     }
@@ -179,6 +193,7 @@ impl Instance {
         let triggers = Triggers {
             at_start: forward.at_start,
             poll: forward.poll,
+            on_disconnect: forward.on_disconnect,
             retry: (forward.poll.is_some() || forward.on_disconnect) && !self.settings.compat,
         };
         let (engine, requests) = (self.engine.clone(), self.requests.take());
@@ -187,6 +202,11 @@ impl Instance {
                 forward::serve(engine, triggers, requests, stop_timeout).await;
             }
         }
+    }
+
+    fn upkeep(&self) -> Upkeep {
+        let (spool, context) = (Arc::clone(&self.spool), self.context.clone());
+        Upkeep { spool, context, remove: self.settings.sweep }
     }
 
     fn ringing(&self) -> impl Future<Output = ()> + use<> {

@@ -14,8 +14,12 @@
 #[cfg(test)]
 mod bad_config;
 mod clients;
+mod commit_order;
 mod container;
 mod container_end_to_end;
+mod container_readme;
+mod container_roles;
+mod crash;
 mod forward;
 mod hostile;
 mod peers;

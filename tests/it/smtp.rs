@@ -276,3 +276,55 @@ fn inherited_sockets_are_used_by_name_and_by_number() {
         assert!(server.wait().success());
     }
 }
+
+/// A second address of the loopback interface, gone with the test.
+struct SecondAddress;
+
+const SECOND: &str = "127.77.0.1";
+
+impl SecondAddress {
+    fn change(verb: &str) -> bool {
+        let args = ["addr", verb, &format!("{SECOND}/32"), "dev", "lo"];
+        std::process::Command::new(need::path("ip")).args(args).status().unwrap().success()
+    }
+}
+
+impl Drop for SecondAddress {
+    fn drop(&mut self) {
+        Self::change("del");
+    }
+}
+
+#[test]
+fn addresses_of_named_interfaces_are_followed() {
+    require!(need::root(), need::program("ip"));
+    let (spool, port) = (TempSpool::new(), crate::support::free_port());
+    let mut command = Program::Emailrelay.command();
+    command.args(["--no-daemon", "--log", "--no-syslog", "--user", "root", "--port", &port.to_string()]);
+    command.args(["--interface", "lo-ipv4", "--spool-dir", spool.arg()]);
+    let server = Daemon::start(command);
+    server.line(&format!("smtp server on 127.0.0.1:{port}"));
+    let address = format!("{SECOND}:{port}").parse().unwrap();
+    assert!(TcpStream::connect(address).is_err());
+    assert!(SecondAddress::change("add"));
+    let second = SecondAddress;
+    server.line(&format!("new smtp server on {SECOND}:{port}"));
+    SmtpClient::connect(address).send("a@example.com", &["b@example.com"], CONTENT);
+    drop(second);
+    server.line(&format!("deleting smtp server on {SECOND}:{port}"));
+    wait_for("the end of the listener", PATIENCE, || TcpStream::connect(address).is_err().then_some(()));
+    assert!(server.stop().success());
+}
+
+#[test]
+fn an_interface_that_is_not_there_is_waited_for() {
+    let spool = TempSpool::new();
+    let mut command = Program::Emailrelay.command();
+    command.args(["--no-daemon", "--log", "--no-syslog", "--user", "root", "--port", "0"]);
+    command.args(["--interface", "nosuchif0", "--spool-dir", spool.arg()]);
+    let server = Daemon::start(command);
+    server.line("no addresses bound to named network interface \"nosuchif0\"");
+    server.line("smtp server: nothing to do: waiting for interface \"nosuchif0\"");
+    assert!(!server.lines().iter().any(|line| line.contains("smtp server on")), "{:?}", server.lines());
+    assert!(server.stop().success());
+}

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use nix::errno::Errno;
 use tokio::time::{Instant, sleep};
+use tokio_util::sync::CancellationToken;
 
 use crate::config::network;
 use crate::log::{self, Event, ProcessEvent, Server, ServerEvent};
@@ -24,14 +25,14 @@ const PAUSE: (Duration, Duration) = (Duration::from_millis(10), Duration::from_s
 /// How often a lasting shortage is reported.
 const REPORT_EVERY: Duration = Duration::from_secs(60);
 
-/// Accepts until the role stops.
-pub(super) async fn run(role: Arc<SmtpRole>, listener: Arc<Listener>) {
+/// Accepts until `switch` is cancelled, which the end of the role does too.
+pub(super) async fn run(role: Arc<SmtpRole>, listener: Arc<Listener>, switch: CancellationToken) {
     let mut pause = PAUSE.0;
     let mut reported: Option<Instant> = None;
     loop {
         let accepted = tokio::select! {
             biased;
-            () = role.stop.cancelled() => return,
+            () = switch.cancelled() => return,
             accepted = listener.accept() => accepted,
         };
         match accepted {
@@ -44,7 +45,10 @@ pub(super) async fn run(role: Arc<SmtpRole>, listener: Arc<Listener>) {
                     reported = Some(Instant::now());
                     log::emit(&role.context, &accept_event(&error));
                 }
-                sleep(pause).await;
+                tokio::select! {
+                    () = switch.cancelled() => return,
+                    () = sleep(pause) => {}
+                }
                 pause = (pause * 2).min(PAUSE.1);
             }
         }

@@ -2,9 +2,11 @@
 
 mod accept;
 mod events;
+mod follow;
 mod idle;
 mod session;
 
+use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
@@ -19,6 +21,11 @@ use crate::net::limits::ConnectionLimits;
 use crate::net::listener::Listener;
 use crate::smtp::server::ServerConfig;
 use crate::spool::Spool;
+
+pub use follow::Named;
+
+/// The part of the stop timeout that clients may take who came in the moment of an idle exit.
+const DRAIN_SHARE: u32 = 4;
 
 /// What can change while the role runs (on reload). A session keeps what it started with.
 #[derive(Debug)]
@@ -85,24 +92,38 @@ impl SmtpRole {
         *self.settings.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(settings);
     }
 
-    /// Serves until the role is stopped, or until it has been idle for `idle_exit`; then lets the sessions end.
+    /// Serves on `listeners`, and on the addresses that the `named` interfaces will have, until the role is stopped, or until it has been idle for `idle_exit`; then lets the sessions end.
     ///
     /// A session between messages ends at once with 421; one in the middle of a message may finish it within `stop_timeout`.
     pub async fn run(
         self: &Arc<Self>,
         listeners: Vec<Listener>,
+        named: Vec<Named>,
         idle_exit: Option<Duration>,
         stop_timeout: Duration,
     ) {
         let listeners: Vec<Arc<Listener>> = listeners.into_iter().map(Arc::new).collect();
         let loops = TaskTracker::new();
+        let accepting = self.stop.child_token();
+        let mut switches = HashMap::new();
         for listener in &listeners {
-            loops.spawn(accept::run(Arc::clone(self), Arc::clone(listener)));
+            let switch = accepting.child_token();
+            loops.spawn(accept::run(Arc::clone(self), Arc::clone(listener), switch.clone()));
+            if let Endpoint::Ip(address) = listener.local() {
+                switches.insert(*address, switch);
+            }
         }
+        loops.spawn(follow::run(Arc::clone(self), named, switches, loops.clone(), accepting.clone()));
         loops.close();
         tokio::select! {
             () = self.stop.cancelled() => {}
-            () = idle::watch(self, idle_exit) => idle::drain(self, &listeners).await,
+            () = idle::watch(self, idle_exit) => {
+                // No loop may take a connection behind the drain's back and then greet it with 421.
+                accepting.cancel();
+                loops.wait().await;
+                // What is left of the service manager's patience is for messages in transfer.
+                let _ = timeout(stop_timeout / DRAIN_SHARE, idle::drain(self, &listeners)).await;
+            }
         }
         self.stop.cancel();
         loops.wait().await;

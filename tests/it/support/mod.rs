@@ -4,10 +4,12 @@
 pub(crate) mod client;
 pub(crate) mod container;
 pub(crate) mod daemon;
+pub(crate) mod dice;
 pub(crate) mod hop;
 pub(crate) mod letters;
 pub(crate) mod need;
 pub(crate) mod postfix;
+pub(crate) mod relay;
 pub(crate) mod rootfs;
 pub(crate) mod samples;
 pub(crate) mod sink;
