@@ -137,6 +137,7 @@ fn one_refused_recipient_of_two() {
     let patient = ["--forward-to-some", "--retry-first", "1"];
     assert_eq!(forward(&spool, &postfix.arg(), &patient).0, 75);
     assert_eq!(spool.envelope(&spool.ready()[0]).all("To-Remote"), ["c@example.net"]);
+    postfix.wait_messages(2);
     postfix.restart_with("");
     wait_for("the second recipient", Duration::from_secs(20), || {
         (forward(&spool, &postfix.arg(), &patient).0 == 0).then_some(())
