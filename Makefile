@@ -28,8 +28,7 @@ UNITS := $(notdir $(wildcard systemd/*.target systemd/*.socket systemd/*.service
 CATALOGS := $(notdir $(wildcard systemd/*.catalog))
 DOCS := README.md CHANGELOG.md LICENSE LICENSE-MIT LICENSE-APACHE docs/differences.md
 
-SUBSTITUTE := sed -e 's|@SBINDIR@|$(SBINDIR)|g' -e 's|@BINDIR@|$(BINDIR)|g' \
-	-e 's|@SYSCONFDIR@|$(SYSCONFDIR)|g' -e 's|@DOCDIR@|$(DOCDIR)|g'
+SUBSTITUTE := sed -e 's|@SBINDIR@|$(SBINDIR)|g' -e 's|@SYSCONFDIR@|$(SYSCONFDIR)|g' -e 's|@DOCDIR@|$(DOCDIR)|g'
 
 # Every file that install makes and uninstall removes. The configuration file is not among them.
 INSTALLED := $(SBIN_PROGRAMS:%=$(SBINDIR)/%) $(BIN_PROGRAMS:%=$(BINDIR)/%) $(UNITS:%=$(UNITDIR)/%) \
@@ -89,8 +88,7 @@ install: $(BUILT)/emailrelay
 	for f in $(CATALOGS); do $(INSTALL) -m 0644 "systemd/$$f" '$(DESTDIR)$(LIBDIR)/systemd/catalog/' || exit; done
 	$(INSTALL) -m 0644 systemd/90-emailrelay.preset '$(DESTDIR)$(LIBDIR)/systemd/system-preset/'
 	$(INSTALL) -m 0644 systemd/sysusers.d/emailrelay.conf '$(DESTDIR)$(LIBDIR)/sysusers.d/emailrelay.conf'
-	$(SUBSTITUTE) systemd/tmpfiles.d/emailrelay.conf >'$(DESTDIR)$(LIBDIR)/tmpfiles.d/emailrelay.conf'
-	chmod 0644 '$(DESTDIR)$(LIBDIR)/tmpfiles.d/emailrelay.conf'
+	$(INSTALL) -m 0644 systemd/tmpfiles.d/emailrelay.conf '$(DESTDIR)$(LIBDIR)/tmpfiles.d/emailrelay.conf'
 	$(INSTALL) -m 0644 $(DOCS) '$(DESTDIR)$(DOCDIR)/'
 	'$(BUILT)/emailrelay' --generate-sample-config >'$(DESTDIR)$(DOCDIR)/emailrelay.conf.example'
 	chmod 0644 '$(DESTDIR)$(DOCDIR)/emailrelay.conf.example'

@@ -156,6 +156,7 @@ pub(super) fn instance(
         },
         anonymous,
         compat: compat || forward.keywords.compat26,
+        sweep: !values.on("no-sweep"),
         smtp: smtp(program, entries, values, remarks)?,
         forward,
     })
@@ -262,8 +263,17 @@ fn forward(
             Some("fail") => InDoubt::Fail,
             _ => InDoubt::Retry,
         },
-        busy_timeout: duration("busy-timeout"),
+        busy_timeout: values.duration("busy-timeout").unwrap_or(busy_timeout(program)),
     })
+}
+
+/// Our own programs lock what they are sending, so a message that nobody locks is free at once; time is only given to
+/// E-MailRelay 2.6, which may share the spool with its successor.
+fn busy_timeout(program: Program) -> Duration {
+    match program {
+        Program::Forward => Duration::ZERO,
+        Program::Relay | Program::Smtp => Duration::from_secs(600),
+    }
 }
 
 fn retry(first: Duration, max: Duration, give_up: Duration) -> Result<Retry, Failure> {

@@ -25,12 +25,13 @@ use crate::log::{self, Context, JournalText, LogHandle, ProcessEvent, StartEvent
 use crate::os::activation::{self, Inherited};
 use crate::os::daemon::{self, Daemonised, ReadyPipe};
 use crate::os::identity::User;
+use crate::os::journal::{self, Priority};
 use crate::os::pidfile::PidFile;
 use crate::os::{credentials, identity, limits, notify};
 use crate::role::bind::{self, BindError, Sockets};
 use crate::role::instance::{Handle, Instance};
 use crate::role::settings;
-use crate::role::supervise::{self, Ended, Process};
+use crate::role::supervise::{self, Ended, Process, Signals};
 use crate::spool::Spool;
 
 /// Exit code of everything that is wrong with options, files or rights.
@@ -62,7 +63,7 @@ pub fn main(program: Program) -> u8 {
         Err(exit) => return leave(&exit),
     };
     for warning in &invocation.warnings {
-        say(&format!("{}: warning: {warning}", invocation.process.name));
+        warn(&format!("{}: warning: {warning}", invocation.process.name));
     }
     let name = invocation.process.name.clone();
     match prepare(program, &mut invocation, inherited) {
@@ -72,7 +73,7 @@ pub fn main(program: Program) -> u8 {
         }
         Ok(Start::Go(sockets)) => background(program, invocation, sockets),
         Err(error) => {
-            say(&format!("{name}: error: {error:#}"));
+            fail(&format!("{name}: error: {error:#}"));
             if error.downcast_ref::<BindError>().is_some_and(|error| matches!(error, BindError::Bind { .. }))
             {
                 CODE_BIND
@@ -167,7 +168,7 @@ fn background(program: Program, invocation: Invocation, sockets: Vec<Sockets>) -
             Ok(Daemonised::Parent(code)) => return code,
             Ok(Daemonised::Daemon(ready)) => pipe = Some(ready),
             Err(error) => {
-                say(&format!("{name}: error: {error}"));
+                fail(&format!("{name}: error: {error}"));
                 return CODE_ERROR;
             }
         }
@@ -175,7 +176,7 @@ fn background(program: Program, invocation: Invocation, sockets: Vec<Sockets>) -
     match serve(program, invocation, sockets, &mut pipe) {
         Ok(code) => code,
         Err(error) => {
-            say(&format!("{name}: error: {error:#}"));
+            fail(&format!("{name}: error: {error:#}"));
             if let Some(pipe) = pipe {
                 pipe.failed(CODE_ERROR);
             }
@@ -244,7 +245,7 @@ impl Process for Relay {
     }
 
     fn reload(&self) -> Result<(), String> {
-        let invocation = parse(self.program).map_err(|exit| exit.stderr.trim_end().to_owned())?;
+        let invocation = parse(self.program).map_err(|exit| reason(&exit).to_owned())?;
         for handle in &self.handles {
             let new = invocation.instances.iter().find(|settings| settings.name == handle.name());
             handle.reload(new.ok_or_else(|| format!("instance \"{}\" is gone", handle.name()))?);
@@ -269,6 +270,7 @@ async fn run(
         instances.push(Instance::new(settings, sockets, &process, descriptors, split, &stop)?);
     }
     let relay = Arc::new(Relay { handles: instances.iter().map(Instance::handle).collect(), program });
+    let signals = Signals::catch().context("cannot catch signals")?;
     instances.iter().for_each(Instance::announce);
     if let Some(pipe) = pipe.take() {
         pipe.ready();
@@ -279,7 +281,7 @@ async fn run(
     let mut reports = Ok(Vec::new());
     let work = async { reports = run_all(instances, Arc::clone(&process)).await };
     let context = Context::default();
-    let ended = supervise::run(relay, &context, &logs, &stop, work).await?;
+    let ended = supervise::run(signals, relay, &context, &logs, &stop, work).await;
     log::emit(&context, &ProcessEvent::ShutdownComplete.into());
     match ended {
         Ended::AtOnce(code) => Ok(code),
@@ -314,7 +316,7 @@ fn exit_code(program: Program, process: &ProcessSettings, reports: &[RunReport])
     }
     let (failed, taken) = reports.iter().fold((0, 0), |(f, t), report| (f + report.failed, t + report.taken));
     if failed > 0 {
-        say(&format!("{}: warning: {failed} of {taken} messages failed", process.name));
+        warn(&format!("{}: warning: {failed} of {taken} messages failed", process.name));
     }
     Ok(if failed > 0 && process.strict_exit { CODE_FAILED } else { 0 })
 }
@@ -323,8 +325,39 @@ fn exit_code(program: Program, process: &ProcessSettings, reports: &[RunReport])
 fn leave(exit: &Exit) -> u8 {
     // Standard output may be a closed pipe; the exit code is then all there is.
     let _ = std::io::stdout().write_all(exit.stdout.as_bytes());
-    let _ = std::io::stderr().write_all(exit.stderr.as_bytes());
+    if exit.code == 0 {
+        let _ = std::io::stderr().write_all(exit.stderr.as_bytes());
+    } else {
+        fail(exit.stderr.trim_end());
+    }
     exit.code
+}
+
+/// What is wrong, without the program's name and the advice for who sits at a terminal.
+fn reason(exit: &Exit) -> &str {
+    let line = exit.stderr.lines().next().unwrap_or_default();
+    line.split_once("error: ").map_or(line, |(_, reason)| reason)
+}
+
+/// Tells why the program ends: whoever started it, and `systemctl status`.
+fn fail(text: &str) {
+    say_with(Priority::Error, text);
+    notify::status(text.lines().next().unwrap_or_default());
+}
+
+fn warn(text: &str) {
+    say_with(Priority::Warning, text);
+}
+
+/// What is said before there is a log, or beside it, keeps its importance when it goes to the journal.
+fn say_with(priority: Priority, text: &str) {
+    for line in text.lines() {
+        if journal::stderr_is_journal() {
+            say(&format!("{}{line}", priority.prefix()));
+        } else {
+            say(line);
+        }
+    }
 }
 
 /// A line for whoever started the program.

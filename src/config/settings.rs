@@ -114,7 +114,8 @@ pub struct ForwardSettings {
     pub retry: Retry,
     /// `--in-doubt`.
     pub in_doubt: InDoubt,
-    /// `--busy-timeout`: a `.busy` file nobody has locked for so long is taken back.
+    /// `--busy-timeout`: a `.busy` file nobody has locked for so long is taken back. 600 s in `emailrelay`, which may share
+    /// the spool with E-MailRelay 2.6, whose files are never locked; none in `emailrelay-forward`.
     pub busy_timeout: Duration,
 }
 
@@ -133,6 +134,8 @@ pub struct Settings {
     pub anonymous: Anonymous,
     /// `--compat 2.6`: the old visible behaviour.
     pub compat: bool,
+    /// Old left-over files in the spool directory are removed: always but with `--no-sweep`.
+    pub sweep: bool,
     /// The SMTP server.
     pub smtp: SmtpSettings,
     /// Forwarding.

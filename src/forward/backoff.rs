@@ -83,6 +83,11 @@ impl DestinationBackoff {
         self.failures == 0 || now >= self.until
     }
 
+    /// When it may be tried again, in unix seconds; a time gone by for a destination that is well.
+    pub fn until(&self) -> u64 {
+        self.until
+    }
+
     /// A session was opened: the destination is well.
     pub fn success(&mut self) {
         self.failures = 0;

@@ -5,11 +5,12 @@ use std::sync::Arc;
 use tokio::task::spawn_blocking;
 
 use crate::forward::content::Content;
-use crate::forward::engine::{Engine, lock};
+use crate::forward::engine::{Engine, lock, unix_now};
 use crate::forward::events;
 use crate::forward::finish::{self, Finish};
-use crate::forward::outcome::{self, Disposition};
-use crate::log::{self, ForwardEvent};
+use crate::forward::outcome::{self, Disposition, Failure};
+use crate::forward::ticket::Ticket;
+use crate::log::{self, ForwardEvent, SpoolEvent};
 use crate::net::client::{Answered, Broken, Connection};
 use crate::net::stream::Stream;
 use crate::smtp::client::{self, Fault, FaultKind, MessageResult, Outcome, Outgoing, Stage};
@@ -20,7 +21,8 @@ const STOPPED: &str = "shutting down";
 
 /// A message in hand.
 pub(crate) struct Job {
-    pub(crate) message: LockedMessage,
+    message: LockedMessage,
+    ticket: Ticket,
     outgoing: Outgoing,
     content: Content,
 }
@@ -28,60 +30,44 @@ pub(crate) struct Job {
 /// What became of an attempt.
 pub(crate) struct Sent {
     pub(crate) finish: Finish,
-    /// The server has decided about the message.
-    pub(crate) decided: bool,
+    /// The server was well until then: it has decided about the message, or the end is none of its doing.
+    pub(crate) server_well: bool,
     /// The session did not survive it; its words.
     pub(crate) fault: Option<String>,
 }
 
 /// Finishes one message and takes the next, in one visit to the disk. `None`: there is nothing to send, because `next`
 /// is none, gone, or not fit to be sent.
-pub(crate) async fn advance(
-    engine: &Arc<Engine>,
-    done: Option<Finish>,
-    next: Option<MessageId>,
-) -> Option<Job> {
+pub(crate) async fn advance(engine: &Arc<Engine>, done: Option<Finish>, next: Option<Ticket>) -> Option<Job> {
     if done.is_none() && next.is_none() {
         return None;
     }
     let worker = Arc::clone(engine);
-    let finished = done.as_ref().map(|finish| finish.id().clone());
-    let wanted = next.clone();
-    let job = spawn_blocking(move || {
+    spawn_blocking(move || {
         if let Some(done) = done {
-            finish::apply(&worker, done);
+            drop(finish::apply(&worker, done));
         }
-        next.and_then(|id| take(&worker, &id))
+        next.and_then(|ticket| take(&worker, ticket))
     })
     .await
     // The runtime reports the panic; the message is unlocked by its guard.
-    .unwrap_or_default();
-    if let Some(id) = finished {
-        engine.done_with(&id);
-    }
-    if let (None, Some(id)) = (&job, wanted) {
-        engine.done_with(&id);
-    }
-    job
+    .unwrap_or_default()
 }
 
-/// Finishes a message whose session has failed. Returns its id if nothing at all was done to it.
-pub(crate) async fn after_fault(engine: &Arc<Engine>, finish: Finish) -> Option<MessageId> {
-    let id = finish.id().clone();
-    if !finish.is_untouched() {
-        advance(engine, Some(finish), None).await;
-        return None;
-    }
+/// Finishes a message whose session has failed. Returns its ticket if nothing at all was done to it.
+pub(crate) async fn after_fault(engine: &Arc<Engine>, finish: Finish) -> Option<Ticket> {
+    let untouched = finish.is_untouched();
     let worker = Arc::clone(engine);
     // The runtime reports a panic; the message is unlocked by its guard.
-    let _ = spawn_blocking(move || finish::apply(&worker, finish)).await;
-    Some(id)
+    let ticket = spawn_blocking(move || finish::apply(&worker, finish)).await.ok();
+    ticket.filter(|_| untouched)
 }
 
 /// Locks a message and reads what is needed to send it. Blocking.
-fn take(engine: &Engine, id: &MessageId) -> Option<Job> {
+fn take(engine: &Engine, ticket: Ticket) -> Option<Job> {
+    let id = ticket.id();
     match engine.spool.lock(id) {
-        Ok(Some(message)) => open(engine, message),
+        Ok(Some(message)) => open(engine, message, ticket),
         // Another forwarder was faster, or the message is gone.
         Ok(None) => None,
         Err(LockError::Unsendable { message, fault }) => {
@@ -95,8 +81,13 @@ fn take(engine: &Engine, id: &MessageId) -> Option<Job> {
     }
 }
 
-fn open(engine: &Engine, mut message: LockedMessage) -> Option<Job> {
+fn open(engine: &Engine, mut message: LockedMessage, ticket: Ticket) -> Option<Job> {
     let context = engine.context().with_message(&message.id().to_string());
+    // Another process may have tried it since it was listed.
+    if let Some(next) = message.retry_state().next_attempt.filter(|next| *next > unix_now()) {
+        lock(&engine.tally).not_due(next);
+        return None;
+    }
     if message.envelope().remote.is_empty() {
         log::emit(&context, &ForwardEvent::NoRecipients { id: message.id().to_string() }.into());
         finish::fail(
@@ -104,6 +95,15 @@ fn open(engine: &Engine, mut message: LockedMessage) -> Option<Job> {
             message,
             &FailNote { reason: "no remote recipients".to_owned(), ..FailNote::default() },
         );
+        return None;
+    }
+    if engine.config().client.forward_to_some
+        && message.envelope().remote.len() > 1
+        && let Err(error) = message.reserve_edit()
+    {
+        // Without room to note who was served, some would get the message again.
+        log::emit(&context, &SpoolEvent::StoreFailed { reason: error.to_string() }.into());
+        lock(&engine.tally).held_back(1, None);
         return None;
     }
     let content = message.content().map_err(|error| error.to_string()).and_then(|(file, size)| {
@@ -115,7 +115,7 @@ fn open(engine: &Engine, mut message: LockedMessage) -> Option<Job> {
             log::emit(&context, &taken_event(&message));
             lock(&engine.tally).taken();
             let outgoing = outgoing(&message, size);
-            Some(Job { message, outgoing, content })
+            Some(Job { message, ticket, outgoing, content })
         }
         Err(reason) => {
             finish::fail(engine, message, &FailNote { reason, ..FailNote::default() });
@@ -155,7 +155,7 @@ pub(crate) async fn send(
     relay: &str,
     rested: bool,
 ) -> Sent {
-    let Job { message, outgoing, mut content } = job;
+    let Job { message, ticket, outgoing, mut content } = job;
     let size = outgoing.size;
     let config = engine.config();
     let mut trace = trace(engine, Some(message.id()));
@@ -166,7 +166,7 @@ pub(crate) async fn send(
         sent = connection.send(outgoing, &mut content, &mut trace) => Some(sent),
         () = engine.cut.cancelled() => None,
     };
-    let decided = matches!(sent, Some(Ok(_)));
+    let server_well = matches!(sent, Some(Ok(_) | Err(Broken::Content(_))));
     let reply = match &sent {
         Some(Ok(Answered { result: MessageResult { outcome: Outcome::Sent(reply), .. }, .. })) => {
             Some(reply.to_string())
@@ -182,8 +182,11 @@ pub(crate) async fn send(
         Some(Err(Broken::Fault(fault))) => {
             (outcome::of_fault(&fault, config.policy), Some(fault.to_string()))
         }
+        // Half a message was sent, so the connection is lost. It is the message that waits, not the destination.
         Some(Err(Broken::Content(error))) => {
-            untouched(format!("cannot read content file: {}", crate::os::reason(&error)))
+            let reason = format!("cannot read content file: {}", crate::os::reason(&error));
+            let failure = Failure { reason: reason.clone(), ..Failure::default() };
+            (Disposition::Temporary(failure), Some(reason))
         }
         None => match connection.abandon(STOPPED) {
             Some(fault) if fault.in_doubt() => {
@@ -192,7 +195,7 @@ pub(crate) async fn send(
             _ => untouched(STOPPED.to_owned()),
         },
     };
-    Sent { decided, finish: Finish::new(message, disposition, relay, size, reply), fault }
+    Sent { server_well, finish: Finish::new(message, ticket, disposition, relay, size, reply), fault }
 }
 
 fn was_dropped(fault: &Fault) -> bool {

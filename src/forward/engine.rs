@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use tokio::sync::{Notify, Semaphore};
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 use tokio::task::spawn_blocking;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
@@ -20,6 +20,7 @@ use crate::forward::backoff::Schedule;
 use crate::forward::lane::Lane;
 use crate::forward::outcome::Policy;
 use crate::forward::tally::{RunReport, Tally};
+use crate::forward::ticket::Ticket;
 use crate::forward::{Reason, finish, worker};
 use crate::log::{self, Context, ForwardEvent, SpoolEvent};
 use crate::net::connect;
@@ -60,7 +61,9 @@ pub struct Engine {
     pub(crate) spool: Arc<Spool>,
     config: RwLock<Arc<EngineConfig>>,
     pub(crate) tally: Mutex<Tally>,
-    pub(crate) permits: Arc<Semaphore>,
+    permits: Arc<Semaphore>,
+    /// Workers that wait for a permit, and what tells those with an idle connection.
+    crowd: Crowd,
     /// Cancelled when no further message may be taken.
     pub(crate) stop: CancellationToken,
     /// Cancelled when idle connections are not to be kept any longer.
@@ -86,6 +89,7 @@ impl Engine {
         Arc::new(Self {
             spool,
             permits: Arc::new(Semaphore::new(config.total.max(1))),
+            crowd: Crowd::default(),
             config: RwLock::new(Arc::new(config)),
             tally: Mutex::default(),
             rest: stop.child_token(),
@@ -128,8 +132,13 @@ impl Engine {
         }
         self.flush().await;
         let report = lock(&self.tally).report();
-        let done = if report.taken == 0 { ForwardEvent::RunEmpty } else { ForwardEvent::RunFinished };
-        if !self.stop.is_cancelled() {
+        // A run that left everything where it was has said why, and must not call the spool empty.
+        let done = match (report.taken, report.waiting) {
+            (0, 0) if report.local_error.is_none() => Some(ForwardEvent::RunEmpty),
+            (0, _) => None,
+            _ => Some(ForwardEvent::RunFinished),
+        };
+        if let Some(done) = done.filter(|_| !self.stop.is_cancelled()) {
             log::emit(&self.context(), &done.into());
         }
         report
@@ -191,15 +200,22 @@ impl Engine {
 
     async fn flush(&self) {
         let spool = Arc::clone(&self.spool);
-        // The only failure is a panic in the blocking task, which the runtime has reported.
-        let _ = spawn_blocking(move || spool.flush()).await;
+        // A panic in the blocking task has been reported by the runtime.
+        if let Ok(Err(error)) = spawn_blocking(move || spool.flush()).await {
+            let path = self.spool.path().display().to_string();
+            log::emit(&self.context(), &SpoolEvent::SyncFailed { path, reason: error.to_string() }.into());
+        }
     }
 
-    async fn recover(&self) {
+    /// Takes back what dead processes have locked. Returns how many messages are free again.
+    ///
+    /// Not to be called during a run, which would pass over a message that is being looked at.
+    pub async fn recover(&self) -> usize {
         let (spool, age) = (Arc::clone(&self.spool), self.config().busy_age);
-        let Ok(recovered) = spawn_blocking(move || spool.recover(age)).await else { return };
+        let Ok(recovered) = spawn_blocking(move || spool.recover(age)).await else { return 0 };
         match recovered {
             Ok(report) => {
+                let count = report.unlocked.len();
                 for id in report.unlocked {
                     log::emit(&self.context(), &SpoolEvent::Recovered { id: id.to_string() }.into());
                 }
@@ -207,9 +223,28 @@ impl Engine {
                     let reason = format!("cannot unlock {id}: {}", errno.desc());
                     log::emit(&self.context(), &SpoolEvent::StoreFailed { reason }.into());
                 }
+                count
             }
-            Err(error) => self.local_error(&error.to_string()),
+            Err(error) => {
+                self.local_error(&error.to_string());
+                0
+            }
         }
+    }
+
+    /// Leave to make a connection, as soon as there are few enough.
+    pub(crate) async fn permit(&self) -> Option<OwnedSemaphorePermit> {
+        if let Ok(permit) = Arc::clone(&self.permits).try_acquire_owned() {
+            return Some(permit);
+        }
+        let _waiting = self.crowd.enter();
+        // The semaphore is never closed.
+        Arc::clone(&self.permits).acquire_owned().await.ok()
+    }
+
+    /// Resolves when somebody waits for a permit: an idle connection is then better given up.
+    pub(crate) async fn crowded(&self) {
+        self.crowd.gathered().await;
     }
 
     /// Waits for the end of all work in hand. `true`: look at the spool again.
@@ -287,22 +322,28 @@ impl Engine {
         let lane = Arc::clone(lock(&self.lanes).entry(target).or_insert_with_key(|target| {
             Arc::new(Lane::new(target.clone(), config.per_destination, config.schedule))
         }));
-        lock(&self.in_run).insert(id.clone());
-        self.outstanding.fetch_add(1, Ordering::AcqRel);
-        match lane.push(id, now) {
+        // A directory that changes while it is listed may show a name twice.
+        let Some(ticket) = Ticket::draw(self, id) else { return };
+        match lane.push(ticket, now) {
             Ok(()) => {
                 if lane.wants_worker() {
                     self.workers.spawn(worker::run(Arc::clone(self), lane));
                 }
             }
-            Err(id) => {
-                lock(&self.tally).held_back(1);
-                self.done_with(&id);
-            }
+            Err(until) => lock(&self.tally).held_back(1, Some(until)),
         }
     }
 
-    /// A message has left the run, whatever became of it.
+    /// A message enters the run; false if it is in it. Only for [`Ticket`].
+    pub(crate) fn enter(&self, id: &MessageId) -> bool {
+        let entered = lock(&self.in_run).insert(id.clone());
+        if entered {
+            self.outstanding.fetch_add(1, Ordering::AcqRel);
+        }
+        entered
+    }
+
+    /// A message has left the run, whatever became of it. Only for [`Ticket`].
     pub(crate) fn done_with(&self, id: &MessageId) {
         lock(&self.in_run).remove(id);
         if self.outstanding.fetch_sub(1, Ordering::AcqRel) == 1 {
@@ -327,13 +368,45 @@ impl Engine {
     /// A message that cannot be routed is set aside, so that it does not come up at every run.
     fn unroutable(self: &Arc<Self>, id: MessageId, address: &str) {
         let reason = format!("invalid host:service format: {address}");
+        let Some(ticket) = Ticket::draw(self, id) else { return };
         let engine = Arc::clone(self);
-        self.workers.spawn_blocking(move || finish::unroutable(&engine, &id, reason));
+        self.workers.spawn_blocking(move || finish::unroutable(&engine, &ticket, reason));
     }
 
     fn local_error(&self, reason: &str) {
         log::emit(&self.context(), &ForwardEvent::RunFailure { reason: reason.to_owned() }.into());
         lock(&self.tally).local_error(reason);
+    }
+}
+
+/// Those who wait for a permit.
+#[derive(Debug, Default)]
+struct Crowd {
+    waiting: AtomicUsize,
+    news: Notify,
+}
+
+impl Crowd {
+    fn enter(&self) -> InCrowd<'_> {
+        self.waiting.fetch_add(1, Ordering::AcqRel);
+        self.news.notify_one();
+        InCrowd(self)
+    }
+
+    async fn gathered(&self) {
+        // The notice that one who came earlier has left behind says nothing about now.
+        while self.waiting.load(Ordering::Acquire) == 0 {
+            self.news.notified().await;
+        }
+    }
+}
+
+/// Counts one who waits.
+struct InCrowd<'a>(&'a Crowd);
+
+impl Drop for InCrowd<'_> {
+    fn drop(&mut self) {
+        self.0.waiting.fetch_sub(1, Ordering::AcqRel);
     }
 }
 

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use crate::forward::engine::{Engine, lock, unix_now};
 use crate::forward::outcome::{Disposition, Failure};
+use crate::forward::ticket::Ticket;
 use crate::log::{self, Context, Delivery, ForwardEvent, SpoolEvent};
 use crate::spool::{FailNote, FinishError, LockedMessage, MessageId, Rejected, RetryNote};
 
@@ -19,21 +20,19 @@ pub(crate) struct Finish {
     size: u64,
     /// The reply that took the message over, if one did.
     reply: String,
+    ticket: Ticket,
 }
 
 impl Finish {
     pub(crate) fn new(
         message: LockedMessage,
+        ticket: Ticket,
         disposition: Disposition,
         relay: &str,
         size: u64,
         reply: Option<String>,
     ) -> Self {
-        Self { message, disposition, relay: relay.to_owned(), size, reply: reply.unwrap_or_default() }
-    }
-
-    pub(crate) fn id(&self) -> &MessageId {
-        self.message.id()
+        Self { message, disposition, relay: relay.to_owned(), size, reply: reply.unwrap_or_default(), ticket }
     }
 
     /// The message goes back as it was.
@@ -42,9 +41,9 @@ impl Finish {
     }
 }
 
-/// Does what was decided. Blocking.
-pub(crate) fn apply(engine: &Engine, finish: Finish) {
-    let Finish { mut message, disposition, relay, size, reply } = finish;
+/// Does what was decided. Blocking. The ticket comes back for a message that may be tried again in this run.
+pub(crate) fn apply(engine: &Engine, finish: Finish) -> Ticket {
+    let Finish { mut message, disposition, relay, size, reply, ticket } = finish;
     let context = engine.context().with_message(&message.id().to_string());
     match disposition {
         Disposition::Sent => sent(engine, &context, message, size, &relay, reply),
@@ -66,6 +65,7 @@ pub(crate) fn apply(engine: &Engine, finish: Finish) {
             report(&context, &id, message.unlock());
         }
     }
+    ticket
 }
 
 fn sent(engine: &Engine, context: &Context, message: LockedMessage, size: u64, relay: &str, reply: String) {
@@ -96,7 +96,8 @@ pub(crate) fn fail(engine: &Engine, message: LockedMessage, note: &FailNote) {
 }
 
 /// Sets a message aside whose envelope names a destination that is none. Blocking.
-pub(crate) fn unroutable(engine: &Engine, id: &MessageId, reason: String) {
+pub(crate) fn unroutable(engine: &Engine, ticket: &Ticket, reason: String) {
+    let id = ticket.id();
     match engine.spool.lock(id) {
         Ok(Some(message)) => fail(engine, message, &FailNote { reason, ..FailNote::default() }),
         Ok(None) => {}

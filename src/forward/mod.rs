@@ -12,6 +12,7 @@ mod finish;
 mod lane;
 pub mod outcome;
 mod tally;
+mod ticket;
 #[cfg(test)]
 mod transcripts;
 mod worker;

@@ -65,9 +65,13 @@ impl Tally {
         self.due_at(at);
     }
 
-    /// Messages that were not tried because nothing works at their destination.
-    pub(crate) fn held_back(&mut self, count: usize) {
+    /// Messages that were not tried: because nothing works at their destination, which is left alone until `until`, or
+    /// because the process stops.
+    pub(crate) fn held_back(&mut self, count: usize, until: Option<u64>) {
         self.held_back += count;
+        if let Some(until) = until.filter(|_| count > 0) {
+            self.due_at(until);
+        }
     }
 
     pub(crate) fn fault(&mut self, text: &str) {

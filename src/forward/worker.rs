@@ -8,17 +8,19 @@ use crate::forward::deliver;
 use crate::forward::engine::{Engine, lock, unix_now};
 use crate::forward::finish::Finish;
 use crate::forward::lane::{AfterFault, Lane};
+use crate::forward::ticket::Ticket;
 use crate::log::{self, ForwardEvent};
 use crate::net::client::Connection;
 use crate::net::connect;
 use crate::net::stream::Stream;
 use crate::smtp::client::{ClientConfig, Session};
-use crate::spool::MessageId;
 
 /// How a session came to its end.
 enum End {
     /// There was nothing more to send, or the process stops.
     Finished,
+    /// The process stops, and the session was not even made.
+    NotMade,
     /// It failed.
     Fault(SessionFault),
 }
@@ -27,89 +29,135 @@ struct SessionFault {
     text: String,
     /// Messages that the session had finished before: what worked a moment ago is worth a new connection.
     finished: usize,
-    established: bool,
 }
 
 /// Serves a lane until its queue is empty, then lets the connection go.
 pub(crate) async fn run(engine: Arc<Engine>, lane: Arc<Lane>) {
-    // The semaphore is never closed.
-    let Ok(_permit) = Arc::clone(&engine.permits).acquire_owned().await else { return };
+    let mut place = Place { engine: &engine, lane: &lane, established: false, held: true };
+    let Some(_permit) = engine.permit().await else { return };
     loop {
-        let Some(id) = take(&engine, &lane) else {
-            if lane.leave(false) {
+        let Some(ticket) = take(&engine, &lane) else {
+            if place.leave() {
                 return;
             }
             continue;
         };
-        match session(&engine, &lane, id).await {
+        match session(&engine, &mut place, ticket).await {
+            End::NotMade => {}
             End::Finished => {
-                if lane.leave(true) {
+                if place.leave() {
                     return;
                 }
             }
             // Servers may limit the messages of one connection.
             End::Fault(fault) if fault.finished > 0 => {
                 log::emit(&engine.context(), &ForwardEvent::ClientError { reason: fault.text }.into());
-                if lane.leave(true) {
+                if place.leave() {
                     return;
                 }
             }
-            End::Fault(fault) => return give_up(&engine, &lane, fault),
+            End::Fault(fault) => return place.give_up(&fault.text),
         }
     }
 }
 
-fn give_up(engine: &Arc<Engine>, lane: &Lane, fault: SessionFault) {
-    match lane.failed(fault.established, unix_now()) {
-        AfterFault::FewerConnections => {}
-        AfterFault::Down(untouched) => {
-            let mut tally = lock(&engine.tally);
-            tally.fault(&fault.text);
-            tally.held_back(untouched.len());
+/// A worker's place among those of its lane. However the worker ends, the place is given up, so that no message is left
+/// queued for somebody who is gone.
+struct Place<'a> {
+    engine: &'a Engine,
+    lane: &'a Lane,
+    established: bool,
+    held: bool,
+}
+
+impl Place<'_> {
+    fn establish(&mut self) {
+        self.lane.established();
+        self.established = true;
+    }
+
+    /// See [`Lane::leave`].
+    fn leave(&mut self) -> bool {
+        let left = self.lane.leave(std::mem::take(&mut self.established));
+        self.held = !left;
+        left
+    }
+
+    fn give_up(mut self, fault: &str) {
+        self.fail(fault);
+        log::emit(&self.engine.context(), &ForwardEvent::ClientError { reason: fault.to_owned() }.into());
+    }
+
+    fn fail(&mut self, fault: &str) {
+        self.held = false;
+        if let AfterFault::Down(untouched, until) = self.lane.failed(self.established, unix_now()) {
+            let mut tally = lock(&self.engine.tally);
+            tally.fault(fault);
+            tally.held_back(untouched.len(), Some(until));
             drop(tally);
-            for id in untouched {
-                engine.done_with(&id);
-            }
+            // Only now, because with the last ticket the run ends.
+            drop(untouched);
         }
     }
-    log::emit(&engine.context(), &ForwardEvent::ClientError { reason: fault.text }.into());
+}
+
+impl Drop for Place<'_> {
+    fn drop(&mut self) {
+        if self.held {
+            self.fail("a forwarding task has ended by a bug");
+        }
+    }
 }
 
 /// The next message of the lane. When the process stops, what is queued is left in the spool.
-fn take(engine: &Engine, lane: &Lane) -> Option<MessageId> {
+fn take(engine: &Engine, lane: &Lane) -> Option<Ticket> {
     if !engine.stop.is_cancelled() {
         return lane.pop();
     }
-    while let Some(id) = lane.pop() {
-        lock(&engine.tally).held_back(1);
-        engine.done_with(&id);
+    while let Some(ticket) = lane.pop() {
+        lock(&engine.tally).held_back(1, None);
+        drop(ticket);
     }
     None
 }
 
 /// One session, from connect to QUIT. `first` is not touched before the session is established.
-async fn session(engine: &Arc<Engine>, lane: &Lane, first: MessageId) -> End {
-    let before = |text: String| {
-        lane.put_back(first.clone());
-        End::Fault(SessionFault { text, finished: 0, established: false })
+async fn session(engine: &Arc<Engine>, place: &mut Place<'_>, first: Ticket) -> End {
+    let lane = place.lane;
+    let opened = tokio::select! {
+        biased;
+        // Nothing is lost with a session that has not begun, so a stop need not wait for it.
+        () = engine.stop.cancelled() => None,
+        opened = open(engine, lane) => Some(opened),
     };
-    let (stream, peer) = match connect::connect(lane.target(), &engine.config().connect).await {
-        Ok(connected) => connected,
-        Err(error) => return before(error.to_string()),
+    let (mut connection, relay) = match opened {
+        Some(Ok(opened)) => opened,
+        Some(Err(text)) => {
+            lane.put_back(first);
+            return End::Fault(SessionFault { text, finished: 0 });
+        }
+        None => {
+            lane.put_back(first);
+            return End::NotMade;
+        }
     };
-    let relay = peer.to_string();
-    let config = client_config(engine, &stream);
-    let mut connection = Connection::new(stream, Session::new(config, Instant::now().into_std()));
-    if let Err(fault) = connection.ready(&mut deliver::trace(engine, None)).await {
-        return before(fault.to_string());
-    }
-    lane.established();
+    place.establish();
     match converse(engine, lane, &mut connection, first, &relay).await {
         Ok(Quit::Politely) => connection.quit(&mut deliver::trace(engine, None)).await,
         Ok(Quit::AlreadyClosed) => {}
         Err(fault) => return End::Fault(fault),
     }
     End::Finished
+}
+
+/// Connects and says EHLO. Returns the connection and the peer's address, or what went wrong.
+async fn open(engine: &Engine, lane: &Lane) -> Result<(Connection<Stream>, String), String> {
+    let (stream, peer) =
+        connect::connect(lane.target(), &engine.config().connect).await.map_err(|error| error.to_string())?;
+    let config = client_config(engine, &stream);
+    let mut connection = Connection::new(stream, Session::new(config, Instant::now().into_std()));
+    connection.ready(&mut deliver::trace(engine, None)).await.map_err(|fault| fault.to_string())?;
+    Ok((connection, peer.to_string()))
 }
 
 /// How to leave an idle connection.
@@ -123,7 +171,7 @@ async fn converse(
     engine: &Arc<Engine>,
     lane: &Lane,
     connection: &mut Connection<Stream>,
-    first: MessageId,
+    first: Ticket,
     relay: &str,
 ) -> Result<Quit, SessionFault> {
     let mut finished = 0;
@@ -136,11 +184,11 @@ async fn converse(
             rested = false;
             if let Some(fault) = sent.fault {
                 // A message that was decided upon before the session broke counts: the server was well until then.
-                finished += usize::from(sent.decided);
+                finished += usize::from(sent.server_well);
                 if let Some(untouched) = deliver::after_fault(engine, sent.finish).await {
                     lane.put_back(untouched);
                 }
-                return Err(SessionFault { text: fault, finished, established: true });
+                return Err(SessionFault { text: fault, finished });
             }
             finished += 1;
             done = Some(sent.finish);
@@ -149,11 +197,11 @@ async fn converse(
         if next.is_none() {
             deliver::advance(engine, done.take(), None).await;
             next = match wait_for_work(engine, lane, connection).await {
-                Ok(id) => {
+                Ok(ticket) => {
                     rested = true;
                     // A connection that has lain idle is worth being made again if it turns out to be dead.
                     finished += 1;
-                    Some(id)
+                    Some(ticket)
                 }
                 Err(quit) => return Ok(quit),
             };
@@ -166,15 +214,16 @@ async fn wait_for_work(
     engine: &Engine,
     lane: &Lane,
     connection: &mut Connection<Stream>,
-) -> Result<MessageId, Quit> {
+) -> Result<Ticket, Quit> {
     let give_up = sleep(engine.config().keep);
     tokio::pin!(give_up);
     loop {
-        if let Some(id) = take(engine, lane) {
-            return Ok(id);
+        if let Some(ticket) = take(engine, lane) {
+            return Ok(ticket);
         }
         tokio::select! {
             () = lane.changed() => {}
+            () = engine.crowded() => return Err(Quit::Politely),
             () = &mut give_up => return Err(Quit::Politely),
             () = engine.stop.cancelled() => return Err(Quit::Politely),
             () = engine.rest.cancelled() => return Err(Quit::Politely),

@@ -167,7 +167,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
     async fn write(&mut self, bytes: &[u8]) {
         let mut rest = bytes;
         let mut input = Vec::new();
-        while !rest.is_empty() {
+        // Once the session is over nothing limits the time that a peer who reads no more could take.
+        while !rest.is_empty() && !self.session.is_over() {
             let deadline = self.session.deadline().map(Instant::from_std);
             let progress = exchange(&mut self.stream, rest, &mut input);
             let done = match deadline {
@@ -187,6 +188,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
                 }
                 Ok(Err(error)) => return self.session.closed(Some(&crate::os::reason(&error)), now()),
             }
+        }
+        if self.session.is_over() {
+            return;
         }
         if let Err(error) = self.stream.flush().await {
             self.session.closed(Some(&crate::os::reason(&error)), now());

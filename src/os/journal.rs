@@ -9,6 +9,26 @@ use nix::sys::stat::fstat;
 /// journald's native socket.
 const SOCKET: &str = "/run/systemd/journal/socket";
 
+/// How important a line on stderr is, for a journal that reads it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Priority {
+    /// Something must be done.
+    Error,
+    /// Somebody should look.
+    Warning,
+}
+
+impl Priority {
+    /// What the journal expects at the beginning of the line, sd-daemon(3).
+    #[must_use]
+    pub fn prefix(self) -> &'static str {
+        match self {
+            Priority::Error => "<3>",
+            Priority::Warning => "<4>",
+        }
+    }
+}
+
 /// True if stderr is connected to the journal and journald's native socket is there, so that structured entries can replace text.
 ///
 /// `JOURNAL_STREAM` (systemd.exec(5)) names device and inode of the stream that the manager gave us; it is inherited by children whose

@@ -3,10 +3,12 @@
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
+use nix::errno::Errno;
+
 use crate::config::interface::{self, Item, Place, Server};
 use crate::net::listener::Bound;
 use crate::os::activation::{self, Inherited};
-use crate::os::interfaces;
+use crate::os::{interfaces, notify};
 use crate::role::smtp::Named;
 
 /// The sockets of one server, and what must be said about them.
@@ -81,8 +83,10 @@ fn bind_place(
     inherited: &mut Vec<Inherited>,
     sockets: &mut Sockets,
 ) -> Result<(), BindError> {
-    let failed =
-        |error: io::Error| BindError::Bind { place: place.to_string(), reason: crate::os::reason(&error) };
+    let failed = |error: io::Error| BindError::Bind {
+        place: place.to_string(),
+        reason: crate::os::reason(&error) + if is_in_sandbox(&error) { ASK_SYSTEMD } else { "" },
+    };
     match place {
         Place::Ip { address, zone } => {
             let address = with_zone(SocketAddr::new(*address, port), zone.as_deref());
@@ -129,9 +133,18 @@ fn everywhere(port: u16) -> io::Result<Vec<Bound>> {
 }
 
 fn is_missing_family(error: &io::Error) -> bool {
-    error.raw_os_error() == Some(nix::errno::Errno::EAFNOSUPPORT as i32)
+    error.raw_os_error() == Some(Errno::EAFNOSUPPORT as i32)
         || error.kind() == io::ErrorKind::AddrNotAvailable
 }
+
+/// Nothing can be bound in the sandbox of the installed units, nor need it be.
+fn is_in_sandbox(error: &io::Error) -> bool {
+    notify::is_under_systemd() && error.raw_os_error() == Some(Errno::EAFNOSUPPORT as i32)
+}
+
+/// What to do about it.
+const ASK_SYSTEMD: &str =
+    " (under systemd ports are opened by socket units: start emailrelay-smtp.socket, and remove --interface)";
 
 fn with_zone(address: SocketAddr, zone: Option<&str>) -> SocketAddr {
     match (address, zone.and_then(interfaces::scope_id)) {

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tokio::sync::mpsc;
 use tokio::task::spawn_blocking;
-use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep, sleep_until};
+use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at, sleep, sleep_until};
 
 use crate::forward::engine::unix_now;
 use crate::forward::{Engine, Reason, RunReport};
@@ -15,6 +15,12 @@ use crate::spool::Spool;
 /// How often a lingering process looks for the request file. It has the path unit's place for that time, which would
 /// notice within milliseconds; a look costs one system call.
 const LOOK_EVERY: Duration = Duration::from_millis(50);
+
+/// How often a long-lived process looks for messages that a dead one has left locked.
+const RECOVER_EVERY: Duration = Duration::from_secs(60);
+
+/// Longest time to a retry that is believed: an envelope may name any time.
+const LONGEST_RETRY: u64 = 24 * 60 * 60;
 
 /// Requests that may wait. They carry no data, so a full queue means that a run is coming anyway.
 pub const REQUESTS: usize = 16;
@@ -28,6 +34,15 @@ pub struct Triggers {
     pub poll: Option<Duration>,
     /// When a message that had to wait is due.
     pub retry: bool,
+    /// When an SMTP client has gone. The requests tell; this tells that there are any.
+    pub on_disconnect: bool,
+}
+
+impl Triggers {
+    /// Whether the process forwards by itself after its start.
+    fn any(self) -> bool {
+        self.poll.is_some() || self.on_disconnect
+    }
 }
 
 /// Runs whenever a trigger or a request says so, until the engine is stopped.
@@ -37,11 +52,8 @@ pub async fn serve(
     mut requests: mpsc::Receiver<Reason>,
     stop_timeout: Duration,
 ) {
-    let mut poll = triggers.poll.map(|period| {
-        let mut poll = interval_at(Instant::now() + period, period);
-        poll.set_missed_tick_behavior(MissedTickBehavior::Skip);
-        poll
-    });
+    let mut poll = triggers.poll.map(every);
+    let mut recovery = every(RECOVER_EVERY);
     let mut retry_at: Option<Instant> = None;
     let mut next = triggers.at_start.then_some(Reason::Startup);
     loop {
@@ -53,13 +65,20 @@ pub async fn serve(
                 Some(reason) = requests.recv() => reason,
                 () = tick(poll.as_mut()) => Reason::Poll,
                 () = until(retry_at) => Reason::Retry,
+                _ = recovery.tick() => {
+                    if engine.recover().await == 0 || !triggers.any() {
+                        continue;
+                    }
+                    Reason::Retry
+                }
             },
         };
         let report = run_with_requests(&engine, reason, &mut requests, stop_timeout).await;
         retry_at = report
             .next_due
             .filter(|_| triggers.retry)
-            .map(|due| Instant::now() + Duration::from_secs(due.saturating_sub(unix_now()).max(1)));
+            .map(|due| due.saturating_sub(unix_now()).clamp(1, LONGEST_RETRY))
+            .map(|seconds| Instant::now() + Duration::from_secs(seconds));
         if engine.is_stopped() {
             break;
         }
@@ -110,7 +129,13 @@ pub async fn once(
             () = sleep_until(until) => break,
             Some(reason) = requests.recv() => {
                 report = run_with_requests(&engine, reason, &mut requests, stop_timeout).await;
-                until = Instant::now() + linger;
+                if report.local_error.is_some() {
+                    // The request is still there, and would be found again and again.
+                    break;
+                }
+                if report.taken > 0 {
+                    until = Instant::now() + linger;
+                }
             }
         }
     }
@@ -132,7 +157,13 @@ async fn watch(spool: Arc<Spool>, ask: mpsc::Sender<Reason>) {
     }
 }
 
-async fn tick(poll: Option<&mut tokio::time::Interval>) {
+fn every(period: Duration) -> Interval {
+    let mut every = interval_at(Instant::now() + period, period);
+    every.set_missed_tick_behavior(MissedTickBehavior::Skip);
+    every
+}
+
+async fn tick(poll: Option<&mut Interval>) {
     match poll {
         Some(poll) => {
             poll.tick().await;

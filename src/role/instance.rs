@@ -16,6 +16,7 @@ use crate::role::doorbell::Doorbell;
 use crate::role::forward::{self, REQUESTS, Triggers};
 use crate::role::settings;
 use crate::role::smtp::{Listeners, SmtpRole};
+use crate::role::upkeep::Upkeep;
 use crate::spool::Spool;
 
 /// Forwards when a client has gone (`--forward-on-disconnect`).
@@ -150,13 +151,16 @@ impl Instance {
             && let Some(engine) = self.engine.take()
         {
             let linger = process.linger.unwrap_or_default();
-            return Ok(Some(
-                forward::once(engine, Arc::clone(&self.spool), linger, process.stop_timeout).await,
-            ));
+            let forwarding = forward::once(engine, Arc::clone(&self.spool), linger, process.stop_timeout);
+            let upkeep = self.upkeep();
+            let (report, ()) = tokio::join!(forwarding, upkeep.once());
+            return Ok(Some(report));
         }
         let forwarding = self.forwarding(process.stop_timeout);
         let serving = self.serving(process.idle_exit, process.stop_timeout)?;
         let ringing = self.ringing();
+        let upkeep = self.upkeep();
+        let sweeping = upkeep.run(self.stop.clone());
         let served = async {
             serving.await;
             self.after_sessions.cancel();
@@ -165,7 +169,7 @@ impl Instance {
                 self.stop.cancel();
             }
         };
-        tokio::join!(served, forwarding, ringing);
+        tokio::join!(served, forwarding, ringing, sweeping);
         Ok(None)
     }
 
@@ -189,6 +193,7 @@ impl Instance {
         let triggers = Triggers {
             at_start: forward.at_start,
             poll: forward.poll,
+            on_disconnect: forward.on_disconnect,
             retry: (forward.poll.is_some() || forward.on_disconnect) && !self.settings.compat,
         };
         let (engine, requests) = (self.engine.clone(), self.requests.take());
@@ -197,6 +202,11 @@ impl Instance {
                 forward::serve(engine, triggers, requests, stop_timeout).await;
             }
         }
+    }
+
+    fn upkeep(&self) -> Upkeep {
+        let (spool, context) = (Arc::clone(&self.spool), self.context.clone());
+        Upkeep { spool, context, remove: self.settings.sweep }
     }
 
     fn ringing(&self) -> impl Future<Output = ()> + use<> {

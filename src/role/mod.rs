@@ -5,8 +5,11 @@
 pub mod bind;
 pub mod doorbell;
 pub mod forward;
+#[cfg(test)]
+mod forward_stress;
 pub mod instance;
 pub mod settings;
 pub mod smtp;
 pub mod submit;
 pub mod supervise;
+pub mod upkeep;

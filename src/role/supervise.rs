@@ -40,7 +40,9 @@ pub enum Ended {
     AtOnce(u8),
 }
 
-struct Signals {
+/// The signals of the process, caught from now on. To be made before anybody is told that the process is up.
+#[derive(Debug)]
+pub struct Signals {
     term: Signal,
     int: Signal,
     hup: Signal,
@@ -50,7 +52,11 @@ struct Signals {
 }
 
 impl Signals {
-    fn new() -> std::io::Result<Self> {
+    /// Catches them.
+    ///
+    /// # Errors
+    /// If handlers cannot be installed.
+    pub fn catch() -> std::io::Result<Self> {
         Ok(Self {
             term: signal(SignalKind::terminate())?,
             int: signal(SignalKind::interrupt())?,
@@ -63,17 +69,14 @@ impl Signals {
 }
 
 /// Supervises until `work` is done. `stop` is cancelled by SIGTERM and the first SIGINT; a second one ends the process.
-///
-/// # Errors
-/// If signal handlers cannot be installed.
 pub async fn run(
+    mut signals: Signals,
     process: Arc<dyn Process>,
     context: &Context,
     logs: &LogHandle,
     stop: &CancellationToken,
     work: impl Future<Output = ()>,
-) -> std::io::Result<Ended> {
-    let mut signals = Signals::new()?;
+) -> Ended {
     let mut status = interval(STATUS_EVERY);
     status.set_missed_tick_behavior(MissedTickBehavior::Skip);
     let mut last_status = process.status();
@@ -83,15 +86,17 @@ pub async fn run(
     tokio::pin!(work);
     loop {
         tokio::select! {
-            () = &mut work => return Ok(Ended::Orderly),
+            // Signals that come together are taken in this order: SIGUSR1 then SIGUSR2 writes to the new log file.
+            biased;
+            () = &mut work => return Ended::Orderly,
             _ = signals.term.recv() => stop_on("SIGTERM", context, stop),
             _ = signals.int.recv() => {
                 if stop.is_cancelled() {
-                    return Ok(Ended::AtOnce(0));
+                    return Ended::AtOnce(0);
                 }
                 stop_on("SIGINT", context, stop);
             }
-            _ = signals.quit.recv() => return Ok(Ended::AtOnce(QUIT_CODE)),
+            _ = signals.quit.recv() => return Ended::AtOnce(QUIT_CODE),
             _ = signals.hup.recv() => reload(&*process, context, logs),
             _ = signals.usr1.recv() => logs.reopen(),
             _ = signals.usr2.recv() => process.log_status(),

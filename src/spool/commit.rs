@@ -62,7 +62,7 @@ impl Committer {
     /// The system refuses another thread.
     pub(super) fn start(disk: Arc<dyn Disk>, config: &SpoolConfig) -> Result<Self, Errno> {
         let (queue, jobs) = channel();
-        let worker = Worker { disk, jobs, durability: config.durability };
+        let worker = Worker { disk, jobs, durability: config.durability, unreported: None };
         let thread = std::thread::Builder::new()
             .name("spool-commit".to_owned())
             .spawn(move || worker.run())
@@ -115,6 +115,8 @@ struct Worker {
     disk: Arc<dyn Disk>,
     jobs: Receiver<Job>,
     durability: Durability,
+    /// A failed sync of changes that nobody was waiting for: whoever flushes next is told.
+    unreported: Option<StoreError>,
 }
 
 #[derive(Default)]
@@ -138,9 +140,10 @@ impl Batch {
 }
 
 impl Worker {
-    fn run(self) {
+    fn run(mut self) {
         while let Ok(first) = self.jobs.recv() {
-            self.commit(self.gather(first));
+            let batch = self.gather(first);
+            self.commit(batch);
         }
     }
 
@@ -157,39 +160,30 @@ impl Worker {
         while batch.stores.len() < MAX_BATCH {
             match self.jobs.try_recv() {
                 Ok(job) => batch.add(job),
-                Err(_) => {
-                    if !std::env::var("EXP").unwrap_or_default().contains('G') {
-                        break;
-                    }
-                    let live = super::LIVE.load(std::sync::atomic::Ordering::Relaxed);
-                    if live <= batch.stores.len()
-                        || Instant::now() > until - GATHER + Duration::from_millis(10)
-                    {
-                        break;
-                    }
-                    match self.jobs.recv_timeout(Duration::from_micros(500)) {
-                        Ok(job) => batch.add(job),
-                        Err(_) => break,
-                    }
-                }
+                Err(_) => break,
             }
         }
         batch
     }
 
-    fn commit(&self, batch: Batch) {
+    fn commit(&mut self, batch: Batch) {
         let renamed = self.make_visible(batch.stores);
         match self.sync_directory() {
             Ok(()) => {
-                super::LIVE.fetch_sub(renamed.len(), std::sync::atomic::Ordering::Relaxed);
                 for Pending { id, content, envelope, done } in renamed {
                     drop((content, envelope));
                     report(done, Ok(id));
                 }
-                batch.flushes.into_iter().for_each(|reply| drop(reply.send(Ok(()))));
+                if !batch.flushes.is_empty() {
+                    let outcome = self.unreported.take().map_or(Ok(()), Err);
+                    batch.flushes.into_iter().for_each(|reply| drop(reply.send(outcome.clone())));
+                }
             }
             Err(errno) => {
                 let error = StoreError::Sync { name: "spool directory".to_owned(), errno };
+                if renamed.is_empty() && batch.flushes.is_empty() {
+                    self.unreported = Some(error.clone());
+                }
                 for pending in renamed {
                     self.withdraw(pending, READY, error.clone());
                 }

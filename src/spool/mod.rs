@@ -204,6 +204,3 @@ impl Spool {
 fn unix_time() -> Duration {
     SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default()
 }
-
-static GATE: std::sync::RwLock<()> = std::sync::RwLock::new(());
-static LIVE: std::sync::atomic::AtomicUsize = std::sync::atomic::AtomicUsize::new(0);

@@ -35,8 +35,6 @@ impl NewMessage {
     /// Creates the content file, under the next free id if the wanted one is taken.
     pub(super) fn create(shared: &Arc<Shared>, wanted: &MessageId) -> Result<Self, StoreError> {
         let mut id = wanted.clone();
-        let _g = super::GATE.read();
-        super::LIVE.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
         for _ in 0..MAX_CLASHES {
             match create_content(shared, &id) {
                 Ok(Some(content)) => {
@@ -123,7 +121,6 @@ impl NewMessage {
                 .unlink(&name)
                 .map_err(|errno| self.fail(StoreError::write(name.clone(), errno)))?;
         }
-        let _g = super::GATE.read();
         let file = self.shared.disk.create(&name).map_err(|errno| self.fail(StoreError::create(errno)))?;
         let written = self.shared.disk.write(&file, &bytes);
         self.envelope = Some(file);

@@ -5,7 +5,7 @@ use std::time::Duration;
 use nix::sys::signal::Signal;
 
 use crate::support::client::SmtpClient;
-use crate::support::daemon::{Daemon, Program};
+use crate::support::daemon::{Daemon, Program, forward as run};
 use crate::support::hop::{Script, ScriptedHop, Step, reply};
 use crate::support::spool::TempSpool;
 use crate::support::{free_port, wait_for};
@@ -22,15 +22,6 @@ fn fill(spool: &TempSpool, count: usize) {
     drop(client);
     assert!(server.stop().success());
     assert_eq!(spool.ready().len(), count);
-}
-
-/// One run of the one-shot program; its exit code and log.
-fn run(spool: &TempSpool, hop: &str, more: &[&str]) -> (i32, Vec<String>) {
-    let mut args = vec!["--spool-dir", spool.arg(), "--forward-to", hop, "--verbose"];
-    args.extend(more);
-    let mut forward = Daemon::spawn(Program::Forward, &args);
-    let status = forward.wait();
-    (status.code().unwrap_or_else(|| panic!("{status:?} {:#?}", forward.lines())), forward.lines())
 }
 
 /// After a temporary failure: the message is whole and unlocked, and goes out when the hop is well.

@@ -13,13 +13,22 @@
 
 #[cfg(test)]
 mod bad_config;
+mod clients;
+mod commit_order;
 mod container;
 mod container_end_to_end;
+mod container_readme;
+mod container_roles;
+mod crash;
 mod forward;
+mod hostile;
 mod peers;
+mod power_cut;
 mod process;
+mod real_mail;
 mod smtp;
 mod submit;
 mod support;
 mod tidy;
+mod trouble;
 mod units;

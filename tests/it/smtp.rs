@@ -4,7 +4,7 @@ use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
 use std::os::unix::net::UnixStream;
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
 
@@ -275,6 +275,23 @@ fn inherited_sockets_are_used_by_name_and_by_number() {
         server.line("idle");
         assert!(server.wait().success());
     }
+}
+
+#[test]
+fn a_client_in_the_middle_of_a_message_cannot_hold_a_stop_up() {
+    let spool = TempSpool::new();
+    let mut server = Daemon::server(&spool, &["--stop-timeout", "1"]);
+    let mut client = SmtpClient::connect(server.address());
+    for command in ["MAIL FROM:<a@example.com>", "RCPT TO:<b@example.com>", "DATA"] {
+        client.command(command);
+    }
+    client.write(&vec![b'x'; 1 << 20]).unwrap();
+    wait_for("the content file", PATIENCE, || (spool.files().len() == 1).then_some(()));
+    let began = Instant::now();
+    server.signal(Signal::SIGTERM);
+    assert!(server.wait().success());
+    assert!((1..10).contains(&began.elapsed().as_secs()), "{:?}", began.elapsed());
+    assert_eq!(spool.files(), Vec::<String>::new());
 }
 
 /// A second address of the loopback interface, gone with the test.

@@ -49,8 +49,9 @@ pub(super) const ROWS: &[Opt] = &[
     opt("retry-max", CLIENT, 4, FORWARD, "Longest wait before a message is sent again.")
         .value(Kind::Duration, "time").default("14400").sample("4h"),
     opt("busy-timeout", CLIENT, 5, FORWARD,
-        "A message marked as being sent, but by nobody for so long, is taken back.")
-        .value(Kind::Duration, "time").default("3600").sample("1h"),
+        "A message marked as being sent, but locked by nobody for so long, is taken back. Default: 600, which protects an old version \
+         that uses the same spool directory; in emailrelay-forward 0.")
+        .value(Kind::Duration, "time").sample("10m"),
     opt("forward-to-all", CLIENT, 5, FORWARD,
         "Sends a message only if no recipient is refused. This is the default."),
     opt("forward-to-default-port", CLIENT, 5, FORWARD, "Lets the address of the server do without a port, which is then 25."),

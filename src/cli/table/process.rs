@@ -28,6 +28,8 @@ pub(super) const ROWS: &[Opt] = &[
     opt("idle-exit", PROCESS, 4, Roles::SERVERS,
         "Ends the program after so long without a client, for the service manager to start it again; 0 for never.")
         .value(Kind::Duration, "time").process_wide().default("0").sample("300"),
+    opt("no-sweep", PROCESS, 4, Roles::SMTP.with(Roles::FORWARD).with(RELAY),
+        "Only reports files in the spool directory that belong to no message; otherwise those older than a day are removed."),
     opt("stop-timeout", PROCESS, 4, ALL, "How long messages in transfer may take to finish when the program is stopped.")
         .alias("shutdown-timeout").value(Kind::Duration, "time").process_wide().default("20").sample("20"),
     opt("dont-listen", PROCESS, HIDDEN, RELAY, "").old(Old::Renamed("no-smtp")),

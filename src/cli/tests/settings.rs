@@ -46,7 +46,7 @@ fn forwarding_has_its_defaults() {
     assert_eq!((forward.connections, forward.connections_max), (4, 16));
     assert_eq!((forward.retry.first.as_secs(), forward.retry.max.as_secs()), (300, 14_400));
     assert_eq!(seconds(forward.retry.give_up), Some(432_000));
-    assert_eq!((forward.in_doubt, forward.busy_timeout.as_secs()), (InDoubt::Retry, 3600));
+    assert_eq!((forward.in_doubt, forward.busy_timeout.as_secs()), (InDoubt::Retry, 600));
 }
 
 #[test]
@@ -148,6 +148,7 @@ fn role_programs_log_and_stay_in_the_foreground() {
     assert_eq!(smtp.process.idle_exit, Some(Duration::from_secs(300)));
     assert!(smtp.instances[0].smtp.enabled && !smtp.instances[0].forward.at_start);
     let forward = run(Program::Forward, "--forward-to=h:25 --linger=30").unwrap();
+    assert_eq!(forward.instances[0].forward.busy_timeout, Duration::ZERO);
     assert_eq!(forward.process.linger, Some(Duration::from_secs(30)));
     assert!(!forward.instances[0].smtp.enabled && forward.instances[0].forward.at_start);
     assert!(forward.instances[0].ends_after_first_run());

@@ -45,7 +45,10 @@ pub(super) async fn run(role: Arc<SmtpRole>, listener: Arc<Listener>, switch: Ca
                     reported = Some(Instant::now());
                     log::emit(&role.context, &accept_event(&error));
                 }
-                sleep(pause).await;
+                tokio::select! {
+                    () = switch.cancelled() => return,
+                    () = sleep(pause) => {}
+                }
                 pause = (pause * 2).min(PAUSE.1);
             }
         }

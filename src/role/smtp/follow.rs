@@ -43,13 +43,14 @@ fn addresses(named: &[Named]) -> Vec<SocketAddr> {
     found
 }
 
-/// Starts and ends listeners as addresses come and go, until the role stops. Without named interfaces there is nothing to do.
+/// Starts and ends listeners as addresses come and go, until `accepting` is cancelled. Without named interfaces there is nothing to do.
 /// Those that the interfaces had at the start are bound and served already; `served` has the switch of each.
 pub(super) async fn run(
     role: Arc<SmtpRole>,
     named: Vec<Named>,
     mut served: HashMap<SocketAddr, CancellationToken>,
     loops: TaskTracker,
+    accepting: CancellationToken,
 ) {
     if named.is_empty() {
         return;
@@ -58,7 +59,7 @@ pub(super) async fn run(
     let mut failed = Vec::new();
     loop {
         tokio::select! {
-            () = role.stop.cancelled() => return,
+            () = accepting.cancelled() => return,
             () = sleep(LOOK_EVERY) => {}
         }
         let asked = named.clone();
@@ -79,7 +80,7 @@ pub(super) async fn run(
             }
             match Bound::tcp(address).and_then(Bound::into_listener) {
                 Ok(listener) => {
-                    served.insert(address, serve(&role, listener, address, &loops));
+                    served.insert(address, serve(&role, listener, address, &loops, accepting.child_token()));
                     failed.retain(|other| *other != address);
                 }
                 Err(error) if !failed.contains(&address) => {
@@ -99,10 +100,10 @@ fn serve(
     listener: Listener,
     address: SocketAddr,
     loops: &TaskTracker,
+    switch: CancellationToken,
 ) -> CancellationToken {
     let shown = crate::log::show(&address);
     log::emit(&role.context, &StartEvent::NewListener { server: Server::Smtp, address: shown }.into());
-    let switch = role.stop.child_token();
     loops.spawn(accept::run(Arc::clone(role), Arc::new(listener), switch.clone()));
     switch
 }

@@ -35,8 +35,12 @@ pub(super) async fn watch(role: &SmtpRole, limit: Option<Duration>) {
     }
 }
 
-/// Serves what is already waiting to be accepted. The service manager is told first, so that it starts a new process
-/// for whoever comes later.
+/// How long the sessions of a drained queue may take before they are ended as by a stop. The service manager's own patience
+/// began with our notice, and must also do for a message in hand.
+const LAST_SESSIONS: Duration = Duration::from_secs(5);
+
+/// Serves what is already waiting to be accepted, when nothing else is accepted any more. The service manager is told
+/// first, so that it starts a new process for whoever comes later.
 pub(super) async fn drain(role: &Arc<SmtpRole>, listeners: &[Arc<Listener>]) {
     notify::stopping("idle");
     for listener in listeners {
@@ -44,7 +48,8 @@ pub(super) async fn drain(role: &Arc<SmtpRole>, listeners: &[Arc<Listener>]) {
             accept::start(role, stream, peer);
         }
     }
-    while role.limits.total() > 0 {
+    let end = Instant::now() + LAST_SESSIONS;
+    while role.limits.total() > 0 && Instant::now() < end {
         sleep(Duration::from_millis(50)).await;
     }
 }

@@ -24,6 +24,9 @@ use crate::spool::Spool;
 
 pub use follow::Named;
 
+/// The part of the stop timeout that clients may take who came in the moment of an idle exit.
+const DRAIN_SHARE: u32 = 4;
+
 /// What can change while the role runs (on reload). A session keeps what it started with.
 #[derive(Debug)]
 pub struct SmtpSettings {
@@ -101,19 +104,26 @@ impl SmtpRole {
     ) {
         let listeners: Vec<Arc<Listener>> = listeners.into_iter().map(Arc::new).collect();
         let loops = TaskTracker::new();
+        let accepting = self.stop.child_token();
         let mut switches = HashMap::new();
         for listener in &listeners {
-            let switch = self.stop.child_token();
+            let switch = accepting.child_token();
             loops.spawn(accept::run(Arc::clone(self), Arc::clone(listener), switch.clone()));
             if let Endpoint::Ip(address) = listener.local() {
                 switches.insert(*address, switch);
             }
         }
-        loops.spawn(follow::run(Arc::clone(self), named, switches, loops.clone()));
+        loops.spawn(follow::run(Arc::clone(self), named, switches, loops.clone(), accepting.clone()));
         loops.close();
         tokio::select! {
             () = self.stop.cancelled() => {}
-            () = idle::watch(self, idle_exit) => idle::drain(self, &listeners).await,
+            () = idle::watch(self, idle_exit) => {
+                // No loop may take a connection behind the drain's back and then greet it with 421.
+                accepting.cancel();
+                loops.wait().await;
+                // What is left of the service manager's patience is for messages in transfer.
+                let _ = timeout(stop_timeout / DRAIN_SHARE, idle::drain(self, &listeners)).await;
+            }
         }
         self.stop.cancel();
         loops.wait().await;

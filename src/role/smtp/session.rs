@@ -8,7 +8,7 @@ use tokio::sync::oneshot;
 use tokio::task::spawn_blocking;
 use tokio::time::{Instant, timeout};
 
-use crate::log::{self, Context, Event, ServerEvent};
+use crate::log::{self, Context, Event, ServerEvent, SpoolEvent};
 use crate::message::date::date_time;
 use crate::net::address::Endpoint;
 use crate::net::limits::Admission;
@@ -26,11 +26,11 @@ const SPILL: usize = 64 * 1024;
 /// What a client over a connection limit is told before its connection is closed (RFC 5321 section 3.8).
 const TOO_MANY: &[u8] = b"421 too many connections\r\n";
 
-/// Why a session ends that was still open at the end of the stop timeout.
-const CUT_OFF: &str = "stop timeout";
-
 /// How long the client may take to read that.
 const TURN_AWAY_TIME: Duration = Duration::from_secs(1);
+
+/// Why a session ends that is still in the middle of a message at the end of the stop timeout.
+const CUT_OFF: &str = "shutting down";
 
 /// Refuses a connection over a limit.
 pub(super) async fn turn_away(mut stream: Stream) {
@@ -67,6 +67,7 @@ pub(super) async fn run(
     let driver = Driver { write_timeout: settings.session.idle_timeout, stop: role.stop.clone() };
     let mut store = Store { role: &role, context: &context, peer: &peer, message: None };
     let reason = tokio::select! {
+        biased;
         reason = driver.run(&mut stream, &mut session, &mut store) => reason.to_string(),
         // A message that the commit thread has is stored all the same; the client does not hear of it.
         () = role.kill.cancelled() => CUT_OFF.to_owned(),
@@ -166,11 +167,14 @@ impl Store<'_> {
         let stored = Stored::of(&transaction);
         let envelope = envelope(transaction, self.peer);
         let (done, finished) = oneshot::channel();
-        let spool = Arc::clone(&self.role.spool);
+        let role = Arc::clone(self.role);
         let prepared = spawn_blocking(move || {
-            let message = write_out(&spool, message, &envelope)?;
+            let message = write_out(&role.spool, message, &envelope)?;
             message.commit(move |result| {
-                // The session may have been aborted at the end of the stop timeout; the message is stored all the same.
+                // The session may have been cut off at the end of the stop timeout; the message is stored all the same.
+                if result.is_ok() {
+                    role.message_stored();
+                }
                 let _ = done.send(result);
             });
             Ok(())
@@ -183,7 +187,6 @@ impl Store<'_> {
         match result {
             Ok(id) => {
                 log::emit(self.context, &stored.event(&id, self.peer));
-                self.role.message_stored();
                 Answer::Stored
             }
             Err(error) => self.refuse(&wanted, &error),
@@ -192,6 +195,11 @@ impl Store<'_> {
 
     /// The peer gets the reply's general text; the cause goes to the log.
     fn refuse(&self, id: &str, error: &StoreError) -> Answer {
+        if let StoreError::Sync { name, errno } = error {
+            let path = self.role.spool.path().join(name).display().to_string();
+            let event = SpoolEvent::SyncFailed { path, reason: errno.desc().to_lowercase() };
+            log::emit(self.context, &event.into());
+        }
         let event = ServerEvent::ProcessingFailed { id: id.to_owned(), reason: error.to_string() };
         log::emit(self.context, &event.into());
         let (code, text) = error.refusal();

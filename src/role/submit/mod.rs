@@ -2,8 +2,7 @@
 //!
 //! Options (`options`) → header and body (`read`) → sender, recipients and messages (`compose`) → spool (`store`).
 //! Made to be called by cron, mail programs and scripts: exit codes are those of sysexits, 0 only when the message is
-//! durable. Installed set-group-id it lets everybody put mail into the spool; input files are opened with the caller's
-//! own rights.
+//! durable. It has the caller's rights and no others: who may write the spool, root and its group, may submit.
 
 mod compose;
 mod fault;

@@ -4,7 +4,6 @@
 
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, IsTerminal, Read};
-use std::path::Path;
 
 use base64::Engine;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
@@ -57,7 +56,7 @@ impl Input {
     /// When the input file cannot be opened.
     pub(super) fn open(options: &Options) -> Result<Option<Self>, Fault> {
         if let Some(path) = &options.input_file {
-            let file = open_as_caller(path).map_err(|_| Fault::Open(path.display().to_string()))?;
+            let file = File::open(path).map_err(|_| Fault::Open(path.display().to_string()))?;
             return Ok(Some(Self::new(file, false)));
         }
         let stdin = io::stdin();
@@ -177,19 +176,6 @@ fn content_lines(value: &[u8]) -> Result<Vec<Vec<u8>>, Fault> {
 fn strip_line_end(line: &mut Vec<u8>) {
     line.pop_if(|byte| *byte == b'\n');
     line.pop_if(|byte| *byte == b'\r');
-}
-
-/// Opens a file with the rights of the caller: installed set-group-id, the program must not read for people what only
-/// the mail group may read, such as other people's messages in the spool.
-fn open_as_caller(path: &Path) -> io::Result<File> {
-    let (own, callers) = (nix::unistd::getegid(), nix::unistd::getgid());
-    if own == callers {
-        return File::open(path);
-    }
-    nix::unistd::setegid(callers)?;
-    let file = File::open(path);
-    nix::unistd::setegid(own)?;
-    file
 }
 
 #[cfg(test)]

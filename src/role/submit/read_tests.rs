@@ -1,6 +1,7 @@
 //! Reading a message from standard input or a file.
 
 use std::ffi::OsString;
+use std::path::Path;
 
 use super::super::options::{self, Request};
 use super::*;

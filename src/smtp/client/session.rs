@@ -205,6 +205,11 @@ impl Session {
         matches!(self.state, State::Ready)
     }
 
+    /// True if the session has ended: nothing more is to be written.
+    pub fn is_over(&self) -> bool {
+        matches!(self.state, State::Over)
+    }
+
     fn on_reply(&mut self, reply: Reply, now: Instant) {
         match &mut self.state {
             State::Greeting => self.on_greeting(reply, now),

@@ -155,39 +155,6 @@ fn memory_is_bounded_however_long_the_body_is() {
     assert!(spool.content_bytes().len() > 60_000_000);
 }
 
-/// Installed set-group-id, everybody can put mail into the spool, and nobody can read it out.
-#[test]
-fn set_group_id_lets_people_write_and_not_read() {
-    if !is_root() {
-        skip("needs root");
-        return;
-    }
-    const MAIL_GROUP: u32 = 54321;
-    let Some(dir) = program_for_all() else { return };
-    let program = dir.path().join("emailrelay-submit");
-    std::os::unix::fs::chown(&program, Some(0), Some(MAIL_GROUP)).unwrap();
-    fs::set_permissions(&program, fs::Permissions::from_mode(0o2755)).unwrap();
-    let spool = Spool::new();
-    std::os::unix::fs::chown(spool.path(), Some(0), Some(MAIL_GROUP)).unwrap();
-    fs::set_permissions(spool.path(), fs::Permissions::from_mode(0o2770)).unwrap();
-    let as_nobody = |arguments: &[&str], input: &str| {
-        let mut command = Command::new(&program);
-        command.arg("-s").arg(spool.path()).args(arguments).uid(NOBODY).gid(NOBODY);
-        run(command, input)
-    };
-    let result = as_nobody(&["a@x"], "Subject: secret\n\n");
-    if result.code != Some(0) && spool.files().is_empty() && result.stderr.contains("permission denied") {
-        skip("the temporary directory is mounted without set-id programs");
-        return;
-    }
-    assert_eq!(result, done());
-    let secret = spool.path().join(spool.files().into_keys().next().unwrap());
-    fs::set_permissions(&secret, fs::Permissions::from_mode(0o660)).unwrap();
-    let result = as_nobody(&["-x", secret.to_str().unwrap(), "a@x"], "");
-    assert_eq!(result.code, Some(66), "{}", result.stderr);
-    assert_eq!(spool.files().len(), 2);
-}
-
 /// A copy of the program in a directory that everybody may enter.
 fn program_for_all() -> Option<TempDir> {
     let dir = tempfile::tempdir().unwrap();

@@ -77,16 +77,12 @@ impl Daemon {
 
     /// `emailrelay` serving SMTP on a port of the kernel's choice, with these further arguments, ready.
     pub(crate) fn server(spool: &TempSpool, args: &[&str]) -> Self {
-        let mut all = vec![
-            "--no-daemon",
-            "--log",
-            "--verbose",
-            "--no-syslog",
-            "--interface",
-            "127.0.0.1",
-            "--port",
-            "0",
-        ];
+        Self::quiet_server(spool, &[&["--verbose"], args].concat())
+    }
+
+    /// The same without a trace of every line in its log: for a load that would drown in it.
+    pub(crate) fn quiet_server(spool: &TempSpool, args: &[&str]) -> Self {
+        let mut all = vec!["--no-daemon", "--log", "--no-syslog", "--interface", "127.0.0.1", "--port", "0"];
         all.extend(["--spool-dir", spool.arg()]);
         if is_root() {
             // The temporary directory belongs to root.
@@ -119,6 +115,18 @@ impl Daemon {
         self.child.id()
     }
 
+    /// Its resident memory in KiB.
+    pub(crate) fn memory(&self) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid())).unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
+        line.trim().trim_end_matches(" kB").parse().unwrap()
+    }
+
+    /// How many descriptors it has open.
+    pub(crate) fn descriptors(&self) -> usize {
+        std::fs::read_dir(format!("/proc/{}/fd", self.pid())).unwrap().count()
+    }
+
     pub(crate) fn signal(&self, signal: Signal) {
         kill(Pid::from_raw(self.pid().try_into().unwrap()), signal).unwrap();
     }
@@ -143,6 +151,15 @@ impl Daemon {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
     }
+}
+
+/// One run of the one-shot forwarder with a trace of every line; its exit code and log.
+pub(crate) fn forward(spool: &TempSpool, hop: &str, more: &[&str]) -> (i32, Vec<String>) {
+    let mut args = vec!["--spool-dir", spool.arg(), "--forward-to", hop, "--verbose"];
+    args.extend(more);
+    let mut forward = Daemon::spawn(Program::Forward, &args);
+    let status = forward.wait();
+    (status.code().unwrap_or_else(|| panic!("{status:?} {:#?}", forward.lines())), forward.lines())
 }
 
 impl Drop for Daemon {

@@ -64,8 +64,10 @@ pub(crate) struct Delivery {
     pub(crate) mail: String,
     /// The arguments of the accepted RCPT commands.
     pub(crate) rcpt: Vec<String>,
-    /// The content with dot-stuffing undone, all line ends as they came.
+    /// The content with dot-stuffing undone, all line ends as they came; only CRLF ends a line.
     pub(crate) content: Vec<u8>,
+    /// The bytes between the reply to DATA and the final dot, as they came.
+    pub(crate) wire: Vec<u8>,
     /// True if the reply after the dot was 2xx.
     pub(crate) accepted: bool,
     /// Which connection it came by, from 0.
@@ -289,24 +291,32 @@ impl Connection {
         if !self.act(|script| script.data.clone())? {
             return Ok(());
         }
-        let mut content = Vec::new();
+        let (content, wire) = self.content()?;
+        let step = self.shared.state.lock().unwrap().script.dot.clone();
+        let accepted = matches!(&step, Step::Reply(text) if text.starts_with('2'));
+        let (mail, rcpt) = (self.mail.clone(), std::mem::take(&mut self.rcpt));
+        let delivery = Delivery { mail, rcpt, content, wire, accepted, connection: self.number };
+        self.shared.state.lock().unwrap().deliveries.push(delivery);
+        self.shared.news.notify_all();
+        self.perform(step).map(drop)
+    }
+
+    /// Content with the stuffed dots taken out, and as it came.
+    fn content(&mut self) -> Result<(Vec<u8>, Vec<u8>), Ended> {
+        let (mut content, mut wire) = (Vec::new(), Vec::new());
         loop {
             let mut line = Vec::new();
             if self.stream.read_until(b'\n', &mut line)? == 0 {
                 return Err(Ended);
             }
-            if line == b".\r\n" && (content.is_empty() || content.ends_with(b"\r\n")) {
-                break;
+            let fresh = wire.is_empty() || wire.ends_with(b"\r\n");
+            if fresh && line == b".\r\n" {
+                return Ok((content, wire));
             }
-            content.extend_from_slice(line.strip_prefix(b".").unwrap_or(&line));
+            let text = line.strip_prefix(b".").filter(|_| fresh);
+            content.extend_from_slice(text.unwrap_or(&line));
+            wire.extend_from_slice(&line);
         }
-        let step = self.shared.state.lock().unwrap().script.dot.clone();
-        let accepted = matches!(&step, Step::Reply(text) if text.starts_with('2'));
-        let (mail, rcpt) = (self.mail.clone(), std::mem::take(&mut self.rcpt));
-        let delivery = Delivery { mail, rcpt, content, accepted, connection: self.number };
-        self.shared.state.lock().unwrap().deliveries.push(delivery);
-        self.shared.news.notify_all();
-        self.perform(step).map(drop)
     }
 
     fn command(&mut self) -> Result<String, Ended> {

@@ -4,13 +4,19 @@
 pub(crate) mod client;
 pub(crate) mod container;
 pub(crate) mod daemon;
+pub(crate) mod dice;
+pub(crate) mod disk;
 pub(crate) mod hop;
+pub(crate) mod letters;
 pub(crate) mod need;
 pub(crate) mod postfix;
+pub(crate) mod relay;
 pub(crate) mod rootfs;
 pub(crate) mod samples;
 pub(crate) mod sink;
 pub(crate) mod spool;
+pub(crate) mod strace;
+pub(crate) mod wire;
 
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};

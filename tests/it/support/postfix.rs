@@ -5,6 +5,7 @@ use std::net::{SocketAddr, TcpStream};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use nix::unistd::{User, chown};
 use tempfile::TempDir;
@@ -17,6 +18,7 @@ use super::{PATIENCE, free_port, loopback, need, spool, wait_for};
 pub(crate) struct RealPostfix {
     dir: TempDir,
     address: SocketAddr,
+    running: AtomicBool,
 }
 
 /// A message as postfix delivered it.
@@ -31,13 +33,34 @@ pub(crate) struct Kept {
 impl RealPostfix {
     /// Starts it and waits until it accepts connections.
     pub(crate) fn start() -> Self {
+        Self::start_with("")
+    }
+
+    /// The same with further lines of `main.cf`.
+    pub(crate) fn start_with(settings: &str) -> Self {
         let dir = tempfile::Builder::new().prefix("emailrelay-postfix.").tempdir().unwrap();
         let address = loopback(free_port());
-        let this = Self { dir, address };
+        let this = Self { dir, address, running: AtomicBool::new(false) };
         this.configure();
-        this.control("start");
-        wait_for("postfix", PATIENCE, || TcpStream::connect(address).ok());
+        this.restart_with(settings);
         this
+    }
+
+    /// Stops it; its port refuses connections until it is started again.
+    pub(crate) fn stop(&self) {
+        if self.running.swap(false, Ordering::Relaxed) {
+            self.control("stop");
+        }
+    }
+
+    /// Starts it again at the same address, with further lines of `main.cf` in place of those given before.
+    pub(crate) fn restart_with(&self, settings: &str) {
+        self.stop();
+        let text = self.fill(&format!("{MAIN_CF}{settings}"));
+        fs::write(self.path().join("conf/main.cf"), text).unwrap();
+        self.control("start");
+        self.running.store(true, Ordering::Relaxed);
+        wait_for("postfix", PATIENCE, || TcpStream::connect(self.address).ok());
     }
 
     pub(crate) fn address(&self) -> SocketAddr {
@@ -49,19 +72,21 @@ impl RealPostfix {
         self.address.to_string()
     }
 
-    /// All messages so far, in the order of their arrival.
+    /// All messages so far, in the order of their delivery, which is parallel.
     pub(crate) fn messages(&self) -> Vec<Kept> {
         let out = self.path().join("out");
-        let names = spool::list(&out).into_iter().filter(|name| name.ends_with(".msg"));
-        names.map(|name| Kept::read(&out.join(name))).collect()
+        self.names().iter().map(|name| Kept::read(&out.join(name))).collect()
     }
 
     /// Waits until there are at least this many messages.
     pub(crate) fn wait_messages(&self, count: usize) -> Vec<Kept> {
-        wait_for("messages in postfix", PATIENCE, || {
-            let messages = self.messages();
-            (messages.len() >= count).then_some(messages)
-        })
+        wait_for("messages in postfix", PATIENCE, || (self.names().len() >= count).then_some(()));
+        self.messages()
+    }
+
+    fn names(&self) -> Vec<String> {
+        let names = spool::list(&self.path().join("out")).into_iter();
+        names.filter(|name| name.ends_with(".msg")).collect()
     }
 
     /// Postfix's log, for the reader of a failed test.
@@ -82,14 +107,14 @@ impl RealPostfix {
         let (postfix, nobody) = (user("postfix"), user("nobody"));
         chown(&path.join("data"), Some(postfix.uid), None).unwrap();
         chown(&path.join("out"), Some(nobody.uid), None).unwrap();
-        let fill = |text: &str| {
-            let text = text.replace("@DIR@", path.to_str().unwrap());
-            text.replace("@ADDRESS@", &self.address.to_string())
-        };
-        fs::write(path.join("conf/main.cf"), fill(MAIN_CF)).unwrap();
-        fs::write(path.join("conf/master.cf"), fill(MASTER_CF)).unwrap();
-        fs::write(path.join("keep"), fill(KEEP)).unwrap();
+        fs::write(path.join("conf/master.cf"), self.fill(MASTER_CF)).unwrap();
+        fs::write(path.join("keep"), self.fill(KEEP)).unwrap();
         fs::set_permissions(path.join("keep"), fs::Permissions::from_mode(0o755)).unwrap();
+    }
+
+    fn fill(&self, text: &str) -> String {
+        let text = text.replace("@DIR@", self.path().to_str().unwrap());
+        text.replace("@ADDRESS@", &self.address.to_string())
     }
 
     fn control(&self, verb: &str) {
@@ -106,7 +131,7 @@ impl Drop for RealPostfix {
         if std::thread::panicking() {
             eprintln!("{}", self.log());
         }
-        self.control("stop");
+        self.stop();
     }
 }
 
@@ -154,6 +179,7 @@ message_drop_headers =
 disable_mime_input_processing = yes
 message_size_limit = 0
 mailbox_size_limit = 0
+in_flow_delay = 0
 ";
 
 const MASTER_CF: &str = "\

@@ -104,6 +104,8 @@ impl Rootfs {
         for level in 2..=5 {
             let _ = fs::remove_dir_all(etc.join(format!("rc{level}.d")));
         }
+        // The container has its one file system already; to mount it again as the machine does can fail.
+        fs::write(etc.join("fstab"), "").unwrap();
         // Made by generators, or by packages outside of /etc.
         for unit in ["postfix.service", "postgresql.service", "apt-daily.timer", "apt-daily-upgrade.timer"] {
             let mask = etc.join("systemd/system").join(unit);

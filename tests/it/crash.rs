@@ -1,0 +1,226 @@
+//! kill -9 of either role at random moments under load: nothing acknowledged is lost, nothing stays locked, nothing is
+//! delivered by halves.
+
+use std::collections::{HashMap, HashSet};
+use std::net::{SocketAddr, TcpListener};
+use std::os::fd::OwnedFd;
+use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use emailrelay::spool::{Spool, SpoolConfig, SweepMode};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+
+use crate::support::client::{Broken, SmtpClient};
+use crate::support::daemon::Program;
+use crate::support::dice::Dice;
+use crate::support::hop::{Delivery, Script, ScriptedHop};
+use crate::support::spool::TempSpool;
+use crate::support::{PATIENCE, loopback, wait_for};
+
+/// Of each role.
+const KILLS: usize = 50;
+const SUBMITTERS: u64 = 6;
+const SEED: u64 = 20_261_120;
+/// Time between two kills, in milliseconds: long enough for a process to be in the middle of its work.
+const BETWEEN: (u64, u64) = (20, 180);
+
+/// A role that is started again whenever it ends, as a service manager does.
+struct Role {
+    start: Box<dyn Fn() -> Child>,
+    child: Child,
+}
+
+impl Role {
+    fn new(start: impl Fn() -> Child + 'static) -> Self {
+        let child = start();
+        Self { start: Box::new(start), child }
+    }
+
+    fn keep_running(&mut self) {
+        if self.child.try_wait().unwrap().is_some() {
+            self.child = (self.start)();
+        }
+    }
+
+    /// False if it has just ended by itself.
+    fn crash(&mut self) -> bool {
+        let alive = self.child.try_wait().unwrap().is_none();
+        if alive {
+            self.child.kill().unwrap();
+            self.child.wait().unwrap();
+        }
+        self.child = (self.start)();
+        alive
+    }
+
+    fn stop(&mut self) {
+        if self.child.try_wait().unwrap().is_none() {
+            kill(Pid::from_raw(self.child.id().try_into().unwrap()), Signal::SIGTERM).unwrap();
+        }
+        wait_for("the end of a role", PATIENCE, || self.child.try_wait().unwrap());
+    }
+}
+
+impl Drop for Role {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// `emailrelay-smtp` on a socket that outlives it.
+fn smtp(spool: &TempSpool, socket: TcpListener) -> Role {
+    let spool = spool.arg().to_owned();
+    Role::new(move || {
+        let mut command = Command::new("sh");
+        let pass =
+            "exec 3<&0 </dev/null; export LISTEN_FDS=1 LISTEN_FDNAMES=smtp LISTEN_PID=$$; exec \"$0\" \"$@\"";
+        command.args(["-c", pass, Program::Smtp.path(), "--anonymous=content", "--spool-dir", &spool]);
+        command.stdin(OwnedFd::from(socket.try_clone().unwrap())).stdout(Stdio::null()).stderr(Stdio::null());
+        command.spawn().unwrap()
+    })
+}
+
+fn forward_command(spool: &TempSpool, hop: &ScriptedHop) -> Command {
+    let mut command = Program::Forward.command();
+    command.args(["--spool-dir", spool.arg(), "--forward-to", &hop.arg()]);
+    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    command
+}
+
+fn forward(spool: &TempSpool, hop: &ScriptedHop) -> Role {
+    let (spool, hop) = (spool.arg().to_owned(), hop.arg());
+    Role::new(move || {
+        let mut command = Program::Forward.command();
+        command.args(["--spool-dir", &spool, "--forward-to", &hop, "--linger", "60"]);
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap()
+    })
+}
+
+/// The whole content of a message, from its number alone: with an end that shows that it is all there.
+fn content(number: u64) -> Vec<u8> {
+    // Most fit into one write, some are written while they come.
+    let lines = if number.is_multiple_of(16) { 4000 } else { number % 40 };
+    let mut text = format!("Subject: {number}\r\n\r\n");
+    (0..lines).for_each(|line| text.push_str(&format!(".{number} {line} abcdefghijklmnopqrstuvwxyz\r\n")));
+    text.push_str(&format!("END {number}\r\n"));
+    text.into_bytes()
+}
+
+/// Sends message after message; returns those that were acknowledged.
+fn submit(address: SocketAddr, number: &AtomicU64, stop: &AtomicBool) -> Vec<u64> {
+    let mut acknowledged = Vec::new();
+    while !stop.load(Ordering::Relaxed) {
+        let mut session = || -> Result<(), Broken> {
+            let mut client = SmtpClient::try_connect(address)?;
+            client.try_command("EHLO client.test")?;
+            for _ in 0..20 {
+                let number = number.fetch_add(1, Ordering::Relaxed);
+                let reply = client.try_send("a@example.com", &["b@example.com"], &content(number))?;
+                if reply.code == 250 {
+                    acknowledged.push(number);
+                }
+            }
+            Ok(())
+        };
+        // The end of a session in the middle is what this is about.
+        let _ = session();
+    }
+    acknowledged
+}
+
+/// The number of a message, which must be complete.
+fn number_of(delivery: &Delivery) -> u64 {
+    let text = String::from_utf8_lossy(&delivery.content);
+    let number =
+        text.lines().next().and_then(|line| line.strip_prefix("Subject: ")).and_then(|n| n.parse().ok());
+    let number = number.unwrap_or_else(|| panic!("no whole message: {text:.200}"));
+    assert!(delivery.content == content(number), "message {number} is not whole");
+    number
+}
+
+/// How many messages came twice. That is right only when the dot was the last that the next hop heard on the connection:
+/// the forwarder died before it had removed the message.
+fn doubles(deliveries: &[Delivery]) -> usize {
+    let last_of: HashMap<usize, usize> =
+        deliveries.iter().enumerate().map(|(index, delivery)| (delivery.connection, index)).collect();
+    let mut seen: HashMap<u64, usize> = HashMap::new();
+    let mut doubles = 0;
+    for (index, delivery) in deliveries.iter().enumerate() {
+        if let Some(earlier) = seen.insert(number_of(delivery), index) {
+            doubles += 1;
+            let connection = deliveries[earlier].connection;
+            assert_eq!(last_of[&connection], earlier, "sent again although its connection had gone on");
+        }
+    }
+    doubles
+}
+
+#[test]
+fn a_hundred_kills_lose_nothing() {
+    let began = Instant::now();
+    let (spool, hop) = (TempSpool::new(), ScriptedHop::start(Script::well()));
+    let socket = TcpListener::bind(loopback(0)).unwrap();
+    let address = socket.local_addr().unwrap();
+    let mut roles = [smtp(&spool, socket), forward(&spool, &hop)];
+    let (number, stop) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicBool::new(false)));
+    let submitters: Vec<JoinHandle<Vec<u64>>> = (0..SUBMITTERS)
+        .map(|_| {
+            let (number, stop) = (Arc::clone(&number), Arc::clone(&stop));
+            std::thread::spawn(move || submit(address, &number, &stop))
+        })
+        .collect();
+    let mut dice = Dice::new(SEED);
+    let mut kills = [0, 0];
+    while kills != [KILLS, KILLS] {
+        let until = Instant::now() + Duration::from_millis(dice.between(BETWEEN.0, BETWEEN.1));
+        while Instant::now() < until {
+            std::thread::sleep(Duration::from_millis(dice.between(1, 5)));
+            roles.iter_mut().for_each(Role::keep_running);
+        }
+        let victim = usize::try_from(dice.between(0, 1)).unwrap();
+        let victim = if kills[victim] < KILLS { victim } else { 1 - victim };
+        kills[victim] += usize::from(roles[victim].crash());
+    }
+    let killing = began.elapsed();
+    stop.store(true, Ordering::Relaxed);
+    let acknowledged: HashSet<u64> =
+        submitters.into_iter().flat_map(|submitter| submitter.join().unwrap()).collect();
+    roles.iter_mut().for_each(Role::stop);
+    let code = forward_command(&spool, &hop).status().unwrap().code();
+    let deliveries = hop.deliveries();
+    let delivered: HashSet<u64> = deliveries.iter().map(number_of).collect();
+    let doubles = doubles(&deliveries);
+    let orphans = sweep(&spool);
+    eprintln!(
+        "seed {SEED}: {} kills in {killing:.1?}; {} messages begun, {} acknowledged, {} delivered (of these {} never \
+         acknowledged), {doubles} twice; {orphans} left-over files swept",
+        2 * KILLS,
+        number.load(Ordering::Relaxed),
+        acknowledged.len(),
+        delivered.len(),
+        delivered.difference(&acknowledged).count(),
+    );
+    assert_eq!(code, Some(0));
+    let lost: Vec<&u64> = acknowledged.difference(&delivered).collect();
+    assert!(lost.is_empty(), "lost: {lost:?}");
+    assert!(acknowledged.len() > 10 * KILLS, "hardly any load: {}", acknowledged.len());
+    // A forwarder has four connections.
+    assert!(doubles <= 4 * KILLS, "{doubles}");
+}
+
+/// After the last run only files without a message may be left; the sweep takes them all.
+fn sweep(spool: &TempSpool) -> usize {
+    let left = spool.files();
+    let envelopes = [spool.ready(), spool.busy(), spool.bad()].concat();
+    assert!(envelopes.is_empty(), "{envelopes:?}");
+    let library = Spool::open(spool.path(), SpoolConfig::default()).unwrap();
+    library.take_forward_request().unwrap();
+    let swept = library.sweep(Duration::ZERO, SweepMode::Remove).unwrap().len();
+    assert_eq!(spool.files(), Vec::<String>::new(), "of {left:?}");
+    swept
+}
