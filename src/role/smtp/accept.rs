@@ -79,12 +79,15 @@ pub(super) fn start(role: &Arc<SmtpRole>, stream: Stream, peer: Endpoint) {
         log::emit(&context, &ServerEvent::Rejected { address: peer.to_string() }.into());
         return;
     }
-    match role.limits.admit(peer.ip()) {
+    let now = Instant::now().into_std();
+    match role.limits.admit(peer.ip(), now) {
         Ok(admission) => {
             role.sessions.spawn(session::run(Arc::clone(role), settings, stream, peer, context, admission));
         }
         Err(limit) => {
-            log::emit(&context, &limit_event(&role.limits, limit, &peer));
+            if role.crowd.admits(peer.ip(), now) {
+                log::emit(&context, &limit_event(&role.limits, limit, &peer));
+            }
             role.sessions.spawn(session::turn_away(stream));
         }
     }
