@@ -8,7 +8,7 @@ use tokio::sync::oneshot;
 use tokio::task::spawn_blocking;
 use tokio::time::{Instant, timeout};
 
-use crate::log::{self, Context, Event, ServerEvent, SpoolEvent};
+use crate::log::{self, Context, Event, ProcessEvent, ServerEvent, SpoolEvent};
 use crate::message::date::date_time;
 use crate::net::address::Endpoint;
 use crate::net::limits::Admission;
@@ -51,6 +51,7 @@ pub(super) async fn run(
     context: Context,
     admission: Admission,
 ) {
+    let _alarm = Alarm(&context);
     log::emit(&context, &ServerEvent::Connected { address: peer.to_string() }.into());
     if settings.reset_on_close {
         // Only changes how the connection ends.
@@ -81,6 +82,17 @@ pub(super) async fn run(
     log::emit(&context, &ServerEvent::Disconnected { reason, address: peer.to_string() }.into());
     drop(admission);
     role.session_ended();
+}
+
+/// Reports a panic: the message that goes to standard error is lost in a daemon.
+struct Alarm<'a>(&'a Context);
+
+impl Drop for Alarm<'_> {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            log::emit(self.0, &ProcessEvent::Bug { text: "smtp session ended by a panic".to_owned() }.into());
+        }
+    }
 }
 
 /// The message that a session is taking in.
