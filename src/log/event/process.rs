@@ -45,22 +45,10 @@ pub enum ProcessEvent {
     },
     /// No descriptor left for a new connection. At most once a minute.
     TooManyFiles,
-    /// There are descriptors again.
-    AcceptingResumed,
     /// accept() failed.
     AcceptFailed {
         /// Why.
         reason: String,
-    },
-    /// The service manager expects signs of life.
-    Watchdog {
-        /// How often we send them.
-        interval: Duration,
-    },
-    /// The main loop was late.
-    Stalled {
-        /// By how much.
-        late: Duration,
     },
     /// A session panicked.
     Bug {
@@ -104,10 +92,7 @@ impl Fact for ProcessEvent {
             ProcessEvent::ReloadPartial { .. } => kind::RELOAD_PARTIAL,
             ProcessEvent::Status { .. } => kind::STATUS,
             ProcessEvent::TooManyFiles => kind::TOO_MANY_FILES,
-            ProcessEvent::AcceptingResumed => kind::ACCEPTING_RESUMED,
             ProcessEvent::AcceptFailed { .. } => kind::ACCEPT_FAILED,
-            ProcessEvent::Watchdog { .. } => kind::WATCHDOG,
-            ProcessEvent::Stalled { .. } => kind::STALLED,
             ProcessEvent::Bug { .. } => kind::BUG,
             ProcessEvent::LogReopened => kind::LOG_REOPENED,
             ProcessEvent::LogFileFailed { .. } => kind::LOG_FILE_FAILED,
@@ -145,14 +130,9 @@ impl fmt::Display for ProcessEvent {
             }
             ProcessEvent::Status { text } => write!(f, "status: {text}"),
             ProcessEvent::TooManyFiles => f.write_str("too many open files: accepting paused"),
-            ProcessEvent::AcceptingResumed => f.write_str("accepting resumed"),
             ProcessEvent::AcceptFailed { reason } => {
                 write!(f, "socket accept error: cannot accept on listening socket: {reason}")
             }
-            ProcessEvent::Watchdog { interval } => {
-                write!(f, "watchdog: reporting every {}s", interval.as_secs_f64())
-            }
-            ProcessEvent::Stalled { late } => write!(f, "event loop was late by {:.1}s", late.as_secs_f64()),
             ProcessEvent::Bug { text } => write!(f, "internal error: {text}"),
             ProcessEvent::LogReopened => f.write_str("log files reopened"),
             ProcessEvent::LogFileFailed { path, reason } => {
