@@ -131,6 +131,10 @@ impl Handler for Store<'_> {
             let spilled = spawn_blocking(move || spill(&spool, wanted, content)).await;
             // The runtime reports the panic; the message is refused at its end.
             let (id, content) = spilled.unwrap_or_else(|_| (id, Content::Failed(StoreError::Incomplete)));
+            if let Content::Failed(error) = &content {
+                let event = ServerEvent::SaveFailed { id: id.to_string(), reason: error.to_string() };
+                log::emit(self.context, &event.into());
+            }
             self.message = Some(OpenMessage { id, content });
         }
     }
@@ -152,6 +156,7 @@ impl Store<'_> {
         match self.role.spool.check(declared_size) {
             Ok(()) => {
                 let id = self.role.spool.next_id();
+                log::emit(self.context, &ServerEvent::ContentFile { id: id.to_string() }.into());
                 self.message = Some(OpenMessage { id, content: Content::Memory(Vec::new()) });
                 Answer::Begun { received_date: date_time(&Zoned::now()) }
             }
@@ -164,6 +169,7 @@ impl Store<'_> {
             return self.refuse("", &StoreError::Incomplete);
         };
         let wanted = message.id.to_string();
+        log::emit(self.context, &ServerEvent::EnvelopeFile { id: wanted.clone() }.into());
         let stored = Stored::of(&transaction);
         let envelope = envelope(transaction, self.peer);
         let (done, finished) = oneshot::channel();
