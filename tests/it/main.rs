@@ -26,6 +26,7 @@ mod peers;
 mod process;
 mod real_mail;
 mod smtp;
+mod start;
 mod submit;
 mod support;
 mod tidy;
