@@ -145,7 +145,7 @@ pub(super) fn instance(
         let label = idna::domain_to_ascii(domain).unwrap_or_default();
         remarks.user.push(format!("the domain should be printable ascii: try using \"{label}\""));
     }
-    let forward = forward(program, compat, values, remarks)?;
+    let forward = forward(program, compat, entries, values, remarks)?;
     Ok(Settings {
         name: name.to_owned(),
         spool_dir: PathBuf::from(values.path("spool-dir").unwrap_or_default()),
@@ -205,7 +205,6 @@ fn smtp(
     Ok(SmtpSettings {
         enabled,
         port: values.port("port").unwrap_or_default(),
-        port_given: entries.contains_key("port"),
         interfaces,
         remote_clients,
         max_size: values.size("size").filter(|size| *size > 0),
@@ -231,6 +230,7 @@ fn interfaces(values: &Values, smtp: bool, remarks: &mut Remarks) -> Vec<Item> {
 fn forward(
     program: Program,
     compat: bool,
+    entries: &Entries,
     values: &Values,
     remarks: &mut Remarks,
 ) -> Result<ForwardSettings, Failure> {
@@ -244,6 +244,9 @@ fn forward(
     }
     let keywords: Parsed<ClientKeywords> =
         keywords::client(&values.text("client-smtp-config").unwrap_or_default(), compat);
+    // One message after the other is part of the old behaviour.
+    let one = keywords.settings.compat26 && !entries.contains_key("forward-connections");
+    let connections = values.number("forward-connections").filter(|_| !one);
     let duration = |name| values.duration(name).unwrap_or_default();
     Ok(ForwardSettings {
         to,
@@ -256,7 +259,7 @@ fn forward(
         connection_timeout: limit(duration("connection-timeout")),
         response_timeout: limit(duration("response-timeout")),
         prompt_timeout: limit(duration("prompt-timeout")),
-        connections: values.number("forward-connections").unwrap_or(1),
+        connections: connections.unwrap_or(1),
         connections_max: values.number("forward-connections-max").unwrap_or(1),
         retry: retry(duration("retry-first"), duration("retry-max"), duration("retry-give-up"))?,
         in_doubt: match values.text("in-doubt").as_deref() {

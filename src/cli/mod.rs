@@ -24,10 +24,12 @@ mod lexer;
 mod merge;
 mod old;
 mod paths;
+mod probe;
 mod report;
 pub mod sample;
 pub mod start;
 mod table;
+mod terminal;
 mod typed;
 mod version;
 
@@ -170,6 +172,8 @@ impl Reader<'_> {
             Ok(read) => all.add(lexed.given, read),
             // The version does not depend on any file.
             Err(_) if version => all.given = lexed.given,
+            // The value of a misspelled option is easily taken for the name of a file.
+            Err(_) if !all.errors.is_empty() => return Err(self.misspelled(all.errors)),
             Err(failure) => return Err(self.failed(&failure)),
         }
         let chosen = chosen_instance(&all.given);
@@ -297,17 +301,16 @@ impl Reader<'_> {
 
     /// The outcome of `--check`.
     fn report(&self, merged: &Merged, invocation: &Invocation) -> Exit {
+        let found = probe::all(invocation, &self.env.cwd);
         let mut stderr = self.warning_lines(&invocation.warnings);
-        let mut code = 0;
-        for instance in &invocation.instances {
-            if let Err(error) = std::fs::read_dir(self.env.cwd.join(&instance.spool_dir)) {
-                let (path, reason) = (instance.spool_dir.display(), error_text(&error));
-                stderr
-                    .push_str(&format!("{}: error: invalid spool directory: {path}: {reason}\n", self.name));
-                code = 1;
-            }
+        stderr.push_str(&self.warning_lines(&found.warnings));
+        stderr.extend(found.errors.iter().map(|error| format!("{}: error: {error}\n", self.name)));
+        let code = u8::from(!found.errors.is_empty());
+        Exit {
+            code,
+            stdout: report::effective(self.program, merged, &invocation.process.config_files),
+            stderr,
         }
-        Exit { code, stdout: report::effective(self.program, merged), stderr }
     }
 
     fn warning_lines(&self, warnings: &[String]) -> String {
@@ -367,12 +370,6 @@ fn belongs_elsewhere(one: &Given, program: Program) -> String {
     let names: Vec<&str> = others.filter(|other| other.has(one.opt)).map(Program::as_str).collect();
     let owner = names.first().copied().unwrap_or("another program");
     format!("the {} option belongs to {owner}, not to {}", one.spelled, program.as_str())
-}
-
-/// A system error as older versions wrote it: lower case, without number.
-fn error_text(error: &std::io::Error) -> String {
-    let text = error.to_string();
-    text.split(" (os error").next().unwrap_or_default().to_lowercase()
 }
 
 fn shown(stdout: String) -> Exit {

@@ -1,19 +1,23 @@
 //! `--check`: the options in force, in the form of a configuration file.
 
 use std::fmt::Write;
+use std::path::PathBuf;
 
 use super::Program;
 use super::merge::{Entries, Merged};
 use super::table::{self, Kind};
 
 /// What is in force: given options as they could stand in a file, defaults as comments, passwords masked.
-pub(super) fn effective(program: Program, merged: &Merged) -> String {
+pub(super) fn effective(program: Program, merged: &Merged, files: &[PathBuf]) -> String {
     let mut text = String::new();
+    for file in files {
+        // Writing to a string does not fail.
+        let _ = writeln!(text, "# from {}", file.display());
+    }
     list(&mut text, program, "", &merged.process, true);
     for instance in &merged.instances {
         let prefix = if instance.name.is_empty() { String::new() } else { format!("{}-", instance.name) };
         if !prefix.is_empty() {
-            // Writing to a string does not fail.
             let _ = writeln!(text, "# instance {}", instance.name);
         }
         list(&mut text, program, &prefix, &instance.entries, false);

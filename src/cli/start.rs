@@ -1,12 +1,11 @@
 //! Bringing a process up, in the order that keeps rights and reports right:
 //!
 //! 1. sockets that systemd passed are taken, options are read (nothing is opened yet);
-//! 2. listening sockets are bound, with the rights of the starting user;
+//! 2. the log is opened and listening sockets are bound, with the rights of the starting user;
 //! 3. into the background, if asked for; the starting process waits for the outcome;
 //! 4. pid file, then root is given up for good;
-//! 5. log, runtime, spool, roles; ready.
+//! 5. the log's thread, runtime, spool, roles; ready.
 
-use std::io::Write;
 use std::num::NonZero;
 use std::path::Path;
 use std::sync::Arc;
@@ -17,17 +16,17 @@ use tokio::runtime::Runtime;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
+use super::terminal::{fail, leave, reason, say, warn};
 use super::{Environment, Exit, Invocation, Program};
-use crate::config::interface::{Item, Place, Server};
+use crate::config::interface::{self, Item, Place, Server};
 use crate::config::{ProcessSettings, Settings};
 use crate::forward::RunReport;
-use crate::log::{self, Context, JournalText, LogHandle, ProcessEvent, StartEvent};
+use crate::log::{self, Context, JournalText, Level, LogHandle, ProcessEvent, StartEvent};
 use crate::os::activation::{self, Inherited};
 use crate::os::daemon::{self, Daemonised, ReadyPipe};
 use crate::os::identity::User;
-use crate::os::journal::{self, Priority};
 use crate::os::pidfile::PidFile;
-use crate::os::{credentials, identity, limits, notify};
+use crate::os::{credentials, file, identity, limits, notify};
 use crate::role::bind::{self, BindError, Sockets};
 use crate::role::instance::{Handle, Instance};
 use crate::role::settings;
@@ -65,21 +64,17 @@ pub fn main(program: Program) -> u8 {
     for warning in &invocation.warnings {
         warn(&format!("{}: warning: {warning}", invocation.process.name));
     }
-    let name = invocation.process.name.clone();
-    match prepare(program, &mut invocation, inherited) {
+    let mut logs = None;
+    match prepare(program, &mut invocation, inherited, &mut logs) {
         Ok(Start::Nothing(text)) => {
-            say(&format!("{name}: {text}"));
+            say(&format!("{}: {text}", invocation.process.name));
             0
         }
-        Ok(Start::Go(sockets)) => background(program, invocation, sockets),
+        Ok(Start::Go { sockets, user }) => background(program, invocation, sockets, user, logs),
         Err(error) => {
-            fail(&format!("{name}: error: {error:#}"));
-            if error.downcast_ref::<BindError>().is_some_and(|error| matches!(error, BindError::Bind { .. }))
-            {
-                CODE_BIND
-            } else {
-                CODE_ERROR
-            }
+            fatal(&invocation.process.name, &error, logs.as_ref());
+            let bind = |error: &BindError| matches!(error, BindError::Bind { .. });
+            if error.downcast_ref().is_some_and(bind) { CODE_BIND } else { CODE_ERROR }
         }
     }
 }
@@ -87,14 +82,19 @@ pub fn main(program: Program) -> u8 {
 enum Start {
     /// There is nothing to do; what to say.
     Nothing(&'static str),
-    /// The listening sockets of each instance.
-    Go(Vec<Sockets>),
+    /// With the listening sockets of each instance.
+    Go {
+        sockets: Vec<Sockets>,
+        /// Who to become.
+        user: Option<User>,
+    },
 }
 
 fn prepare(
     program: Program,
     invocation: &mut Invocation,
     mut inherited: Vec<Inherited>,
+    logs: &mut Option<LogHandle>,
 ) -> anyhow::Result<Start> {
     daemon::private_umask();
     if !invocation.instances.iter().any(Settings::has_work) {
@@ -103,11 +103,16 @@ fn prepare(
     if goes_to_background(&invocation.process) {
         leave_terminal(&invocation.instances, &inherited)?;
     }
+    let process = &invocation.process;
+    let user = unprivileged(&process.user)?;
+    *logs = Some(open_log(program, process, user.as_ref())?);
     let mut sockets = Vec::new();
     for settings in &invocation.instances {
         let smtp = &settings.smtp;
         sockets.push(if smtp.enabled {
-            bind::sockets(&smtp.interfaces, Server::Smtp, smtp.port, &mut inherited)?
+            let bound = bind::sockets(&smtp.interfaces, Server::Smtp, smtp.port, &mut inherited)?;
+            share_unix_sockets(settings, &process.user, user.as_ref())?;
+            bound
         } else {
             Sockets::default()
         });
@@ -117,7 +122,7 @@ fn prepare(
     if only_forwards && invocation.instances.iter().all(|settings| !Spool::has_waiting(&settings.spool_dir)) {
         return Ok(Start::Nothing("no messages to send"));
     }
-    Ok(Start::Go(sockets))
+    Ok(Start::Go { sockets, user })
 }
 
 /// Under a service manager nothing goes to the background, whatever the options.
@@ -159,24 +164,66 @@ fn unprivileged(name: &str) -> anyhow::Result<Option<User>> {
     Ok((name != ROOT).then_some(user))
 }
 
+/// Log watchers know the lines of `emailrelay`; the journal of the role programs has all of a line in fields.
+fn open_log(program: Program, process: &ProcessSettings, user: Option<&User>) -> anyhow::Result<LogHandle> {
+    let text = if program == Program::Relay { JournalText::Line } else { JournalText::Plain };
+    Ok(log::init(&settings::log(process, program.as_str(), user, text))?)
+}
+
+/// What root has bound is for the group of the user it becomes, or for everybody if it stays root.
+fn share_unix_sockets(settings: &Settings, name: &str, user: Option<&User>) -> anyhow::Result<()> {
+    if name.is_empty() || !identity::is_root() {
+        return Ok(());
+    }
+    for place in interface::places(&settings.smtp.interfaces, Server::Smtp) {
+        if let Place::Unix(path) = place {
+            file::share_socket(&path, user.map(|user| user.gid))
+                .with_context(|| format!("cannot set the rights of {}", path.display()))?;
+        }
+    }
+    Ok(())
+}
+
+/// Tells why the program ends, on stderr and in the log.
+fn fatal(name: &str, error: &anyhow::Error, logs: Option<&LogHandle>) {
+    let text = format!("{error:#}");
+    let in_journal = logs.is_some_and(|logs| logs.fatal(&text));
+    if in_journal {
+        notify::status(&format!("{name}: error: {text}"));
+    } else {
+        fail(&format!("{name}: error: {text}"));
+    }
+}
+
 /// Goes to the background if asked for; in the foreground the same steps report to nobody.
-fn background(program: Program, invocation: Invocation, sockets: Vec<Sockets>) -> u8 {
+fn background(
+    program: Program,
+    invocation: Invocation,
+    sockets: Vec<Sockets>,
+    user: Option<User>,
+    logs: Option<LogHandle>,
+) -> u8 {
     let name = invocation.process.name.clone();
     let mut pipe = None;
     if goes_to_background(&invocation.process) {
         match daemon::daemonise() {
-            Ok(Daemonised::Parent(code)) => return code,
+            Ok(Daemonised::Parent(code)) => {
+                // Dropping them would remove the files of unix sockets, which are the daemon's.
+                std::mem::forget(sockets);
+                return code;
+            }
             Ok(Daemonised::Daemon(ready)) => pipe = Some(ready),
             Err(error) => {
-                fail(&format!("{name}: error: {error}"));
+                fatal(&name, &error.into(), logs.as_ref());
                 return CODE_ERROR;
             }
         }
     }
-    match serve(program, invocation, sockets, &mut pipe) {
+    let Some(mut logs) = logs else { return CODE_ERROR };
+    match serve(program, invocation, sockets, user.as_ref(), &mut logs, &mut pipe) {
         Ok(code) => code,
         Err(error) => {
-            fail(&format!("{name}: error: {error:#}"));
+            fatal(&name, &error, Some(&logs));
             if let Some(pipe) = pipe {
                 pipe.failed(CODE_ERROR);
             }
@@ -189,27 +236,27 @@ fn serve(
     program: Program,
     invocation: Invocation,
     sockets: Vec<Sockets>,
+    user: Option<&User>,
+    logs: &mut LogHandle,
     pipe: &mut Option<ReadyPipe>,
 ) -> anyhow::Result<u8> {
     let Invocation { instances, process, log_warnings, .. } = invocation;
     let process = Arc::new(process);
-    let user = unprivileged(&process.user)?;
     let _pid_file = match &process.pid_file {
-        Some(path) => Some(PidFile::create(path, user.as_ref())?),
+        Some(path) => Some(PidFile::create(path, user)?),
         None => None,
     };
     let descriptors = limits::raise_nofile();
-    if let Some(user) = &user {
+    if let Some(user) = user {
         identity::drop_to(user)?;
     }
     identity::protect_memory();
-    // Log watchers know the lines of `emailrelay`; the journal of the role programs has all of a line in fields.
-    let text = if program == Program::Relay { JournalText::Line } else { JournalText::Plain };
-    let mut logs = log::init(&settings::log(&process, program.as_str(), user.as_ref(), text))?;
     logs.start_writer().context("cannot start the log")?;
+    log_panics();
     for text in &log_warnings {
         log::emit(&Context::default(), &StartEvent::Configuration { text: text.clone() }.into());
     }
+    warn_about_rights(&process.user);
     let runtime = runtime(&instances).context("cannot start the runtime")?;
     let result = runtime.block_on(run(program, instances, process, sockets, descriptors, logs, pipe));
     runtime.shutdown_background();
@@ -229,10 +276,39 @@ fn runtime(instances: &[Settings]) -> std::io::Result<Runtime> {
         .build()
 }
 
+/// More rights than a relay needs.
+fn warn_about_rights(name: &str) {
+    if identity::is_root() {
+        if name == ROOT {
+            log::emit(&Context::default(), &StartEvent::RunningAsRoot.into());
+        }
+        return;
+    }
+    let names = identity::held_capabilities().into_iter().filter(|name| name != "CAP_NET_BIND_SERVICE");
+    let names: Vec<String> = names.collect();
+    if !names.is_empty() {
+        log::emit(&Context::default(), &StartEvent::Capabilities { names }.into());
+    }
+}
+
+/// A panic of one task, which the others survive, is for the log; the standard error stream may be closed.
+fn log_panics() {
+    let default = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        if log::is_enabled(Level::Error) {
+            let event = ProcessEvent::Bug { text: panic.to_string() };
+            log::emit(&Context::default(), &event.into());
+        } else {
+            default(panic);
+        }
+    }));
+}
+
 /// All instances, and the process around them.
 struct Relay {
     handles: Vec<Handle>,
     program: Program,
+    process: Arc<ProcessSettings>,
 }
 
 impl Process for Relay {
@@ -244,8 +320,14 @@ impl Process for Relay {
         self.handles.iter().for_each(Handle::log_status);
     }
 
-    fn reload(&self) -> Result<(), String> {
+    fn reload(&self, logs: &LogHandle) -> Result<(), String> {
         let invocation = parse(self.program).map_err(|exit| reason(&exit).to_owned())?;
+        // Before the roles, which ask whether a trace is wanted.
+        logs.set_level(settings::log_level(&invocation.process.log));
+        settings::report_fixed(
+            &Context::default(),
+            &settings::fixed_process(&self.process, &invocation.process),
+        );
         for handle in &self.handles {
             let new = invocation.instances.iter().find(|settings| settings.name == handle.name());
             handle.reload(new.ok_or_else(|| format!("instance \"{}\" is gone", handle.name()))?);
@@ -260,17 +342,21 @@ async fn run(
     process: Arc<ProcessSettings>,
     sockets: Vec<Sockets>,
     descriptors: u64,
-    logs: LogHandle,
+    logs: &LogHandle,
     pipe: &mut Option<ReadyPipe>,
 ) -> anyhow::Result<u8> {
+    let signals = Signals::install().context("cannot install signal handlers")?;
     let stop = CancellationToken::new();
     let split = program != Program::Relay;
     let mut instances = Vec::new();
     for (settings, sockets) in settings.into_iter().zip(sockets) {
         instances.push(Instance::new(settings, sockets, &process, descriptors, split, &stop)?);
     }
-    let relay = Arc::new(Relay { handles: instances.iter().map(Instance::handle).collect(), program });
-    let signals = Signals::catch().context("cannot catch signals")?;
+    let relay = Arc::new(Relay {
+        handles: instances.iter().map(Instance::handle).collect(),
+        program,
+        process: Arc::clone(&process),
+    });
     instances.iter().for_each(Instance::announce);
     if let Some(pipe) = pipe.take() {
         pipe.ready();
@@ -281,7 +367,7 @@ async fn run(
     let mut reports = Ok(Vec::new());
     let work = async { reports = run_all(instances, Arc::clone(&process)).await };
     let context = Context::default();
-    let ended = supervise::run(signals, relay, &context, &logs, &stop, work).await;
+    let ended = supervise::run(relay, signals, &context, logs, &stop, work).await;
     log::emit(&context, &ProcessEvent::ShutdownComplete.into());
     match ended {
         Ended::AtOnce(code) => Ok(code),
@@ -319,48 +405,4 @@ fn exit_code(program: Program, process: &ProcessSettings, reports: &[RunReport])
         warn(&format!("{}: warning: {failed} of {taken} messages failed", process.name));
     }
     Ok(if failed > 0 && process.strict_exit { CODE_FAILED } else { 0 })
-}
-
-/// Ends with what the options said.
-fn leave(exit: &Exit) -> u8 {
-    // Standard output may be a closed pipe; the exit code is then all there is.
-    let _ = std::io::stdout().write_all(exit.stdout.as_bytes());
-    if exit.code == 0 {
-        let _ = std::io::stderr().write_all(exit.stderr.as_bytes());
-    } else {
-        fail(exit.stderr.trim_end());
-    }
-    exit.code
-}
-
-/// What is wrong, without the program's name and the advice for who sits at a terminal.
-fn reason(exit: &Exit) -> &str {
-    let line = exit.stderr.lines().next().unwrap_or_default();
-    line.split_once("error: ").map_or(line, |(_, reason)| reason)
-}
-
-/// Tells why the program ends: whoever started it, and `systemctl status`.
-fn fail(text: &str) {
-    say_with(Priority::Error, text);
-    notify::status(text.lines().next().unwrap_or_default());
-}
-
-fn warn(text: &str) {
-    say_with(Priority::Warning, text);
-}
-
-/// What is said before there is a log, or beside it, keeps its importance when it goes to the journal.
-fn say_with(priority: Priority, text: &str) {
-    for line in text.lines() {
-        if journal::stderr_is_journal() {
-            say(&format!("{}{line}", priority.prefix()));
-        } else {
-            say(line);
-        }
-    }
-}
-
-/// A line for whoever started the program.
-fn say(line: &str) {
-    let _ = writeln!(std::io::stderr(), "{line}");
 }

@@ -63,8 +63,6 @@ pub struct SmtpSettings {
     pub enabled: bool,
     /// `--port`; 0 lets the kernel choose.
     pub port: u16,
-    /// Whether `--port` was given. Inherited sockets are used with or without it.
-    pub port_given: bool,
     /// `--interface`, without repeated items; see [`super::interface::places`].
     pub interfaces: Vec<Item>,
     /// `--remote-clients`.

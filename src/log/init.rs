@@ -14,7 +14,7 @@ use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::{Layer, Registry};
 
 use super::carrier::TARGET;
-use super::event::ProcessEvent;
+use super::event::{ProcessEvent, StartEvent};
 use super::file::{LogFile, OpenFailed};
 use super::format::Format;
 use super::kind::Level;
@@ -22,8 +22,9 @@ use super::logger::{self, Logger};
 use super::queue::Taken;
 use super::text::{Control, Out, Style, SyslogLayer, TextLayer};
 use super::{Context, Event};
+use crate::config::Facility;
 use crate::os::journal::stderr_is_journal;
-use crate::os::syslog::{Facility, Syslog};
+use crate::os::syslog::Syslog;
 use crate::os::{self, identity::User};
 
 /// The writer looks this often whether folded warnings are due.
@@ -102,6 +103,8 @@ pub struct LogHandle {
     logger: Arc<Logger>,
     control: Arc<Control>,
     writer: Option<JoinHandle<()>>,
+    /// Entries go to the journal.
+    journal: bool,
 }
 
 impl Default for LogConfig {
@@ -131,14 +134,15 @@ impl Default for LogConfig {
 pub fn init(config: &LogConfig) -> Result<LogHandle, LogError> {
     let control = Arc::new(Control { stderr: AtomicBool::new(true), ..Control::default() });
     let journal = journal_layer(config);
-    let prefixed = journal.is_some() && config.journal_text == JournalText::Line;
+    let to_journal = journal.is_some();
+    let prefixed = to_journal && config.journal_text == JournalText::Line;
     let layers = layers(config, &control, journal, prefixed)?;
     let ours = filter_fn(|metadata| metadata.target() == TARGET);
     let subscriber = Registry::default().with(layers.with_filter(ours));
     let logger = Arc::new(Logger::new(config, prefixed));
     tracing::subscriber::set_global_default(subscriber).map_err(|_| LogError::Twice)?;
     logger::install(Arc::clone(&logger)).map_err(|_| LogError::Twice)?;
-    Ok(LogHandle { logger, control, writer: None })
+    Ok(LogHandle { logger, control, writer: None, journal: to_journal })
 }
 
 impl LogHandle {
@@ -167,9 +171,19 @@ impl LogHandle {
     /// # Errors
     /// If the null device cannot be opened.
     pub fn close_stderr(&self) -> io::Result<()> {
-        self.logger.queue.flush(LAST_LINES);
+        self.flush();
         self.control.stderr.store(false, Ordering::Relaxed);
         os::daemon::null_stderr()
+    }
+
+    /// Records why the process ends, everywhere but on stderr, which is for the caller to write. True if the journal has it,
+    /// where a line on stderr would be the second.
+    pub fn fatal(&self, text: &str) -> bool {
+        self.flush();
+        self.control.stderr.store(false, Ordering::Relaxed);
+        super::emit(&Context::default(), &StartEvent::Fatal { text: text.to_owned() }.into());
+        self.flush();
+        self.journal && super::is_enabled(Level::Error)
     }
 
     /// Changes what is logged, after a reload.
@@ -263,7 +277,7 @@ fn journal_layer(config: &LogConfig) -> Option<AnyLayer> {
         debug: Priority::Debug,
         trace: Priority::Debug,
     };
-    let facility = config.syslog.unwrap_or_default().code().to_string();
+    let facility = config.syslog.unwrap_or_default().number().to_string();
     let layer = tracing_journald::Layer::new().ok()?;
     Some(Box::new(
         layer

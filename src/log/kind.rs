@@ -70,16 +70,10 @@ kinds! {
     NO_ADDRESSES = "354c8dfaca0543bca6520ea49858359d", Warning;
     /// All interfaces of a server are without addresses.
     WAITING_FOR_INTERFACE = "3d1ad52de5624d8486816c5e057db079", Warning;
-    /// A server listens everywhere because no item names it.
-    WILDCARD = "7f5c0814c7eb434d9de0a7ccb6d49a93", Warning;
-    /// One address was configured twice.
-    DUPLICATE_ADDRESS = "b2098ba4fe0e45768f08d936108300ae", Warning;
     /// The configured next hop.
     FORWARDING_TO = "40fc91250de5465bb93614577facb420", Verbose;
     /// The spool directory cannot be written.
     DIRECTORY_NOT_WRITABLE = "1add8ca636d54f57bb44b72b75b9b8f8", Warning;
-    /// The spool directory can be written again.
-    DIRECTORY_WRITABLE = "80b8bab9568f435a97f305ffe23dbb46", Info;
     /// The next hop's name does not resolve.
     NEXT_HOP_UNRESOLVED = "2012216870e547cca2e7b560901e6323", Warning;
     /// `--immediate` was given.
@@ -90,8 +84,6 @@ kinds! {
     RUNNING_AS_ROOT = "b4a46b3f60594df790e5c274e5f51edb", Warning;
     /// The process holds capabilities that it does not need.
     CAPABILITIES = "b3498cc52bc0467b976fa44ac77e1cde", Warning;
-    /// The change of identity failed; the program ends.
-    IDENTITY_FAILED = "7e2b212e5d9246188e290757c64abc8d", Error;
     /// The program cannot start or go on.
     FATAL = "37cb06e028ca4c28af5646cd9e827a0d", Error;
 
@@ -118,10 +110,6 @@ kinds! {
     ACCEPTING_RESUMED = "b2e66ea6e2f641fd88dafe0ee9e4de8b", Info;
     /// accept() failed for another reason.
     ACCEPT_FAILED = "9ff8bda328844da3a3d02e54a1446693", Warning;
-    /// systemd watches this process.
-    WATCHDOG = "7a13e355377743e8b80b3b51245d8d81", Verbose;
-    /// The main loop stood still for a while.
-    STALLED = "6cf871dff5664495935cdf0b036c6883", Warning;
     /// A session ended by a programming error.
     BUG = "60180374fed347e1a49a4bcaaa9ff2f3", Error;
     /// Log files were closed and opened.

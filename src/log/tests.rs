@@ -151,7 +151,7 @@ fn the_journal_gets_one_structured_entry() {
             identifier: "emailrelay-smtp".to_owned(),
             level: Some(Level::Extra),
             format: Format { time: true, ..Format::default() },
-            syslog: Some(crate::os::syslog::Facility::Mail),
+            syslog: Some(crate::config::Facility::Mail),
             ..LogConfig::default()
         };
         let _log = init(&config).expect("init");
@@ -234,7 +234,8 @@ fn next_entry(daemon: &UnixDatagram) -> Vec<(String, String)> {
 #[test]
 fn lines_reach_syslog_complete() {
     use super::text::{Style, SyslogLayer};
-    use crate::os::syslog::{Facility, Syslog};
+    use crate::config::Facility;
+    use crate::os::syslog::Syslog;
     use tracing_subscriber::layer::SubscriberExt;
 
     let directory = tempfile::tempdir().expect("directory");

@@ -130,14 +130,20 @@ async fn unix(path: &Path) -> Result<(Stream, Endpoint), Error> {
 
 /// Looks a name up and puts the addresses in the order in which they are tried: the resolver's order, with the families
 /// taking turns (RFC 8305 section 4).
-async fn resolve(host: &str, port: u16, bind: Option<SocketAddr>) -> Result<Vec<SocketAddr>, Error> {
+///
+/// # Errors
+/// The name is not known, or has no address of the family of `bind`.
+pub async fn resolve(host: &str, port: u16, bind: Option<SocketAddr>) -> Result<Vec<SocketAddr>, Error> {
     let family = match bind {
         Some(bind) if bind.is_ipv4() => "ipv4 ",
         Some(_) => "ipv6 ",
         None => "",
     };
-    let lookup_error =
-        |error: io::Error| Error::Lookup { host: host.to_owned(), family, reason: crate::os::reason(&error) };
+    let lookup_error = |error: io::Error| {
+        let reason = crate::os::reason(&error).to_lowercase();
+        let reason = reason.trim_start_matches("failed to lookup address information: ").to_owned();
+        Error::Lookup { host: host.to_owned(), family, reason }
+    };
     let found: Vec<SocketAddr> = lookup_host((host, port))
         .await
         .map_err(lookup_error)?

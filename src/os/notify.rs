@@ -42,11 +42,6 @@ pub fn reloading(status: &str) {
     send(&message);
 }
 
-/// Asks the manager for more time to start, reload or stop, counted from now.
-pub fn extend_timeout(time: Duration) {
-    send(&[NotifyState::ExtendTimeoutUsec(u32::try_from(time.as_micros()).unwrap_or(u32::MAX))]);
-}
-
 /// How often [`ping`] is due: half of the unit's `WatchdogSec=`. None if the manager does not watch this process.
 pub fn watchdog_interval() -> Option<Duration> {
     sd_notify::watchdog_enabled().map(|limit| limit / 2).filter(|half| !half.is_zero())

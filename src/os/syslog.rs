@@ -6,50 +6,13 @@ use std::path::{Path, PathBuf};
 use std::process;
 use std::time::{Duration, Instant};
 
+use crate::config::Facility;
+
 /// Where the local syslog daemon listens.
 pub const SOCKET: &str = "/dev/log";
 
 /// After a failed connect the next one is tried this much later.
 const RETRY: Duration = Duration::from_secs(1);
-
-/// Who is speaking, RFC 3164 section 4.1.1.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Facility {
-    /// 2
-    #[default]
-    Mail,
-    /// 1
-    User,
-    /// 3
-    Daemon,
-    /// 16 to 23 for 0 to 7; larger numbers do not exist.
-    Local(u8),
-}
-
-impl Facility {
-    /// The facility of that name: `mail`, `user`, `daemon`, `local0` to `local7`.
-    pub fn parse(name: &str) -> Option<Facility> {
-        match name {
-            "mail" => Some(Facility::Mail),
-            "user" => Some(Facility::User),
-            "daemon" => Some(Facility::Daemon),
-            _ => match name.strip_prefix("local")?.as_bytes() {
-                [digit @ b'0'..=b'7'] => Some(Facility::Local(digit - b'0')),
-                _ => None,
-            },
-        }
-    }
-
-    /// Its number.
-    pub fn code(self) -> u8 {
-        match self {
-            Facility::User => 1,
-            Facility::Mail => 2,
-            Facility::Daemon => 3,
-            Facility::Local(number) => 16 + (number & 7),
-        }
-    }
-}
 
 /// A connection to the syslog daemon that never blocks.
 #[derive(Debug)]
@@ -77,7 +40,7 @@ impl Syslog {
     /// # Errors
     /// If nobody listens or its buffer is full: the line is lost.
     pub fn send(&mut self, severity: u8, line: &str) -> io::Result<()> {
-        let priority = u32::from(self.facility.code()) * 8 + u32::from(severity & 7);
+        let priority = u32::from(self.facility.number()) * 8 + u32::from(severity & 7);
         let time = super::clock::now().strftime("%b %e %H:%M:%S").to_string();
         let datagram = format!("<{priority}>{time} {}[{}]: {line}", self.name, process::id());
         match self.try_send(datagram.as_bytes()) {
@@ -122,15 +85,6 @@ mod tests {
         let mut buffer = [0; 2048];
         let size = daemon.recv(&mut buffer).expect("datagram");
         String::from_utf8_lossy(&buffer[..size]).into_owned()
-    }
-
-    #[test]
-    fn facilities_have_their_names_and_numbers() {
-        assert_eq!(Facility::parse("mail"), Some(Facility::Mail));
-        assert_eq!(Facility::parse("local7").expect("local7").code(), 23);
-        assert_eq!(Facility::parse("local8"), None);
-        assert_eq!(Facility::parse("Mail"), None);
-        assert_eq!(Facility::default().code(), 2);
     }
 
     #[test]

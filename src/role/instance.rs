@@ -6,9 +6,11 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
+use crate::config::address::Remote;
 use crate::config::{ProcessSettings, Settings};
 use crate::forward::{Engine, Reason, RunReport};
 use crate::log::{self, Context, ProcessEvent, Server, StartEvent};
+use crate::net::connect;
 use crate::net::limits::ConnectionLimits;
 use crate::net::listener::Bound;
 use crate::role::bind::Sockets;
@@ -161,6 +163,7 @@ impl Instance {
         let ringing = self.ringing();
         let upkeep = self.upkeep();
         let sweeping = upkeep.run(self.stop.clone());
+        let checking = self.checking();
         let served = async {
             serving.await;
             self.after_sessions.cancel();
@@ -169,7 +172,7 @@ impl Instance {
                 self.stop.cancel();
             }
         };
-        tokio::join!(served, forwarding, ringing, sweeping);
+        tokio::join!(served, forwarding, ringing, sweeping, checking);
         Ok(None)
     }
 
@@ -200,6 +203,26 @@ impl Instance {
         async move {
             if let (Some(engine), Some(requests)) = (engine, requests) {
                 forward::serve(engine, triggers, requests, stop_timeout).await;
+            }
+        }
+    }
+
+    /// Looks the next hop's name up, so that a mistyped one is noticed before the first message waits for it.
+    fn checking(&self) -> impl Future<Output = ()> + use<> {
+        let forward = &self.settings.forward;
+        let bind = forward.client_interface.map(|local| local.0);
+        let (to, context, stop) = (forward.to.clone(), self.context.clone(), self.stop.clone());
+        let lookup = async move {
+            if let Some(Remote::Host { host, port }) = to
+                && let Err(error) = connect::resolve(&host, port, bind).await
+            {
+                log::emit(&context, &StartEvent::NextHopUnresolved { reason: error.to_string() }.into());
+            }
+        };
+        async move {
+            tokio::select! {
+                () = stop.cancelled() => {}
+                () = lookup => {}
             }
         }
     }
@@ -270,14 +293,6 @@ impl Handle {
         {
             engine.reload(config);
         }
-        let fixed = [
-            ("spool-dir", self.settings.spool_dir != new.spool_dir),
-            ("port", self.settings.smtp.port != new.smtp.port),
-            ("interface", self.settings.smtp.interfaces != new.smtp.interfaces),
-            ("poll", self.settings.forward.poll != new.forward.poll),
-        ];
-        for (option, _) in fixed.iter().filter(|(_, changed)| *changed) {
-            log::emit(&self.context, &ProcessEvent::ReloadPartial { option: (*option).to_owned() }.into());
-        }
+        settings::report_fixed(&self.context, &settings::fixed_instance(&self.settings, new));
     }
 }

@@ -8,10 +8,9 @@ use crate::config::{self, ProcessSettings, Settings, Verbosity};
 use crate::forward::EngineConfig;
 use crate::forward::backoff::Schedule;
 use crate::forward::outcome::{InDoubt, Policy};
-use crate::log::{self, Context, JournalText, Level, LogConfig, Stderr};
+use crate::log::{self, Context, JournalText, Level, LogConfig, ProcessEvent, Stderr};
 use crate::net::connect;
 use crate::os::identity::User;
-use crate::os::syslog::Facility;
 use crate::role::smtp::SmtpSettings;
 use crate::smtp::client::ClientConfig;
 use crate::smtp::server::{self, Anonymous, Extensions, ServerConfig};
@@ -151,24 +150,71 @@ pub fn log(
     journal_text: JournalText,
 ) -> LogConfig {
     let log = &process.log;
+    // Keeps boot scripts quiet: what goes to syslog need not be on the terminal as well.
+    let quiet = log.syslog.is_some() && process.daemon && log.close_stderr && log.file.is_none();
+    LogConfig {
+        identifier: identifier.to_owned(),
+        program: process.name.clone(),
+        level: log_level(log),
+        format: format(&log.format),
+        stderr: if quiet { Stderr::Warnings } else { Stderr::All },
+        file: log.file.as_ref().map(|path| path.display().to_string()),
+        owner: owner.cloned(),
+        syslog: log.syslog,
+        journal_text,
+    }
+}
+
+/// The least important level that is logged.
+pub fn log_level(log: &config::LogSettings) -> Option<Level> {
     let level = match (log.debug, log.verbosity) {
         (true, _) => Level::Debug,
         (false, Verbosity::Extra) => Level::Extra,
         (false, Verbosity::Verbose) => Level::Verbose,
         (false, Verbosity::Normal) => Level::Info,
     };
-    // Keeps boot scripts quiet: what goes to syslog need not be on the terminal as well.
-    let quiet = log.syslog.is_some() && process.daemon && log.close_stderr && log.file.is_none();
-    LogConfig {
-        identifier: identifier.to_owned(),
-        program: process.name.clone(),
-        level: log.enabled.then_some(level),
-        format: format(&log.format),
-        stderr: if quiet { Stderr::Warnings } else { Stderr::All },
-        file: log.file.as_ref().map(|path| path.display().to_string()),
-        owner: owner.cloned(),
-        syslog: log.syslog.map(facility),
-        journal_text,
+    log.enabled.then_some(level)
+}
+
+/// Options of the process that have changed and cannot change while it runs.
+pub fn fixed_process(old: &ProcessSettings, new: &ProcessSettings) -> Vec<&'static str> {
+    changed(&[
+        ("log-file", old.log.file != new.log.file),
+        ("log-format", old.log.format != new.log.format),
+        ("syslog", old.log.syslog != new.log.syslog),
+        ("close-stderr", old.log.close_stderr != new.log.close_stderr),
+        ("pid-file", old.pid_file != new.pid_file),
+        ("user", old.user != new.user),
+        ("stop-timeout", old.stop_timeout != new.stop_timeout),
+        ("idle-exit", old.idle_exit != new.idle_exit),
+        ("linger", old.linger != new.linger),
+    ])
+}
+
+/// Options of an instance that have changed and cannot change while it runs.
+pub fn fixed_instance(old: &Settings, new: &Settings) -> Vec<&'static str> {
+    let triggers = |settings: &Settings| (settings.forward.to.is_some(), settings.forward.on_disconnect);
+    changed(&[
+        ("spool-dir", old.spool_dir != new.spool_dir),
+        ("durability", old.durability != new.durability),
+        ("no-sweep", old.sweep != new.sweep),
+        ("port", old.smtp.port != new.smtp.port),
+        ("interface", old.smtp.interfaces != new.smtp.interfaces),
+        ("smtp-max-connections", old.smtp.max_connections != new.smtp.max_connections),
+        ("smtp-max-per-address", old.smtp.max_per_address != new.smtp.max_per_address),
+        ("poll", old.forward.poll != new.forward.poll),
+        ("forward-to or --forward-on-disconnect", triggers(old) != triggers(new)),
+    ])
+}
+
+fn changed(options: &[(&'static str, bool)]) -> Vec<&'static str> {
+    options.iter().filter(|(_, changed)| *changed).map(|(option, _)| *option).collect()
+}
+
+/// Tells that these options keep their old values.
+pub fn report_fixed(context: &Context, options: &[&'static str]) {
+    for option in options {
+        log::emit(context, &ProcessEvent::ReloadPartial { option: (*option).to_owned() }.into());
     }
 }
 
@@ -179,15 +225,6 @@ fn format(words: &config::LogFormat) -> log::Format {
         address: words.address,
         port: words.port,
         msgid: words.msgid,
-    }
-}
-
-fn facility(facility: config::Facility) -> Facility {
-    match facility {
-        config::Facility::Mail => Facility::Mail,
-        config::Facility::User => Facility::User,
-        config::Facility::Daemon => Facility::Daemon,
-        config::Facility::Local(number) => Facility::Local(number),
     }
 }
 

@@ -1,5 +1,6 @@
 //! What every long-lived process does beside its roles: signals, the watchdog, the status line.
 
+use std::future::pending;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,7 +9,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
 use tokio_util::sync::CancellationToken;
 
 use crate::log::{self, Context, LogHandle, ProcessEvent};
-use crate::os::notify;
+use crate::os::{notify, signals};
 
 /// How often the status line of the service manager is brought up to date.
 const STATUS_EVERY: Duration = Duration::from_secs(5);
@@ -28,7 +29,7 @@ pub trait Process: Send + Sync {
     ///
     /// # Errors
     /// The reason, for the log.
-    fn reload(&self) -> Result<(), String>;
+    fn reload(&self, logs: &LogHandle) -> Result<(), String>;
 }
 
 /// How the supervision ended.
@@ -40,38 +41,56 @@ pub enum Ended {
     AtOnce(u8),
 }
 
-/// The signals of the process, caught from now on. To be made before anybody is told that the process is up.
-#[derive(Debug)]
+/// The signals of the process. From [`Signals::install`] on none of them ends it on the spot.
 pub struct Signals {
-    term: Signal,
-    int: Signal,
-    hup: Signal,
-    quit: Signal,
-    usr1: Signal,
-    usr2: Signal,
+    term: Heard,
+    int: Heard,
+    hup: Heard,
+    quit: Heard,
+    usr1: Heard,
+    usr2: Heard,
+}
+
+/// A signal, unless it was ignored when the program was started: then that is what the starter wants (nohup).
+struct Heard(Option<Signal>);
+
+impl Heard {
+    fn new(kind: SignalKind) -> std::io::Result<Self> {
+        let ignored = signals::is_ignored(kind.as_raw_value());
+        Ok(Self(if ignored { None } else { Some(signal(kind)?) }))
+    }
+
+    async fn recv(&mut self) {
+        match &mut self.0 {
+            Some(signal) => {
+                signal.recv().await;
+            }
+            None => pending().await,
+        }
+    }
 }
 
 impl Signals {
-    /// Catches them.
+    /// Installs the handlers: before anybody is told that the process is ready, for the next may be a request to stop.
     ///
     /// # Errors
-    /// If handlers cannot be installed.
-    pub fn catch() -> std::io::Result<Self> {
+    /// If they cannot be installed.
+    pub fn install() -> std::io::Result<Self> {
         Ok(Self {
-            term: signal(SignalKind::terminate())?,
-            int: signal(SignalKind::interrupt())?,
-            hup: signal(SignalKind::hangup())?,
-            quit: signal(SignalKind::quit())?,
-            usr1: signal(SignalKind::user_defined1())?,
-            usr2: signal(SignalKind::user_defined2())?,
+            term: Heard::new(SignalKind::terminate())?,
+            int: Heard::new(SignalKind::interrupt())?,
+            hup: Heard::new(SignalKind::hangup())?,
+            quit: Heard::new(SignalKind::quit())?,
+            usr1: Heard::new(SignalKind::user_defined1())?,
+            usr2: Heard::new(SignalKind::user_defined2())?,
         })
     }
 }
 
 /// Supervises until `work` is done. `stop` is cancelled by SIGTERM and the first SIGINT; a second one ends the process.
 pub async fn run(
-    mut signals: Signals,
     process: Arc<dyn Process>,
+    mut signals: Signals,
     context: &Context,
     logs: &LogHandle,
     stop: &CancellationToken,
@@ -89,17 +108,20 @@ pub async fn run(
             // Signals that come together are taken in this order: SIGUSR1 then SIGUSR2 writes to the new log file.
             biased;
             () = &mut work => return Ended::Orderly,
-            _ = signals.term.recv() => stop_on("SIGTERM", context, stop),
-            _ = signals.int.recv() => {
+            () = signals.term.recv() => stop_on("SIGTERM", context, stop),
+            () = signals.int.recv() => {
                 if stop.is_cancelled() {
                     return Ended::AtOnce(0);
                 }
                 stop_on("SIGINT", context, stop);
             }
-            _ = signals.quit.recv() => return Ended::AtOnce(QUIT_CODE),
-            _ = signals.hup.recv() => reload(&*process, context, logs),
-            _ = signals.usr1.recv() => logs.reopen(),
-            _ = signals.usr2.recv() => process.log_status(),
+            () = signals.quit.recv() => return Ended::AtOnce(QUIT_CODE),
+            () = signals.hup.recv() => reload(&*process, context, logs),
+            () = signals.usr1.recv() => {
+                logs.reopen();
+                log::emit(context, &ProcessEvent::LogReopened.into());
+            }
+            () = signals.usr2.recv() => process.log_status(),
             _ = status.tick() => {
                 let now = process.status();
                 if now != last_status && !stop.is_cancelled() {
@@ -125,7 +147,7 @@ fn stop_on(signal: &'static str, context: &Context, stop: &CancellationToken) {
 fn reload(process: &dyn Process, context: &Context, logs: &LogHandle) {
     notify::reloading("reloading");
     logs.reopen();
-    match process.reload() {
+    match process.reload(logs) {
         Ok(()) => log::emit(context, &ProcessEvent::Reloaded.into()),
         Err(reason) => log::emit(context, &ProcessEvent::ReloadFailed { reason }.into()),
     }

@@ -27,6 +27,7 @@ mod power_cut;
 mod process;
 mod real_mail;
 mod smtp;
+mod start;
 mod submit;
 mod support;
 mod tidy;

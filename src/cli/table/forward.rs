@@ -5,7 +5,6 @@ use super::{Kind, Opt, Roles, Section, opt};
 const CLIENT: Section = Section::Client;
 const FORWARD: Roles = Roles::FORWARD.with(Roles::RELAY);
 const RECEIVE: Roles = Roles::SMTP.with(Roles::RELAY);
-const BOTH: Roles = FORWARD.with(Roles::SMTP);
 
 #[rustfmt::skip]
 pub(super) const ROWS: &[Opt] = &[
@@ -26,7 +25,7 @@ pub(super) const ROWS: &[Opt] = &[
     opt("client-interface", CLIENT, 4, FORWARD,
         "Local address of outgoing connections. Its family is also the only one that is looked up.")
         .short('6').value(Kind::LocalAddress, "ip-address").sample("10.0.0.2"),
-    opt("connection-timeout", CLIENT, 4, BOTH, "Limit for lookup and connecting; 0 for none.")
+    opt("connection-timeout", CLIENT, 4, FORWARD, "Limit for lookup and connecting; 0 for none.")
         .short('U').value(Kind::Seconds, "seconds").default("40").sample("10"),
     opt("forward-connections", CLIENT, 4, FORWARD, "Connections at the same time to one destination.")
         .value(Kind::Number(1, 1_000), "number").default("4").sample("4"),

@@ -15,9 +15,7 @@ fn only(line: &str) -> Settings {
 fn no_options_serve_smtp_on_25_in_the_background_without_log() {
     let Invocation { instances, process, warnings, log_warnings } = good("");
     let [one] = instances.as_slice() else { panic!() };
-    assert!(
-        one.smtp.enabled && one.smtp.port == 25 && !one.smtp.port_given && one.smtp.interfaces.is_empty()
-    );
+    assert!(one.smtp.enabled && one.smtp.port == 25 && one.smtp.interfaces.is_empty());
     assert_eq!(one.spool_dir, PathBuf::from("/var/spool/emailrelay"));
     assert_eq!((one.name.as_str(), one.domain.as_deref()), ("", None));
     assert_eq!((one.smtp.max_size, one.smtp.idle_timeout), (None, Some(Duration::from_secs(1800))));
@@ -47,6 +45,14 @@ fn forwarding_has_its_defaults() {
     assert_eq!((forward.retry.first.as_secs(), forward.retry.max.as_secs()), (300, 14_400));
     assert_eq!(seconds(forward.retry.give_up), Some(432_000));
     assert_eq!((forward.in_doubt, forward.busy_timeout.as_secs()), (InDoubt::Retry, 600));
+}
+
+#[test]
+fn the_old_behaviour_is_one_connection_unless_a_number_is_given() {
+    let connections = |line: &str| only(&format!("--forward-to=h:25 {line}")).forward.connections;
+    assert_eq!((connections(""), connections("--compat=2.6")), (4, 1));
+    assert_eq!(connections("--client-smtp-config=compat26"), 1);
+    assert_eq!(connections("--compat=2.6 --forward-connections=4"), 4);
 }
 
 #[test]

@@ -52,16 +52,6 @@ pub enum ProcessEvent {
         /// Why.
         reason: String,
     },
-    /// The service manager expects signs of life.
-    Watchdog {
-        /// How often we send them.
-        interval: Duration,
-    },
-    /// The main loop was late.
-    Stalled {
-        /// By how much.
-        late: Duration,
-    },
     /// A session panicked.
     Bug {
         /// What is known.
@@ -106,8 +96,6 @@ impl Fact for ProcessEvent {
             ProcessEvent::TooManyFiles => kind::TOO_MANY_FILES,
             ProcessEvent::AcceptingResumed => kind::ACCEPTING_RESUMED,
             ProcessEvent::AcceptFailed { .. } => kind::ACCEPT_FAILED,
-            ProcessEvent::Watchdog { .. } => kind::WATCHDOG,
-            ProcessEvent::Stalled { .. } => kind::STALLED,
             ProcessEvent::Bug { .. } => kind::BUG,
             ProcessEvent::LogReopened => kind::LOG_REOPENED,
             ProcessEvent::LogFileFailed { .. } => kind::LOG_FILE_FAILED,
@@ -149,10 +137,6 @@ impl fmt::Display for ProcessEvent {
             ProcessEvent::AcceptFailed { reason } => {
                 write!(f, "socket accept error: cannot accept on listening socket: {reason}")
             }
-            ProcessEvent::Watchdog { interval } => {
-                write!(f, "watchdog: reporting every {}s", interval.as_secs_f64())
-            }
-            ProcessEvent::Stalled { late } => write!(f, "event loop was late by {:.1}s", late.as_secs_f64()),
             ProcessEvent::Bug { text } => write!(f, "internal error: {text}"),
             ProcessEvent::LogReopened => f.write_str("log files reopened"),
             ProcessEvent::LogFileFailed { path, reason } => {

@@ -53,16 +53,6 @@ pub enum StartEvent {
         /// The interface.
         interface: String,
     },
-    /// A server listens everywhere because every interface item is for another one.
-    Wildcard {
-        /// Which server.
-        server: Server,
-    },
-    /// An address given twice.
-    DuplicateAddress {
-        /// Which.
-        address: String,
-    },
     /// The configured next hop.
     ForwardingTo {
         /// Name of the instance.
@@ -72,11 +62,6 @@ pub enum StartEvent {
     },
     /// The spool directory cannot be written.
     DirectoryNotWritable {
-        /// The directory.
-        path: String,
-    },
-    /// It can be written again.
-    DirectoryWritable {
         /// The directory.
         path: String,
     },
@@ -99,11 +84,6 @@ pub enum StartEvent {
         /// Their names.
         names: Vec<String>,
     },
-    /// Root could not be left. Display of the error already starts with the known text.
-    IdentityFailed {
-        /// What happened.
-        text: String,
-    },
     /// A top-level error: what stands behind `emailrelay: error: ` on stderr.
     Fatal {
         /// The error.
@@ -120,17 +100,13 @@ impl Fact for StartEvent {
             StartEvent::ListenerFailed { .. } => kind::LISTENER_FAILED,
             StartEvent::NoAddresses { .. } => kind::NO_ADDRESSES,
             StartEvent::WaitingForInterface { .. } => kind::WAITING_FOR_INTERFACE,
-            StartEvent::Wildcard { .. } => kind::WILDCARD,
-            StartEvent::DuplicateAddress { .. } => kind::DUPLICATE_ADDRESS,
             StartEvent::ForwardingTo { .. } => kind::FORWARDING_TO,
             StartEvent::DirectoryNotWritable { .. } => kind::DIRECTORY_NOT_WRITABLE,
-            StartEvent::DirectoryWritable { .. } => kind::DIRECTORY_WRITABLE,
             StartEvent::NextHopUnresolved { .. } => kind::NEXT_HOP_UNRESOLVED,
             StartEvent::Immediate => kind::IMMEDIATE,
             StartEvent::Configuration { .. } => kind::CONFIGURATION,
             StartEvent::RunningAsRoot => kind::RUNNING_AS_ROOT,
             StartEvent::Capabilities { .. } => kind::CAPABILITIES,
-            StartEvent::IdentityFailed { .. } => kind::IDENTITY_FAILED,
             StartEvent::Fatal { .. } => kind::FATAL,
         }
     }
@@ -147,7 +123,7 @@ impl Fact for StartEvent {
                 Fields::reason(reason)
             }
             StartEvent::Capabilities { names } => Fields::reason(&names.join(" ")),
-            StartEvent::IdentityFailed { text } | StartEvent::Fatal { text } => Fields::reason(text),
+            StartEvent::Fatal { text } => Fields::reason(text),
             _ => Fields::default(),
         }
     }
@@ -177,26 +153,17 @@ impl fmt::Display for StartEvent {
             StartEvent::WaitingForInterface { server, interface } => {
                 write!(f, "{server} server: nothing to do: waiting for interface \"{interface}\"")
             }
-            StartEvent::Wildcard { server } => {
-                write!(f, "{server} server is listening on all addresses: add {server}=... to --interface")
-            }
-            StartEvent::DuplicateAddress { address } => {
-                write!(f, "ignoring duplicate listening address: {address}")
-            }
             StartEvent::ForwardingTo { instance, address } => {
                 write!(f, "{}forwarding to {address}", Bracketed(instance))
             }
             StartEvent::DirectoryNotWritable { path } => write!(f, "directory not writable: \"{path}\""),
-            StartEvent::DirectoryWritable { path } => write!(f, "directory writable again: \"{path}\""),
             StartEvent::NextHopUnresolved { reason } => {
                 write!(f, "dns lookup of forward-to address failed: {reason}")
             }
             StartEvent::Immediate => f.write_str(
                 "using --immediate can result in client timeout errors: try --forward-on-disconnect instead",
             ),
-            StartEvent::Configuration { text }
-            | StartEvent::IdentityFailed { text }
-            | StartEvent::Fatal { text } => f.write_str(text),
+            StartEvent::Configuration { text } | StartEvent::Fatal { text } => f.write_str(text),
             StartEvent::RunningAsRoot => f.write_str("running as root: filters will run as root"),
             StartEvent::Capabilities { names } => {
                 write!(f, "unneeded capabilities are held: {}", names.join(" "))

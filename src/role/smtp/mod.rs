@@ -16,7 +16,7 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::log::Context;
+use crate::log::{self, Context, ProcessEvent};
 use crate::net::address::Endpoint;
 use crate::net::limits::ConnectionLimits;
 use crate::net::listener::Listener;
@@ -144,6 +144,7 @@ impl SmtpRole {
         drop(listeners);
         self.sessions.close();
         if timeout(stop_timeout, self.sessions.wait()).await.is_err() {
+            log::emit(&self.context, &ProcessEvent::StopForced { sessions: self.sessions.len() }.into());
             self.kill.cancel();
             self.sessions.wait().await;
         }

@@ -1,0 +1,86 @@
+//! What `--check` finds out about the machine: whether accounts, directories and files can be used. Nothing is changed.
+
+use std::fs::{OpenOptions, read_dir};
+use std::io;
+use std::path::Path;
+
+use nix::unistd::{AccessFlags, access};
+
+use super::Invocation;
+use crate::os::{self, identity};
+
+/// What a start would complain of.
+#[derive(Debug, Default)]
+pub(super) struct Found {
+    pub(super) errors: Vec<String>,
+    pub(super) warnings: Vec<String>,
+}
+
+/// Looks at everything that is named in the settings. Relative paths are in `cwd`.
+pub(super) fn all(invocation: &Invocation, cwd: &Path) -> Found {
+    let mut found = Found::default();
+    let process = &invocation.process;
+    if !process.user.is_empty()
+        && let Err(error) = identity::lookup(&process.user)
+    {
+        found.errors.push(error.to_string());
+    }
+    // With `%d` or `%h` it is the directory that counts.
+    if let Some(path) = &process.log.file {
+        found.file("cannot open log file", path, cwd);
+    }
+    if let Some(path) = &process.pid_file {
+        found.file("invalid pid file: cannot create file", path, cwd);
+    }
+    for instance in &invocation.instances {
+        found.spool(&instance.spool_dir, cwd);
+    }
+    found
+}
+
+impl Found {
+    fn file(&mut self, what: &str, path: &Path, cwd: &Path) {
+        if let Err(error) = can_append(&cwd.join(path)) {
+            self.errors.push(format!("{what}: {}: {}", path.display(), os::reason(&error)));
+        }
+    }
+
+    fn spool(&mut self, path: &Path, cwd: &Path) {
+        let real = cwd.join(path);
+        if let Err(error) = read_dir(&real) {
+            self.errors.push(format!("invalid spool directory: {}: {}", path.display(), os::reason(&error)));
+        } else if access(&real, AccessFlags::W_OK).is_err() {
+            self.warnings.push(format!("directory not writable: \"{}\"", path.display()));
+        }
+    }
+}
+
+/// Whether the file can be written, or else made, if need be with directories above it.
+fn can_append(path: &Path) -> io::Result<()> {
+    match OpenOptions::new().append(true).open(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            let above = path.ancestors().skip(1).find(|above| above.exists()).unwrap_or(Path::new("/"));
+            if !above.is_dir() {
+                return Err(io::ErrorKind::NotADirectory.into());
+            }
+            Ok(access(above, AccessFlags::W_OK | AccessFlags::X_OK)?)
+        }
+        result => result.map(drop),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_that_is_not_there_yet_is_not_made() {
+        let directory = tempfile::tempdir().unwrap();
+        can_append(&directory.path().join("a/b/log")).unwrap();
+        assert_eq!(read_dir(directory.path()).unwrap().count(), 0);
+        std::fs::write(directory.path().join("file"), "").unwrap();
+        can_append(&directory.path().join("file")).unwrap();
+        assert!(can_append(&directory.path().join("file/log")).is_err());
+        assert!(can_append(directory.path()).is_err());
+    }
+}
