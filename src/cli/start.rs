@@ -211,7 +211,7 @@ fn background(
         }
     }
     let Some(mut logs) = logs else { return CODE_ERROR };
-    match serve(program, invocation, sockets, user, &mut logs, &mut pipe) {
+    match serve(program, invocation, sockets, user.as_ref(), &mut logs, &mut pipe) {
         Ok(code) => code,
         Err(error) => {
             fatal(&name, &error, Some(&logs));
@@ -227,18 +227,18 @@ fn serve(
     program: Program,
     invocation: Invocation,
     sockets: Vec<Sockets>,
-    user: Option<User>,
+    user: Option<&User>,
     logs: &mut LogHandle,
     pipe: &mut Option<ReadyPipe>,
 ) -> anyhow::Result<u8> {
     let Invocation { instances, process, log_warnings, .. } = invocation;
     let process = Arc::new(process);
     let _pid_file = match &process.pid_file {
-        Some(path) => Some(PidFile::create(path, user.as_ref())?),
+        Some(path) => Some(PidFile::create(path, user)?),
         None => None,
     };
     let descriptors = limits::raise_nofile();
-    if let Some(user) = &user {
+    if let Some(user) = user {
         identity::drop_to(user)?;
     }
     identity::protect_memory();
