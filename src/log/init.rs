@@ -41,8 +41,7 @@ const LAST_LINES: Duration = Duration::from_secs(5);
 pub struct LogConfig {
     /// The program's own name: the identity in syslog and journal.
     pub identifier: String,
-    /// With this text lines begin. For `emailrelay` its [`super::program_name`]; the role programs write `emailrelay`, too, because
-    /// that is what tools look for.
+    /// With this text lines begin: the base name of `argv[0]`, as in options' errors.
     pub program: String,
     /// The least important level that is logged; None logs nothing at all (no `--log`).
     pub level: Option<Level>,
