@@ -8,12 +8,14 @@ use crate::forward::content::Content;
 use crate::forward::engine::{Engine, lock, unix_now};
 use crate::forward::events;
 use crate::forward::finish::{self, Finish};
+use crate::forward::lane::Lane;
 use crate::forward::outcome::{self, Disposition, Failure};
 use crate::forward::ticket::Ticket;
 use crate::log::{self, ForwardEvent, SpoolEvent};
 use crate::net::client::{Answered, Broken, Connection};
+use crate::net::connect;
 use crate::net::stream::Stream;
-use crate::smtp::client::{self, Fault, FaultKind, MessageResult, Outcome, Outgoing, Stage};
+use crate::smtp::client::{self, MessageResult, Outcome, Outgoing, Stage};
 use crate::spool::{FailNote, LockError, LockedMessage, MessageId};
 
 /// What a transfer ends with when the program cannot wait for it any longer.
@@ -34,20 +36,34 @@ pub(crate) struct Sent {
     pub(crate) server_well: bool,
     /// The session did not survive it; its words.
     pub(crate) fault: Option<String>,
+    /// The connection had lain idle and turned out to be dead, which is worth no line in the log.
+    pub(crate) was_stale: bool,
 }
 
-/// Finishes one message and takes the next, in one visit to the disk. `None`: there is nothing to send, because `next`
-/// is none, gone, or not fit to be sent.
-pub(crate) async fn advance(engine: &Arc<Engine>, done: Option<Finish>, next: Option<Ticket>) -> Option<Job> {
+impl Sent {
+    /// The session broke with this message in hand, and the message has to answer for it.
+    pub(crate) fn blames_message(&self) -> bool {
+        !self.server_well && !self.finish.is_untouched()
+    }
+}
+
+/// Finishes one message and takes the next, in one visit to the disk. `None`: there is nothing to send on `lane`, because
+/// `next` is none, gone, goes elsewhere by now, or is not fit to be sent.
+pub(crate) async fn advance(
+    engine: &Arc<Engine>,
+    lane: &Arc<Lane>,
+    done: Option<Finish>,
+    next: Option<Ticket>,
+) -> Option<Job> {
     if done.is_none() && next.is_none() {
         return None;
     }
-    let worker = Arc::clone(engine);
+    let (worker, lane) = (Arc::clone(engine), Arc::clone(lane));
     spawn_blocking(move || {
         if let Some(done) = done {
             drop(finish::apply(&worker, done));
         }
-        next.and_then(|ticket| take(&worker, ticket))
+        next.and_then(|ticket| take(&worker, &lane, ticket))
     })
     .await
     // The runtime reports the panic; the message is unlocked by its guard.
@@ -64,10 +80,10 @@ pub(crate) async fn after_fault(engine: &Arc<Engine>, finish: Finish) -> Option<
 }
 
 /// Locks a message and reads what is needed to send it. Blocking.
-fn take(engine: &Engine, ticket: Ticket) -> Option<Job> {
+fn take(engine: &Arc<Engine>, lane: &Lane, ticket: Ticket) -> Option<Job> {
     let id = ticket.id();
     match engine.spool.lock(id) {
-        Ok(Some(message)) => open(engine, message, ticket),
+        Ok(Some(message)) => open(engine, lane, message, ticket),
         // Another forwarder was faster, or the message is gone.
         Ok(None) => None,
         Err(LockError::Unsendable { message, fault }) => {
@@ -75,27 +91,36 @@ fn take(engine: &Engine, ticket: Ticket) -> Option<Job> {
             None
         }
         Err(error) => {
-            engine.ignoring(id, &error.to_string());
+            engine.ignoring(id, &error);
             None
         }
     }
 }
 
-fn open(engine: &Engine, mut message: LockedMessage, ticket: Ticket) -> Option<Job> {
+fn open(engine: &Arc<Engine>, lane: &Lane, mut message: LockedMessage, ticket: Ticket) -> Option<Job> {
     let context = engine.context().with_message(&message.id().to_string());
     // Another process may have tried it since it was listed.
     if let Some(next) = message.retry_state().next_attempt.filter(|next| *next > unix_now()) {
         lock(&engine.tally).not_due(next);
         return None;
     }
+    let fail = |message, reason| {
+        finish::fail(engine, message, &FailNote { reason, ..FailNote::default() });
+        None
+    };
+    // Nor need the envelope name the same destination as when it was listed.
+    match engine.target(&message.envelope().forward_to_address) {
+        Ok(target) if target == *lane.target() => {}
+        Ok(target) => {
+            drop(message);
+            engine.queue(ticket, target);
+            return None;
+        }
+        Err(reason) => return fail(message, reason),
+    }
     if message.envelope().remote.is_empty() {
         log::emit(&context, &ForwardEvent::NoRecipients { id: message.id().to_string() }.into());
-        finish::fail(
-            engine,
-            message,
-            &FailNote { reason: "no remote recipients".to_owned(), ..FailNote::default() },
-        );
-        return None;
+        return fail(message, "no remote recipients".to_owned());
     }
     if engine.config().client.forward_to_some
         && message.envelope().remote.len() > 1
@@ -106,22 +131,22 @@ fn open(engine: &Engine, mut message: LockedMessage, ticket: Ticket) -> Option<J
         lock(&engine.tally).held_back(1, None);
         return None;
     }
-    let content = message.content().map_err(|error| error.to_string()).and_then(|(file, size)| {
-        // The whole size is known before MAIL, so that SIZE is right.
-        Content::open(file, size).map(|content| (content, size)).map_err(|error| crate::os::reason(&error))
-    });
-    match content {
+    match content(&mut message) {
         Ok((content, size)) => {
             log::emit(&context, &taken_event(&message));
             lock(&engine.tally).taken();
             let outgoing = outgoing(&message, size);
             Some(Job { message, ticket, outgoing, content })
         }
-        Err(reason) => {
-            finish::fail(engine, message, &FailNote { reason, ..FailNote::default() });
-            None
-        }
+        Err(reason) => fail(message, reason),
     }
+}
+
+/// The content and its whole size, which is known before MAIL so that SIZE is right.
+fn content(message: &mut LockedMessage) -> Result<(Content, u64), String> {
+    let (file, size) = message.content().map_err(|error| error.to_string())?;
+    let content = Content::open(file, size).map_err(|error| crate::os::reason(&error))?;
+    Ok((content, size))
 }
 
 fn taken_event(message: &LockedMessage) -> log::Event {
@@ -173,12 +198,13 @@ pub(crate) async fn send(
         }
         _ => None,
     };
+    let was_stale = rested && matches!(&sent, Some(Err(Broken::Fault(fault))) if fault.stage <= Stage::Mail);
     let (disposition, fault) = match sent {
         Some(Ok(Answered { result, fault })) => {
             (outcome::of_message(result, config.policy), fault.map(|fault| fault.to_string()))
         }
         // Servers drop idle connections, which shows at the next command: the message has nothing to do with it.
-        Some(Err(Broken::Fault(fault))) if rested && was_dropped(&fault) => untouched(fault.to_string()),
+        Some(Err(Broken::Fault(fault))) if was_stale => untouched(fault.to_string()),
         Some(Err(Broken::Fault(fault))) => {
             (outcome::of_fault(&fault, config.policy), Some(fault.to_string()))
         }
@@ -195,16 +221,19 @@ pub(crate) async fn send(
             _ => untouched(STOPPED.to_owned()),
         },
     };
-    Sent { server_well, finish: Finish::new(message, ticket, disposition, relay, size, reply), fault }
-}
-
-fn was_dropped(fault: &Fault) -> bool {
-    fault.stage == Stage::Mail && matches!(fault.kind, FaultKind::Disconnected(_))
+    let finish = Finish::new(message, ticket, disposition, relay, size, reply);
+    Sent { server_well, finish, fault, was_stale }
 }
 
 /// The session is over for a reason of our own; the message goes back as it was.
 fn untouched(text: String) -> (Disposition, Option<String>) {
     (Disposition::SessionFault { text: text.clone() }, Some(text))
+}
+
+/// Where it is noted that an address was tried in vain while there were others.
+pub(crate) fn attempts(engine: &Engine) -> impl FnMut(&connect::Error) + Send + use<> {
+    let context = engine.context();
+    move |error| log::emit(&context, &events::attempt_failed(error))
 }
 
 /// Where the lines of a session with a next hop go.

@@ -18,6 +18,7 @@ use tokio_util::task::TaskTracker;
 use crate::config::address::Remote;
 use crate::forward::backoff::Schedule;
 use crate::forward::crowd::Crowd;
+use crate::forward::ignored::Ignored;
 use crate::forward::lane::Lane;
 use crate::forward::outcome::Policy;
 use crate::forward::tally::{RunReport, Tally};
@@ -26,7 +27,7 @@ use crate::forward::{Reason, finish, worker};
 use crate::log::{self, Context, ForwardEvent, SpoolEvent};
 use crate::net::connect;
 use crate::smtp::client::ClientConfig;
-use crate::spool::{MessageId, Spool};
+use crate::spool::{LockError, MessageId, Spool, SpoolError, Waiting};
 
 /// Envelopes looked at in one visit to the blocking pool.
 const SCAN_BATCH: usize = 64;
@@ -79,8 +80,7 @@ pub struct Engine {
     drained: Notify,
     requested: Notify,
     asked: AtomicBool,
-    /// Envelopes that cannot be read, each reported once.
-    unreadable: Mutex<HashSet<MessageId>>,
+    ignored: Mutex<Ignored>,
 }
 
 impl Engine {
@@ -103,7 +103,7 @@ impl Engine {
             drained: Notify::new(),
             requested: Notify::new(),
             asked: AtomicBool::new(false),
-            unreadable: Mutex::default(),
+            ignored: Mutex::default(),
         })
     }
 
@@ -118,7 +118,10 @@ impl Engine {
     /// Errors never end it early: they are in the report, and every message that could not be dealt with is where it was.
     pub async fn run(self: &Arc<Self>, reason: Reason) -> RunReport {
         lock(&self.tally).begin();
-        log::emit(&self.context(), &ForwardEvent::RunStarted { reason: reason.as_str().to_owned() }.into());
+        if !reason.is_quiet() {
+            let reason = reason.as_str().to_owned();
+            log::emit(&self.context(), &ForwardEvent::RunStarted { reason }.into());
+        }
         if reason.is_explicit() {
             for lane in lock(&self.lanes).values() {
                 lane.try_again(self.config().per_destination);
@@ -127,15 +130,19 @@ impl Engine {
         self.recover().await;
         loop {
             self.scan().await;
-            if !self.wait().await {
+            if self.wait().await {
+                continue;
+            }
+            self.flush().await;
+            // Whoever has asked meanwhile was told that this run will see to it.
+            if !self.is_asked() {
                 break;
             }
         }
-        self.flush().await;
         let report = lock(&self.tally).report();
         // A run that left everything where it was has said why, and must not call the spool empty.
         let done = match (report.taken, report.waiting) {
-            (0, 0) if report.local_error.is_none() => Some(ForwardEvent::RunEmpty),
+            (0, 0) if report.local_error.is_none() && !reason.is_quiet() => Some(ForwardEvent::RunEmpty),
             (0, _) => None,
             _ => Some(ForwardEvent::RunFinished),
         };
@@ -184,6 +191,10 @@ impl Engine {
         let (sent, waiting) = (report.sent, report.waiting);
         let mut text =
             format!("{} outgoing connections, last run: {sent} sent, {waiting} waiting", self.workers.len());
+        let unreadable = lock(&self.ignored).len();
+        if unreadable > 0 {
+            text.push_str(&format!(", {unreadable} unreadable"));
+        }
         if let Some(fault) = report.fault {
             text.push_str(": ");
             text.push_str(&fault);
@@ -248,11 +259,16 @@ impl Engine {
         self.crowd.gathered().await;
     }
 
+    /// Takes the request to look at the spool again, if there is one.
+    fn is_asked(&self) -> bool {
+        !self.stop.is_cancelled() && self.asked.swap(false, Ordering::AcqRel)
+    }
+
     /// Waits for the end of all work in hand. `true`: look at the spool again.
     async fn wait(&self) -> bool {
         loop {
             let drained = self.drained.notified();
-            let asked = !self.stop.is_cancelled() && self.asked.swap(false, Ordering::AcqRel);
+            let asked = self.is_asked();
             if asked || self.outstanding.load(Ordering::Acquire) == 0 {
                 return asked;
             }
@@ -264,10 +280,14 @@ impl Engine {
     }
 
     async fn scan(self: &Arc<Self>) {
-        let spool = Arc::clone(&self.spool);
+        let (spool, by_name) = (Arc::clone(&self.spool), self.config().policy.compat26);
         let listed = spawn_blocking(move || {
             spool.take_forward_request()?;
-            spool.waiting()
+            let mut waiting = spool.waiting()?;
+            if by_name {
+                Waiting::sort_by_name(&mut waiting);
+            }
+            Ok::<_, SpoolError>(waiting)
         })
         .await;
         let waiting = match listed {
@@ -275,6 +295,7 @@ impl Engine {
             Ok(Err(error)) => return self.local_error(&error.to_string()),
             Err(error) => return self.local_error(&error.to_string()),
         };
+        lock(&self.ignored).keep_listed(&waiting);
         lock(&self.tally).start_scan();
         let mut rest = waiting.into_iter();
         while !self.stop.is_cancelled() {
@@ -303,31 +324,44 @@ impl Engine {
                 Ok(None) => {}
                 Ok(Some((envelope, retry))) => match retry.next_attempt.filter(|next| *next > now) {
                     Some(next) => lock(&self.tally).not_due(next),
-                    None => self.enqueue(id, &envelope.forward_to_address, now),
+                    None => self.enqueue(id, &envelope.forward_to_address),
                 },
-                Err(error) => self.unreadable(&id, &error.to_string()),
+                Err(error) => self.ignoring(&id, &error.into()),
             }
         }
     }
 
-    fn enqueue(self: &Arc<Self>, id: MessageId, forward_to_address: &str, now: u64) {
-        let target = if forward_to_address.is_empty() {
-            self.config().next_hop.clone()
-        } else {
-            match Remote::parse(forward_to_address, None) {
-                Ok(remote) => remote,
-                Err(_) => return self.unroutable(id, forward_to_address),
+    fn enqueue(self: &Arc<Self>, id: MessageId, forward_to_address: &str) {
+        // A directory that changes while it is listed may show a name twice.
+        let Some(ticket) = Ticket::draw(self, id) else { return };
+        match self.target(forward_to_address) {
+            Ok(target) => self.queue(ticket, target),
+            Err(reason) => {
+                let engine = Arc::clone(self);
+                self.workers.spawn_blocking(move || finish::unroutable(&engine, &ticket, reason));
             }
-        };
+        }
+    }
+
+    /// Where a message goes whose envelope has this `ForwardToAddress`, or the reason why it cannot go anywhere.
+    pub(crate) fn target(&self, forward_to_address: &str) -> Result<Remote, String> {
+        if forward_to_address.is_empty() {
+            return Ok(self.config().next_hop.clone());
+        }
+        Remote::parse(forward_to_address, None)
+            .map_err(|_| format!("invalid host:service format: {forward_to_address}"))
+    }
+
+    /// Hands a message to the lane of its destination.
+    pub(crate) fn queue(self: &Arc<Self>, ticket: Ticket, target: Remote) {
         let config = self.config();
         let lane = Arc::clone(lock(&self.lanes).entry(target).or_insert_with_key(|target| {
             Arc::new(Lane::new(target.clone(), config.per_destination, config.schedule))
         }));
-        // A directory that changes while it is listed may show a name twice.
-        let Some(ticket) = Ticket::draw(self, id) else { return };
+        let now = unix_now();
         match lane.push(ticket, now) {
             Ok(()) => {
-                if lane.wants_worker() {
+                if lane.wants_worker(now) {
                     self.workers.spawn(worker::run(Arc::clone(self), lane));
                 }
             }
@@ -352,26 +386,14 @@ impl Engine {
         }
     }
 
-    /// An envelope that cannot be read stays where it is; it is reported once, not at every run.
-    fn unreadable(&self, id: &MessageId, reason: &str) {
-        if lock(&self.unreadable).insert(id.clone()) {
-            self.ignoring(id, reason);
+    /// An envelope that cannot be read or locked stays where it is. It is reported once, and again when that has changed.
+    pub(crate) fn ignoring(&self, id: &MessageId, error: &LockError) {
+        let reason = error.to_string();
+        if !lock(&self.ignored).is_news(id, error.stamp(), &reason) {
+            return;
         }
-    }
-
-    /// Says that an envelope is left where it is.
-    pub(crate) fn ignoring(&self, id: &MessageId, reason: &str) {
         let path = self.spool.path().join(format!("{id}.envelope")).display().to_string();
-        let event = SpoolEvent::Ignored { id: id.to_string(), path, reason: reason.to_owned() };
-        log::emit(&self.context(), &event.into());
-    }
-
-    /// A message that cannot be routed is set aside, so that it does not come up at every run.
-    fn unroutable(self: &Arc<Self>, id: MessageId, address: &str) {
-        let reason = format!("invalid host:service format: {address}");
-        let Some(ticket) = Ticket::draw(self, id) else { return };
-        let engine = Arc::clone(self);
-        self.workers.spawn_blocking(move || finish::unroutable(&engine, &ticket, reason));
+        log::emit(&self.context(), &SpoolEvent::Ignored { id: id.to_string(), path, reason }.into());
     }
 
     fn local_error(&self, reason: &str) {

@@ -2,11 +2,17 @@
 
 use crate::log::kind::{self, Kind};
 use crate::log::{Event, Fields};
+use crate::net::connect;
 use crate::smtp::client;
 
 /// The log event of a session's fact.
 pub(crate) fn of(event: &client::Event) -> Event {
     Event::Protocol { kind: kind_of(event), text: event.to_string(), fields: Fields::default() }
+}
+
+/// One of several addresses of a next hop cannot be connected to.
+pub(crate) fn attempt_failed(error: &connect::Error) -> Event {
+    Event::Protocol { kind: kind::TRACE, text: error.to_string(), fields: Fields::default() }
 }
 
 fn kind_of(event: &client::Event) -> &'static Kind {

@@ -101,7 +101,7 @@ pub(crate) fn unroutable(engine: &Engine, ticket: &Ticket, reason: String) {
     match engine.spool.lock(id) {
         Ok(Some(message)) => fail(engine, message, &FailNote { reason, ..FailNote::default() }),
         Ok(None) => {}
-        Err(error) => engine.ignoring(id, &error.to_string()),
+        Err(error) => engine.ignoring(id, &error),
     }
 }
 

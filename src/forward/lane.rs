@@ -9,6 +9,12 @@ use crate::config::address::Remote;
 use crate::forward::backoff::{DestinationBackoff, Schedule};
 use crate::forward::ticket::Ticket;
 
+/// Seconds for which a destination is taken at its word about the number of connections.
+const THROTTLED_FOR: u64 = 5 * 60;
+
+/// Seconds after which a fault that goes on is reported again.
+const REMIND_AFTER: u64 = 60 * 60;
+
 /// A destination. Slow or dead ones never hold up others, because each has its own queue and its own connections.
 #[derive(Debug)]
 pub(crate) struct Lane {
@@ -26,15 +32,38 @@ struct State {
     established: usize,
     /// Connections that the destination has shown it allows.
     cap: usize,
+    /// Until when that is believed, in unix seconds: the limit may have been met by chance.
+    cap_until: u64,
     /// Connections that the configuration allows.
     max: usize,
+    /// A connection has failed, and none of the others has been made yet: no more are tried before that is known.
+    in_question: bool,
     backoff: DestinationBackoff,
+    /// What is wrong with the destination, unless it is well.
+    trouble: Option<Trouble>,
+}
+
+/// A fault that has been reported.
+#[derive(Debug)]
+struct Trouble {
+    text: String,
+    /// How often it has come again since.
+    again: u32,
+    /// When it was reported, in unix seconds.
+    reported: u64,
+}
+
+impl Trouble {
+    fn summary(&self) -> Option<String> {
+        (self.again > 0).then(|| format!("{} (again: {})", self.text, self.again))
+    }
 }
 
 /// What the failure of a session means for its lane.
 #[derive(Debug)]
 pub(crate) enum AfterFault {
-    /// Other connections are fine: the destination limits their number, and this one is given up.
+    /// Other connections are fine, or may yet turn out to be: the destination limits their number, and this one is given
+    /// up.
     FewerConnections,
     /// Nothing works: these messages stay untouched in the spool until the destination's back-off is over, at this
     /// time in unix seconds.
@@ -50,6 +79,9 @@ impl Lane {
             established: 0,
             cap: max,
             max,
+            cap_until: 0,
+            in_question: false,
+            trouble: None,
             backoff: DestinationBackoff::new(schedule, 0),
         };
         Self { target, state: Mutex::new(state), wake: Notify::new() }
@@ -73,9 +105,12 @@ impl Lane {
 
     /// Whether a further connection is worth making; if so it counts as made. One connection serves a short queue:
     /// another is only added when every one there is has work waiting behind it.
-    pub(crate) fn wants_worker(&self) -> bool {
+    pub(crate) fn wants_worker(&self, now: u64) -> bool {
         let mut state = self.lock();
-        let wanted = state.workers < state.cap && state.queue.len() > state.workers;
+        if now >= state.cap_until {
+            state.cap = state.max;
+        }
+        let wanted = !state.in_question && state.workers < state.cap && state.queue.len() > state.workers;
         if wanted {
             state.workers += 1;
         }
@@ -98,10 +133,41 @@ impl Lane {
         self.wake.notified().await;
     }
 
+    /// A session has got past EHLO.
     pub(crate) fn established(&self) {
         let mut state = self.lock();
         state.established += 1;
+        state.in_question = false;
+    }
+
+    /// The destination has decided about a message: only that shows that it is well, since one that greets nicely may
+    /// still refuse to work. Returns what is to be said about the trouble that is over.
+    pub(crate) fn well(&self) -> Option<String> {
+        let mut state = self.lock();
         state.backoff.success();
+        state.trouble.take()?.summary()
+    }
+
+    /// A session has failed at `now` (unix seconds). Returns what is to be said about it: what was said already is not said
+    /// for every attempt, but counted.
+    pub(crate) fn complain(&self, text: &str, now: u64) -> Vec<String> {
+        let mut state = self.lock();
+        let mut lines = Vec::new();
+        if let Some(trouble) = &mut state.trouble {
+            let same = trouble.text == text;
+            trouble.again += u32::from(same);
+            if same && now.saturating_sub(trouble.reported) < REMIND_AFTER {
+                return lines;
+            }
+            lines.extend(trouble.summary());
+            if same {
+                (trouble.again, trouble.reported) = (0, now);
+                return lines;
+            }
+        }
+        state.trouble = Some(Trouble { text: text.to_owned(), again: 0, reported: now });
+        lines.push(text.to_owned());
+        lines
     }
 
     /// A worker wants to end in good order. It may not (`false`) while messages are queued: a message may have been
@@ -123,6 +189,12 @@ impl Lane {
         state.established -= usize::from(was_established);
         if state.established > 0 {
             state.cap = state.established;
+            state.cap_until = now.saturating_add(THROTTLED_FOR);
+            return AfterFault::FewerConnections;
+        }
+        // Those that are still being made may yet get through; the last one decides.
+        if state.workers > 0 {
+            state.in_question = true;
             return AfterFault::FewerConnections;
         }
         state.backoff.fault(now);
@@ -150,6 +222,83 @@ impl State {
         self.workers -= 1;
         if self.workers == 0 {
             self.cap = self.max;
+            self.in_question = false;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOW: u64 = 1_800_000_000;
+
+    fn lane() -> Lane {
+        let target = Remote::Ip("192.0.2.1:25".parse().unwrap());
+        Lane::new(target, 4, Schedule::default())
+    }
+
+    /// As if so many workers had been started.
+    fn with_workers(count: usize) -> Lane {
+        let lane = lane();
+        lane.lock().workers = count;
+        lane
+    }
+
+    fn is_down(after: &AfterFault) -> bool {
+        matches!(after, AfterFault::Down(..))
+    }
+
+    #[test]
+    fn a_destination_is_down_only_when_the_last_of_its_connections_has_failed() {
+        let lane = with_workers(3);
+        assert!(!is_down(&lane.failed(false, NOW)), "two others are still being made");
+        assert!(lane.lock().in_question, "nor is another one tried now");
+        assert!(!is_down(&lane.failed(false, NOW)));
+        lane.established();
+        assert!(!lane.lock().in_question);
+        assert!(lane.lock().backoff.may_try(NOW));
+        assert_eq!(lane.lock().cap, 4);
+        assert!(is_down(&lane.failed(true, NOW)));
+        assert!(!lane.lock().backoff.may_try(NOW));
+    }
+
+    #[test]
+    fn a_limit_on_connections_is_believed_for_five_minutes() {
+        let lane = with_workers(2);
+        lane.established();
+        assert!(!is_down(&lane.failed(false, NOW)));
+        assert_eq!(lane.lock().cap, 1);
+        assert!(!lane.wants_worker(NOW + THROTTLED_FOR - 1));
+        assert_eq!(lane.lock().cap, 1);
+        assert!(!lane.wants_worker(NOW + THROTTLED_FOR), "nothing is queued");
+        assert_eq!(lane.lock().cap, 4);
+    }
+
+    #[test]
+    fn a_greeting_does_not_end_the_back_off() {
+        let lane = with_workers(1);
+        lane.failed(false, NOW);
+        lane.lock().workers = 1;
+        lane.established();
+        assert!(!lane.lock().backoff.may_try(NOW));
+        assert_eq!(lane.well(), None);
+        assert!(lane.lock().backoff.may_try(NOW));
+    }
+
+    #[test]
+    fn a_fault_is_said_once_and_then_counted() {
+        let lane = lane();
+        assert_eq!(lane.complain("dead", NOW), ["dead"]);
+        assert!(lane.complain("dead", NOW + 1).is_empty());
+        assert!(lane.complain("dead", NOW + 2).is_empty());
+        assert_eq!(lane.complain("silent", NOW + 3), ["dead (again: 2)", "silent"]);
+        assert_eq!(lane.complain("dead", NOW + 4), ["dead"]);
+        assert_eq!(lane.well(), None);
+        assert_eq!(lane.complain("dead", NOW + 5), ["dead"]);
+        assert!(lane.complain("dead", NOW + 6).is_empty());
+        assert_eq!(lane.complain("dead", NOW + 5 + REMIND_AFTER), ["dead (again: 2)"]);
+        assert!(lane.complain("dead", NOW + 6 + REMIND_AFTER).is_empty());
+        assert_eq!(lane.well().as_deref(), Some("dead (again: 1)"));
     }
 }

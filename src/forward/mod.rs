@@ -10,6 +10,7 @@ mod deliver;
 pub mod engine;
 mod events;
 mod finish;
+mod ignored;
 mod lane;
 pub mod outcome;
 mod tally;
@@ -27,7 +28,10 @@ pub enum Reason {
     /// The process has started with forwarding on.
     Startup,
     /// The polling period has passed.
-    Poll,
+    Poll {
+        /// The period is short.
+        often: bool,
+    },
     /// An SMTP client has disconnected.
     Disconnect,
     /// Somebody has created the request file.
@@ -42,7 +46,7 @@ impl Reason {
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Startup => "startup",
-            Self::Poll => "poll",
+            Self::Poll { .. } => "poll",
             Self::Disconnect => "client disconnect",
             Self::Request => "request",
             Self::Retry => "retry",
@@ -53,6 +57,12 @@ impl Reason {
     /// moment ago; a run that a new message causes does not, or every new message would knock at a dead server.
     #[must_use]
     pub fn is_explicit(self) -> bool {
-        matches!(self, Self::Startup | Self::Poll)
+        matches!(self, Self::Startup | Self::Poll { .. })
+    }
+
+    /// Whether such a run is worth no line in the log unless it finds something.
+    #[must_use]
+    pub fn is_quiet(self) -> bool {
+        matches!(self, Self::Poll { often: true })
     }
 }

@@ -19,6 +19,15 @@ pub struct RunReport {
     pub local_error: Option<String>,
 }
 
+impl RunReport {
+    /// Adds what runs before this one have done for good.
+    pub fn add_counts(&mut self, before: &Self) {
+        self.taken += before.taken;
+        self.sent += before.sent;
+        self.failed += before.failed;
+    }
+}
+
 /// Counts while a run is under way.
 #[derive(Debug, Default)]
 pub(crate) struct Tally {

@@ -29,12 +29,26 @@ struct SessionFault {
     text: String,
     /// Messages that the session had finished before: what worked a moment ago is worth a new connection.
     finished: usize,
+    /// The message in hand has to answer for it, and has been put off or set aside.
+    blames_message: bool,
+    /// The connection had lain idle: that it is dead is no news.
+    was_stale: bool,
 }
+
+impl SessionFault {
+    fn before_any_message(text: String) -> Self {
+        Self { text, finished: 0, blames_message: false, was_stale: false }
+    }
+}
+
+/// Sessions in a row that may break over their first message before the destination is to blame rather than the messages.
+const MAX_BLAMED: u32 = 2;
 
 /// Serves a lane until its queue is empty, then lets the connection go.
 pub(crate) async fn run(engine: Arc<Engine>, lane: Arc<Lane>) {
     let mut place = Place { engine: &engine, lane: &lane, established: false, held: true };
     let Some(_permit) = engine.permit().await else { return };
+    let mut blamed = 0;
     loop {
         let Some(ticket) = take(&engine, &lane) else {
             if place.leave() {
@@ -49,14 +63,20 @@ pub(crate) async fn run(engine: Arc<Engine>, lane: Arc<Lane>) {
                     return;
                 }
             }
-            // Servers may limit the messages of one connection.
-            End::Fault(fault) if fault.finished > 0 => {
-                log::emit(&engine.context(), &ForwardEvent::ClientError { reason: fault.text }.into());
+            End::Fault(fault) => {
+                blamed = if fault.finished == 0 && fault.blames_message { blamed + 1 } else { 0 };
+                // Servers may limit the messages of one connection, and one message may upset a server that takes all others.
+                let goes_on = fault.finished > 0 || (1..MAX_BLAMED).contains(&blamed);
+                if !goes_on {
+                    return place.give_up(&fault.text);
+                }
+                if !fault.was_stale {
+                    log::emit(&engine.context(), &ForwardEvent::ClientError { reason: fault.text }.into());
+                }
                 if place.leave() {
                     return;
                 }
             }
-            End::Fault(fault) => return place.give_up(&fault.text),
         }
     }
 }
@@ -65,7 +85,7 @@ pub(crate) async fn run(engine: Arc<Engine>, lane: Arc<Lane>) {
 /// queued for somebody who is gone.
 struct Place<'a> {
     engine: &'a Engine,
-    lane: &'a Lane,
+    lane: &'a Arc<Lane>,
     established: bool,
     held: bool,
 }
@@ -84,8 +104,10 @@ impl Place<'_> {
     }
 
     fn give_up(mut self, fault: &str) {
+        for reason in self.lane.complain(fault, unix_now()) {
+            log::emit(&self.engine.context(), &ForwardEvent::ClientError { reason }.into());
+        }
         self.fail(fault);
-        log::emit(&self.engine.context(), &ForwardEvent::ClientError { reason: fault.to_owned() }.into());
     }
 
     fn fail(&mut self, fault: &str) {
@@ -134,7 +156,7 @@ async fn session(engine: &Arc<Engine>, place: &mut Place<'_>, first: Ticket) -> 
         Some(Ok(opened)) => opened,
         Some(Err(text)) => {
             lane.put_back(first);
-            return End::Fault(SessionFault { text, finished: 0 });
+            return End::Fault(SessionFault::before_any_message(text));
         }
         None => {
             lane.put_back(first);
@@ -153,7 +175,9 @@ async fn session(engine: &Arc<Engine>, place: &mut Place<'_>, first: Ticket) -> 
 /// Connects and says EHLO. Returns the connection and the peer's address, or what went wrong.
 async fn open(engine: &Engine, lane: &Lane) -> Result<(Connection<Stream>, String), String> {
     let (stream, peer) =
-        connect::connect(lane.target(), &engine.config().connect).await.map_err(|error| error.to_string())?;
+        connect::connect(lane.target(), &engine.config().connect, &mut deliver::attempts(engine))
+            .await
+            .map_err(|error| error.to_string())?;
     let config = client_config(engine, &stream);
     let mut connection = Connection::new(stream, Session::new(config, Instant::now().into_std()));
     connection.ready(&mut deliver::trace(engine, None)).await.map_err(|fault| fault.to_string())?;
@@ -169,7 +193,7 @@ enum Quit {
 /// Sends message after message. Finishing one and taking the next is one visit to the disk.
 async fn converse(
     engine: &Arc<Engine>,
-    lane: &Lane,
+    lane: &Arc<Lane>,
     connection: &mut Connection<Stream>,
     first: Ticket,
     relay: &str,
@@ -179,23 +203,27 @@ async fn converse(
     let mut done: Option<Finish> = None;
     let mut rested = false;
     loop {
-        if let Some(job) = deliver::advance(engine, done.take(), next.take()).await {
+        if let Some(job) = deliver::advance(engine, lane, done.take(), next.take()).await {
             let sent = deliver::send(engine, connection, job, relay, rested).await;
             rested = false;
+            if sent.server_well {
+                recovered(engine, lane);
+            }
+            let (blames_message, was_stale) = (sent.blames_message(), sent.was_stale);
             if let Some(fault) = sent.fault {
                 // A message that was decided upon before the session broke counts: the server was well until then.
                 finished += usize::from(sent.server_well);
                 if let Some(untouched) = deliver::after_fault(engine, sent.finish).await {
                     lane.put_back(untouched);
                 }
-                return Err(SessionFault { text: fault, finished });
+                return Err(SessionFault { text: fault, finished, blames_message, was_stale });
             }
             finished += 1;
             done = Some(sent.finish);
         }
         next = take(engine, lane);
         if next.is_none() {
-            deliver::advance(engine, done.take(), None).await;
+            deliver::advance(engine, lane, done.take(), None).await;
             next = match wait_for_work(engine, lane, connection).await {
                 Ok(ticket) => {
                     rested = true;
@@ -206,6 +234,13 @@ async fn converse(
                 Err(quit) => return Ok(quit),
             };
         }
+    }
+}
+
+/// The destination is well; if it was not, the log is to tell how often that was seen.
+fn recovered(engine: &Engine, lane: &Lane) {
+    if let Some(reason) = lane.well() {
+        log::emit(&engine.context(), &ForwardEvent::ClientError { reason }.into());
     }
 }
 

@@ -74,13 +74,18 @@ pub enum Error {
     },
 }
 
-/// Connects to `target`.
+/// Connects to `target`. Of several addresses, each one that fails before the last is told to `failed`.
 ///
 /// # Errors
 /// See [`Error`]; all of them are about the destination or the network, never about a message.
-pub async fn connect(target: &Remote, options: &Options) -> Result<(Stream, Endpoint), Error> {
+pub async fn connect(
+    target: &Remote,
+    options: &Options,
+    failed: &mut (dyn FnMut(&Error) + Send),
+) -> Result<(Stream, Endpoint), Error> {
     let deadline = options.timeout.map(|limit| Instant::now() + limit);
     let seconds = options.timeout.map_or(0, |limit| limit.as_secs());
+    let bind = options.bind;
     let timed_out = |address: String| Error::Timeout { address, seconds };
     let (stream, peer) = match target {
         Remote::Unix(path) => {
@@ -92,13 +97,14 @@ pub async fn connect(target: &Remote, options: &Options) -> Result<(Stream, Endp
                 return Err(Error::Family);
             }
             let timeout = timed_out(Endpoint::from(*address).to_string());
-            within(deadline, race(vec![*address], options.bind), timeout).await?
+            within(deadline, attempt(*address, bind), timeout).await?
         }
         Remote::Host { host, port } => {
             let lookup = resolve(host, *port, options.bind);
             let addresses = within(deadline, lookup, timed_out(format!("{host}:{port}"))).await?;
             let last = addresses.last().map_or_else(String::new, |last| Endpoint::from(*last).to_string());
-            within(deadline, race(addresses, options.bind), timed_out(last)).await?
+            let race = race(addresses, move |address| attempt(address, bind), failed);
+            within(deadline, race, timed_out(last)).await?
         }
         Remote::Socks { .. } => return Err(Error::NotBuilt),
     };
@@ -173,22 +179,35 @@ fn interleave(found: &[SocketAddr]) -> Vec<SocketAddr> {
 
 /// Starts one attempt after the other, each [`ATTEMPT_DELAY`] after the one before or as soon as that has failed; the
 /// first that connects wins.
-async fn race(addresses: Vec<SocketAddr>, bind: Option<SocketAddr>) -> Result<(Stream, Endpoint), Error> {
+async fn race<T, A>(
+    addresses: Vec<SocketAddr>,
+    attempt: impl Fn(SocketAddr) -> A,
+    failed: &mut (dyn FnMut(&Error) + Send),
+) -> Result<T, Error>
+where
+    T: Send + 'static,
+    A: Future<Output = Result<T, Error>> + Send + 'static,
+{
     let mut attempts = JoinSet::new();
     let mut rest = addresses.into_iter();
-    let mut last = None;
+    let mut last: Option<Error> = None;
     let mut next_start = Instant::now();
     loop {
         tokio::select! {
             biased;
             Some(done) = attempts.join_next(), if !attempts.is_empty() => match done {
                 Ok(Ok(connected)) => return Ok(connected),
-                Ok(Err(error)) => { last = Some(error); next_start = Instant::now(); }
+                Ok(Err(error)) => {
+                    if let Some(earlier) = last.replace(error) {
+                        failed(&earlier);
+                    }
+                    next_start = Instant::now();
+                }
                 Err(_) => {}
             },
             () = sleep_until(next_start), if rest.len() > 0 => {
                 if let Some(address) = rest.next() {
-                    attempts.spawn(attempt(address, bind));
+                    attempts.spawn(attempt(address));
                     next_start = Instant::now() + ATTEMPT_DELAY;
                 }
             }
@@ -223,21 +242,73 @@ mod tests {
         assert_eq!(order, ["[::1]:1", "1.1.1.1:1", "[::2]:1", "1.1.1.2:1", "1.1.1.3:1"]);
     }
 
+    fn addresses(count: u8) -> Vec<SocketAddr> {
+        (1..=count).map(|host| SocketAddr::from(([192, 0, 2, host], 25))).collect()
+    }
+
+    fn refused(address: SocketAddr) -> Error {
+        Error::Refused { address: address.to_string(), detail: String::new() }
+    }
+
     #[tokio::test]
     async fn a_dead_address_is_passed_over() {
         let live = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let dead = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
-        let (_stream, peer) = race(vec![dead, live.local_addr().unwrap()], None).await.unwrap();
+        let addresses = vec![dead, live.local_addr().unwrap()];
+        let (_stream, peer) = race(addresses, |address| attempt(address, None), &mut |_| {}).await.unwrap();
         assert_eq!(peer, Endpoint::Ip(live.local_addr().unwrap()));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn silent_addresses_are_overtaken_by_the_next_after_a_quarter_of_a_second() {
+        let addresses = addresses(4);
+        let answers = addresses[2];
+        let began = Instant::now();
+        let attempt = move |address| async move {
+            if address != answers {
+                std::future::pending::<()>().await;
+            }
+            Ok(address)
+        };
+        assert_eq!(race(addresses, attempt, &mut |_| {}).await.unwrap(), answers);
+        assert_eq!(began.elapsed(), 2 * ATTEMPT_DELAY);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn all_addresses_are_tried_and_all_failures_told() {
+        let addresses = addresses(3);
+        let (began, mut told) = (Instant::now(), Vec::new());
+        let attempt = |address| async move { Err::<(), _>(refused(address)) };
+        let error = race(addresses, attempt, &mut |error| told.push(error.to_string())).await.unwrap_err();
+        assert_eq!(error.to_string(), "connect failure: cannot connect to 192.0.2.3:25");
+        let expected =
+            ["192.0.2.1:25", "192.0.2.2:25"].map(|a| format!("connect failure: cannot connect to {a}"));
+        assert_eq!(told, expected);
+        assert_eq!(began.elapsed(), Duration::ZERO, "a refusal is not waited for");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_refusal_while_another_attempt_is_silent_starts_the_next_at_once() {
+        let addresses = addresses(3);
+        let (silent, answers) = (addresses[0], addresses[2]);
+        let attempt = move |address| async move {
+            if address == silent {
+                std::future::pending::<()>().await;
+            }
+            if address == answers { Ok(address) } else { Err(refused(address)) }
+        };
+        let began = Instant::now();
+        assert_eq!(race(addresses, attempt, &mut |_| {}).await.unwrap(), answers);
+        assert_eq!(began.elapsed(), ATTEMPT_DELAY);
     }
 
     #[tokio::test]
     async fn refusals_name_the_address() {
         let dead = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
-        let error = connect(&Remote::Ip(dead), &Options::default()).await.unwrap_err();
+        let error = connect(&Remote::Ip(dead), &Options::default(), &mut |_| {}).await.unwrap_err();
         assert_eq!(error.to_string(), format!("connect failure: cannot connect to {dead}"));
         let missing = Remote::Unix("/nonexistent/x.s".into());
-        let error = connect(&missing, &Options::default()).await.unwrap_err();
+        let error = connect(&missing, &Options::default(), &mut |_| {}).await.unwrap_err();
         assert_eq!(
             error.to_string(),
             "connect failure: cannot connect to /nonexistent/x.s: no such file or directory"
@@ -248,13 +319,13 @@ mod tests {
     async fn the_local_address_restricts_the_family() {
         let options = Options { bind: Some("[::]:0".parse().unwrap()), ..Options::default() };
         let target = Remote::Ip("127.0.0.1:9".parse().unwrap());
-        assert!(matches!(connect(&target, &options).await, Err(Error::Family)));
+        assert!(matches!(connect(&target, &options, &mut |_| {}).await, Err(Error::Family)));
     }
 
     #[tokio::test]
     async fn unknown_names_are_a_dns_error() {
         let target = Remote::Host { host: "nosuch.invalid".into(), port: 25 };
-        let error = connect(&target, &Options::default()).await.unwrap_err().to_string();
+        let error = connect(&target, &Options::default(), &mut |_| {}).await.unwrap_err().to_string();
         assert!(error.starts_with("dns error: no such host: \"nosuch.invalid\" ("), "{error}");
     }
 

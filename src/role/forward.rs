@@ -10,6 +10,7 @@ use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at, sleep, sle
 
 use crate::forward::engine::unix_now;
 use crate::forward::{Engine, Reason, RunReport};
+use crate::log::{self, ForwardEvent};
 use crate::spool::Spool;
 
 /// How often a lingering process looks for the request file. It has the path unit's place for that time, which would
@@ -21,6 +22,9 @@ const RECOVER_EVERY: Duration = Duration::from_secs(60);
 
 /// Longest time to a retry that is believed: an envelope may name any time.
 const LONGEST_RETRY: u64 = 24 * 60 * 60;
+
+/// Runs of a poll with this period or a shorter one are only worth a line when they find something.
+const QUIET_POLL: Duration = Duration::from_secs(60);
 
 /// Requests that may wait. They carry no data, so a full queue means that a run is coming anyway.
 pub const REQUESTS: usize = 16;
@@ -53,7 +57,9 @@ pub async fn serve(
     stop_timeout: Duration,
 ) {
     let mut poll = triggers.poll.map(every);
+    let often = triggers.poll.is_some_and(|period| period <= QUIET_POLL);
     let mut recovery = every(RECOVER_EVERY);
+    let mut faults = Faults::default();
     let mut retry_at: Option<Instant> = None;
     let mut next = triggers.at_start.then_some(Reason::Startup);
     loop {
@@ -63,7 +69,7 @@ pub async fn serve(
                 () = engine.stopped() => break,
                 // Without anybody who could ask, the timers are left.
                 Some(reason) = requests.recv() => reason,
-                () = tick(poll.as_mut()) => Reason::Poll,
+                () = tick(poll.as_mut()) => Reason::Poll { often },
                 () = until(retry_at) => Reason::Retry,
                 _ = recovery.tick() => {
                     if engine.recover().await == 0 || !triggers.any() {
@@ -82,8 +88,26 @@ pub async fn serve(
         if engine.is_stopped() {
             break;
         }
+        faults.report(&engine, &report);
     }
     engine.finish(stop_timeout).await;
+}
+
+/// The fault of the last runs, which is an error of the process once, and not at every run that meets it.
+#[derive(Default)]
+struct Faults(Option<String>);
+
+impl Faults {
+    fn report(&mut self, engine: &Engine, report: &RunReport) {
+        if report.fault.is_some() && report.fault != self.0 {
+            let reason = report.fault.clone().unwrap_or_default();
+            log::emit(&engine.context(), &ForwardEvent::RunError { reason }.into());
+        }
+        // A run that has tried nothing has learnt nothing.
+        if report.fault.is_some() || report.sent > 0 {
+            self.0.clone_from(&report.fault);
+        }
+    }
 }
 
 /// One run, during which further requests make it look at the spool again.
@@ -122,18 +146,20 @@ pub async fn once(
     let (ask, mut requests) = mpsc::channel(REQUESTS);
     let watcher = tokio::spawn(watch(Arc::clone(&spool), ask));
     let mut report = run_with_requests(&engine, Reason::Startup, &mut requests, stop_timeout).await;
-    let mut until = Instant::now() + if report.taken > 0 { linger } else { Duration::ZERO };
+    let mut until = Instant::now() + if is_worth_lingering(&report) { linger } else { Duration::ZERO };
     loop {
         tokio::select! {
             () = engine.stopped() => break,
             () = sleep_until(until) => break,
             Some(reason) = requests.recv() => {
+                let before = report;
                 report = run_with_requests(&engine, reason, &mut requests, stop_timeout).await;
+                report.add_counts(&before);
                 if report.local_error.is_some() {
                     // The request is still there, and would be found again and again.
                     break;
                 }
-                if report.taken > 0 {
+                if report.taken > before.taken {
                     until = Instant::now() + linger;
                 }
             }
@@ -142,6 +168,12 @@ pub async fn once(
     watcher.abort();
     engine.finish(stop_timeout).await;
     report
+}
+
+/// Whether more messages are better met by this process than by a new one: over the open connection, or because it knows
+/// that the next hop is dead, at which a process for every message would knock.
+fn is_worth_lingering(report: &RunReport) -> bool {
+    report.taken > 0 || report.fault.is_some()
 }
 
 /// Turns the request file into requests.

@@ -65,7 +65,7 @@ async fn converse(
     flapping: Arc<AtomicBool>,
     dice: Arc<AtomicU64>,
 ) -> Option<()> {
-    // Its replies to a group of commands are small writes, which would wait for each other.
+    // Replies to a group go out one by one.
     stream.set_nodelay(true).ok()?;
     let mut stream = BufReader::new(stream);
     let fails = |sides| flapping.load(Ordering::Relaxed) && roll(&dice, sides) == 0;
@@ -239,6 +239,78 @@ async fn an_idle_connection_makes_room_for_another_destination() {
         let (submitter, address) = (process.submitter(), hop.address.to_string());
         spawn_blocking(move || submitter.submit(&number.to_string(), &address)).await.unwrap();
         process.empty(Duration::from_secs(5)).await;
+    }
+    process.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_envelope_that_is_routed_elsewhere_while_it_waits_goes_there_and_only_there() {
+    let slow = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let (rest, other) = (Hop::start(false).await, Hop::start(false).await);
+    let process = Process::start(slow.local_addr().unwrap(), 4);
+    let submitter = process.submitter();
+    spawn_blocking(move || submitter.submit("x", "")).await.unwrap();
+    // The message has been listed for the slow hop, and is not locked before that has greeted.
+    let (stream, _) = slow.accept().await.unwrap();
+    let envelope = process.files().into_iter().find(|file| file.contains("envelope")).unwrap();
+    let path = process.directory.path().join(envelope);
+    let field = "ForwardToAddress: ";
+    let text = std::fs::read_to_string(&path).unwrap();
+    std::fs::write(&path, text.replace(field, &format!("{field}{}", other.address))).unwrap();
+    tokio::spawn(converse(stream, Arc::clone(&rest.got), Arc::default(), Arc::default()));
+    process.empty(Duration::from_secs(5)).await;
+    process.end().await;
+    assert_eq!(rest.got.lock().unwrap().len(), 0);
+    assert_eq!(other.got.lock().unwrap().len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_idle_connection_that_turns_out_to_be_dead_is_made_again_at_once() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let hop = Hop::start(false).await;
+    let process = Process::start(listener.local_addr().unwrap(), 4);
+    let got = Arc::clone(&hop.got);
+    let tired = tokio::spawn(async move {
+        let (stream, _) = listener.accept().await.unwrap();
+        let mut stream = BufReader::new(stream);
+        let mut line = String::new();
+        for reply in ["220 hop\r\n", "250 hop\r\n", "250 ok\r\n", "250 ok\r\n", "354 go on\r\n"] {
+            stream.write_all(reply.as_bytes()).await.unwrap();
+            stream.read_line(&mut line).await.unwrap();
+        }
+        // The first line of the content has been read.
+        content(&mut stream).await;
+        stream.write_all(b"250 got it\r\n").await.unwrap();
+        // Not before the next MAIL, when nobody expects it.
+        stream.read_line(&mut line).await.unwrap();
+        assert!(line.ends_with("MAIL FROM:<a@b.c>\r\n"), "{line}");
+        stream.write_all(b"421 idle for too long\r\n").await.unwrap();
+        drop(stream);
+        let (stream, _) = listener.accept().await.unwrap();
+        converse(stream, got, Arc::default(), Arc::default()).await;
+    });
+    for subject in ["one", "two"] {
+        let submitter = process.submitter();
+        spawn_blocking(move || submitter.submit(subject, "")).await.unwrap();
+        process.empty(Duration::from_secs(5)).await;
+    }
+    process.end().await;
+    tired.await.unwrap();
+    assert_eq!(hop.got.lock().unwrap().keys().collect::<Vec<_>>(), ["two"]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_request_at_the_very_end_of_a_run_is_not_lost() {
+    let hop = Hop::start(false).await;
+    let process = Process::start(hop.address, 4);
+    for number in 0..300 {
+        let submitter = process.submitter();
+        spawn_blocking(move || submitter.submit(&number.to_string(), "")).await.unwrap();
+        let end = Instant::now() + Duration::from_secs(5);
+        while !process.files().is_empty() {
+            assert!(Instant::now() < end, "message {number} waits");
+            tokio::task::yield_now().await;
+        }
     }
     process.end().await;
 }

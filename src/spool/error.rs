@@ -160,6 +160,17 @@ pub enum LockError {
     },
 }
 
+impl LockError {
+    /// The state of the file, if it was read and found damaged.
+    #[must_use]
+    pub fn stamp(&self) -> Option<Stamp> {
+        match self {
+            Self::Unreadable(PeekError::Envelope { stamp, .. }) => Some(*stamp),
+            _ => None,
+        }
+    }
+}
+
 /// Why a message can never be sent; the text is the reason in its envelope.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Unsendable {

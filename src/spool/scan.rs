@@ -17,6 +17,13 @@ pub struct Waiting {
     pub since: u64,
 }
 
+impl Waiting {
+    /// Puts a list into the order of E-MailRelay 2.6: that of the file names, byte by byte.
+    pub fn sort_by_name(list: &mut [Self]) {
+        list.sort_by_cached_key(|message| message.id.file(READY));
+    }
+}
+
 /// Numbers of messages by state.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Counts {

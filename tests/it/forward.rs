@@ -269,3 +269,126 @@ fn stopping_in_the_middle_of_a_transfer_unlocks_the_message() {
     forward.wait();
     assert_eq!(spool.files(), before, "{:#?}", forward.lines());
 }
+
+/// Changes the text of a ready message's envelope.
+fn edit(spool: &TempSpool, name: &str, from: &str, to: &str) {
+    let path = spool.path().join(name);
+    let text = std::fs::read_to_string(&path).unwrap();
+    assert!(text.contains(from), "{text}");
+    std::fs::write(path, text.replace(from, to)).unwrap();
+}
+
+const NO_ADDRESS: &str = "X-MailRelay-ForwardToAddress: \r\n";
+
+#[test]
+fn the_address_in_the_envelope_is_where_a_message_goes_and_rubbish_is_set_aside() {
+    let (spool, hop) = (TempSpool::new(), ScriptedHop::start(Script::well()));
+    let other = ScriptedHop::start(Script::well());
+    fill(&spool, 3);
+    let ready = spool.ready();
+    let named = |address: &str| format!("X-MailRelay-ForwardToAddress: {address}\r\n");
+    edit(&spool, &ready[0], NO_ADDRESS, &named("rubbish"));
+    edit(&spool, &ready[1], NO_ADDRESS, &named(&other.arg()));
+    assert_eq!(run(&spool, &hop.arg(), &[]).0, 0);
+    assert_eq!(spool.envelope(&spool.bad()[0]).first("Reason"), "invalid host:service format: rubbish");
+    let to = |hop: &ScriptedHop| hop.accepted().iter().map(|one| one.rcpt[0].clone()).collect::<Vec<_>>();
+    assert_eq!(to(&other), ["<to1@example.com>"]);
+    assert_eq!(to(&hop), ["<to2@example.com>"]);
+}
+
+#[test]
+fn a_message_that_breaks_the_connection_does_not_hold_up_the_others() {
+    let script = Script { rcpt_for: vec![("to0@".to_owned(), Step::Close)], ..Script::well() };
+    let (spool, hop) = (TempSpool::new(), ScriptedHop::start(script));
+    fill(&spool, 3);
+    let oldest = spool.ready()[0].clone();
+    let (code, lines) = run(&spool, &hop.arg(), &["--forward-connections", "1"]);
+    assert_eq!(code, 75, "{lines:#?}");
+    assert_eq!(hop.accepted().len(), 2, "{lines:#?}");
+    assert_eq!(spool.ready(), std::slice::from_ref(&oldest));
+    assert_eq!(spool.envelope(&oldest).all("NextAttempt").len(), 1);
+}
+
+#[test]
+fn a_hop_that_stays_down_is_reported_once_and_then_counted() {
+    let refusing = Script { greeting: Step::ReplyClose("554 no".to_owned()), ..Script::well() };
+    let (spool, hop) = (TempSpool::new(), ScriptedHop::start(refusing));
+    let server = Daemon::server(&spool, &["--forward-to", &hop.arg(), "--poll", "1"]);
+    SmtpClient::connect(server.address()).send("a@example.com", &["b@example.com"], CONTENT);
+    wait_for("three polls", Duration::from_secs(20), || (hop.connections() >= 3).then_some(()));
+    hop.set(Script::well());
+    hop.wait_accepted(1);
+    let again = server.line("smtp client error: smtp error: unexpected response: 554 no (again: ");
+    let lines = server.lines();
+    let count = |text: &str| lines.iter().filter(|line| line.contains(text)).count();
+    assert!(again.ends_with(&format!("{})", hop.connections() - 2)), "{lines:#?}");
+    assert_eq!(count("smtp client error: "), 2, "{lines:#?}");
+    assert_eq!(count("error: forwarding: smtp error: unexpected response: 554 no"), 1, "{lines:#?}");
+    assert_eq!(count("forwarding: ["), 0, "a short period is not worth a line: {lines:#?}");
+}
+
+#[test]
+fn a_lingering_forwarder_does_not_knock_at_a_dead_hop_for_every_message() {
+    let refusing = Script { greeting: Step::ReplyClose("554 no".to_owned()), ..Script::well() };
+    let (spool, hop) = (TempSpool::new(), ScriptedHop::start(refusing));
+    fill(&spool, 1);
+    let args = ["--spool-dir", spool.arg(), "--forward-to", &hop.arg(), "--linger", "600", "--verbose"];
+    let forward = Daemon::spawn(Program::Forward, &args);
+    forward.line("smtp client error: ");
+    for _ in 0..3 {
+        fill_more(&spool);
+        std::fs::write(spool.path().join("forward.request"), "").unwrap();
+        let taken = || (!spool.path().join("forward.request").exists()).then_some(());
+        wait_for("the request to be taken", Duration::from_secs(10), taken);
+    }
+    forward.signal(Signal::SIGTERM);
+    let mut forward = forward;
+    assert_eq!(forward.wait().code(), Some(75));
+    assert_eq!(hop.connections(), 1);
+    assert_eq!(spool.ready().len(), 4);
+}
+
+/// One more message, by way of the SMTP server.
+fn fill_more(spool: &TempSpool) {
+    let server = Daemon::server(spool, &[]);
+    SmtpClient::connect(server.address()).send("a@example.com", &["b@example.com"], CONTENT);
+    assert!(server.stop().success());
+}
+
+#[test]
+fn a_damaged_envelope_is_reported_once_until_it_changes() {
+    let (spool, hop) = (TempSpool::new(), ScriptedHop::start(Script::well()));
+    let damaged = spool.path().join("x.envelope");
+    std::fs::write(&damaged, "garbage").unwrap();
+    let server = Daemon::server(&spool, &["--forward-to", &hop.arg(), "--forward-on-disconnect"]);
+    let mut sent = 0;
+    let mut send = || {
+        SmtpClient::connect(server.address()).send("a@example.com", &["b@example.com"], CONTENT);
+        sent += 1;
+        hop.wait_accepted(sent);
+    };
+    let count = || server.lines().iter().filter(|line| line.contains("ignoring \"")).count();
+    send();
+    send();
+    assert_eq!(count(), 1, "{:#?}", server.lines());
+    std::fs::write(&damaged, "other garbage").unwrap();
+    send();
+    wait_for("the second report", Duration::from_secs(10), || (count() == 2).then_some(()));
+}
+
+#[test]
+fn compat_takes_messages_in_the_order_of_their_names() {
+    let (spool, hop) = (TempSpool::new(), ScriptedHop::start(Script::well()));
+    fill(&spool, 2);
+    for (name, since, seq) in [("first", "2000000000", "2"), ("second", "1000000000", "10")] {
+        let ready = spool.ready().into_iter().find(|name| !name.contains(".77.")).unwrap();
+        let id = format!("emailrelay.77.{since}.{seq}");
+        edit(&spool, &ready, "example.com", &format!("{name}.example.com"));
+        let content = ready.replace(".envelope", ".content");
+        std::fs::rename(spool.path().join(content), spool.path().join(format!("{id}.content"))).unwrap();
+        std::fs::rename(spool.path().join(ready), spool.path().join(format!("{id}.envelope"))).unwrap();
+    }
+    run(&spool, &hop.arg(), &["--compat", "2.6", "--forward-connections", "1"]);
+    let order: Vec<String> = hop.accepted().iter().map(|one| one.rcpt[0].clone()).collect();
+    assert!(order[0].contains("second.") && order[1].contains("first."), "{order:?}");
+}

@@ -70,12 +70,6 @@ impl Fault {
         self.stage == Stage::FinalReply
     }
 
-    /// The destination is in trouble and should be left alone for a while. A session that ends between two messages says
-    /// nothing of the kind: servers close idle sessions, with 421 or without, and a new session will show how they are.
-    pub fn blames_destination(&self) -> bool {
-        self.stage != Stage::Idle
-    }
-
     /// The server closed the session with a 421.
     pub fn is_closing(&self) -> bool {
         matches!(&self.kind, FaultKind::UnexpectedResponse(reply) if reply.is_closing())
