@@ -24,7 +24,7 @@ import time
 from pathlib import Path
 
 SIZE = 4096
-SESSIONS = {1: 1500, 20: 6000, 200: 8000, 1000: 8000}
+SESSIONS = {1: 1500, 20: 6000, 50: 6000, 200: 4000, 1000: 4000}
 DRAIN = 5000
 IDLE = 1000
 PATIENCE = 120
