@@ -6,8 +6,8 @@ Needs a release build, and from Debian's packages: postfix (for itself, smtp-sou
 postfix, and removes what it made. What is missing is left out of the table.
 
 The contenders take turns, and each figure is the median of all rounds. Trust the ratios; the absolute figures are those of
-this machine at this moment. Every measurement has a directory of its own and nothing is removed before the end: ext4 without a
-journal makes files slowly where others were removed in the last minute.
+this machine at this moment. Every measurement has a directory of its own, and nothing is removed before the end: ext4 without
+a journal makes files slowly where others were removed in the last minutes (56 % of all time went there).
 """
 
 import argparse
@@ -24,7 +24,7 @@ import time
 from pathlib import Path
 
 SIZE = 4096
-SESSIONS = {1: 1500, 20: 6000, 200: 8000, 1000: 8000}
+SESSIONS = {1: 1500, 20: 6000, 50: 6000, 200: 4000, 1000: 4000}
 DRAIN = 5000
 IDLE = 1000
 PATIENCE = 120
@@ -85,6 +85,8 @@ def main():
         sys.exit(f"no release build in {built}")
     with tempfile.TemporaryDirectory(prefix="emailrelay-bench.", dir=options.dir) as directory:
         os.chmod(directory, 0o755)
+        # ext4 then spreads the directories below over the disk, away from what others remove. Other file systems do not know it.
+        spread(directory)
         bench = Bench(options, built, Path(directory))
         try:
             bench.run()
@@ -224,6 +226,8 @@ class Ours:
         self.spool = None
         self.starts = 0
         self.process = None
+        directory.mkdir()
+        spread(directory)
         self.fresh()
 
     def fresh(self):
@@ -301,9 +305,11 @@ class Postfix:
         self.starts += 1
         self.directory = self.parent / str(self.starts)
         self.port, self.sink = free_port(), free_port()
+        self.parent.mkdir(exist_ok=True)
+        self.parent.chmod(0o755)
+        spread(self.parent)
         for name in ("conf", "queue", "data"):
             (self.directory / name).mkdir(parents=True)
-        self.parent.chmod(0o755)
         self.directory.chmod(0o755)
         shutil.chown(self.directory / "data", "postfix")
         self.configure()
@@ -385,6 +391,10 @@ class Sink:
             self.process.wait(PATIENCE)
         except subprocess.TimeoutExpired:
             sys.exit("not all messages have reached smtp-sink")
+
+
+def spread(directory):
+    subprocess.run(["chattr", "+T", str(directory)], capture_output=True)
 
 
 def load(port, sessions, count, *options):
