@@ -70,7 +70,7 @@ pub fn main(program: Program) -> u8 {
             say(&format!("{}: {text}", invocation.process.name));
             0
         }
-        Ok(Start::Go { sockets, user }) => background(program, invocation, sockets, user, logs),
+        Ok(Start::Go { sockets, user }) => background(program, invocation, sockets, user.as_ref(), logs),
         Err(error) => {
             fatal(&invocation.process.name, &error, logs.as_ref());
             let bind = |error: &BindError| matches!(error, BindError::Bind { .. });
@@ -200,7 +200,7 @@ fn background(
     program: Program,
     invocation: Invocation,
     sockets: Vec<Sockets>,
-    user: Option<User>,
+    user: Option<&User>,
     logs: Option<LogHandle>,
 ) -> u8 {
     let name = invocation.process.name.clone();
@@ -220,7 +220,7 @@ fn background(
         }
     }
     let Some(mut logs) = logs else { return CODE_ERROR };
-    match serve(program, invocation, sockets, user.as_ref(), &mut logs, &mut pipe) {
+    match serve(program, invocation, sockets, user, &mut logs, &mut pipe) {
         Ok(code) => code,
         Err(error) => {
             fatal(&name, &error, Some(&logs));

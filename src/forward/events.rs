@@ -21,7 +21,7 @@ fn kind_of(event: &client::Event) -> &'static Kind {
             kind::TRACE
         }
         client::Event::GreetingTimeout { .. } => kind::GREETING_TIMEOUT,
-        client::Event::VeryLongLine { .. } => kind::LONG_LINE,
+        client::Event::VeryLongLine { .. } => kind::LONG_REPLY,
         client::Event::UnexpectedResponse { .. } => kind::UNEXPECTED_RESPONSE,
         client::Event::Refused { .. } | client::Event::RecipientsRejected => kind::LOCAL_REFUSAL,
         client::Event::Missing(_) => kind::MISSING_EXTENSION,

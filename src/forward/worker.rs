@@ -1,6 +1,7 @@
 //! One connection to one destination: made when there is work, used for many messages, kept for a while when idle.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::time::{Instant, sleep};
 
@@ -117,6 +118,9 @@ impl Place<'_> {
             tally.fault(fault);
             tally.held_back(untouched.len(), Some(until));
             drop(tally);
+            let (address, reason) = (self.lane.target().to_string(), fault.to_owned());
+            let next = Duration::from_secs(until.saturating_sub(unix_now()));
+            log::emit(&self.engine.context(), &ForwardEvent::BackOff { address, reason, next }.into());
             // Only now, because with the last ticket the run ends.
             drop(untouched);
         }

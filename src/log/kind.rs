@@ -76,8 +76,6 @@ kinds! {
     DIRECTORY_NOT_WRITABLE = "1add8ca636d54f57bb44b72b75b9b8f8", Warning;
     /// The next hop's name does not resolve.
     NEXT_HOP_UNRESOLVED = "2012216870e547cca2e7b560901e6323", Warning;
-    /// `--immediate` was given.
-    IMMEDIATE = "7193cd0bbd3e4435ba2bdc1bc9684480", Warning;
     /// Something in the configuration deserves a look.
     CONFIGURATION = "6256235fa04b40a4a28daa4ca134b1f8", Warning;
     /// `--user root` was given.
@@ -130,8 +128,6 @@ kinds! {
     NOT_LOCAL = "be3988f7ed394219ac404b3417608c25", Warning peer;
     /// A connection was refused.
     REJECTED = "497e5c58bb664ee8958b2f94933bdbe2", Warning peer;
-    /// A session could not be set up.
-    SESSION_FAILED = "23f95e78d51949b5adc0ba4529867b06", Warning;
     /// The limit of connections is reached.
     TOO_MANY_CONNECTIONS = "4aeb4238ddc8429bac30c732ffbeff08", Warning peer;
     /// One address has too many connections.
@@ -180,10 +176,6 @@ kinds! {
     RUN_STARTED = "e5f2918287244060a2a0549f2c92e243", Verbose;
     /// A forwarding run found nothing.
     RUN_EMPTY = "a494cd09394f4556a59aaca0fc944378", Verbose;
-    /// A run was asked for during a run.
-    RUN_BUSY = "900ca88ae1fc4660a9348559b2a6a55d", Verbose;
-    /// The run that was asked for follows.
-    RUN_QUEUED = "063595c4d38d4bbbb1ec454de504aa03", Verbose;
     /// A run has no more messages.
     RUN_FINISHED = "89d66e94b91140acaa7a0031e8d9ed3a", Verbose;
     /// A message is about to be sent.
@@ -216,12 +208,6 @@ kinds! {
     RUN_ERROR = "578fdc7ab53545ad84de25d9ee21c7b9", Error;
     /// A run could not be started.
     RUN_FAILURE = "5b535ab5f54e471596dc81bfd050d88e", Error;
-    /// The next hop of some messages cannot be reached.
-    CONNECT_FAILED = "86f52d9c5e6c4f3fb75bc6b377f5694a", Warning;
-    /// A message for an unreachable next hop is left for later.
-    MESSAGE_SKIPPED = "9f404a9b04254481821d3c01b14ba734", Verbose;
-    /// A message needs another next hop.
-    NEW_CONNECTION = "66b4db0e370748e6a6dfc8f839b9db3d", Verbose;
     /// A message went to the next hop.
     FORWARDED = "aab745b98d564c81bd6929bfa1480892", Info;
     /// A message failed for good.
@@ -231,7 +217,7 @@ kinds! {
     /// The connection broke between the final dot and the reply.
     IN_DOUBT = "7e9733363cff44c4957ec08bcbde7a71", Warning;
     /// A next hop is left alone for a while.
-    BACK_OFF = "09aac6d18bd24794a0e7990d13d8d298", Warning;
+    BACK_OFF = "09aac6d18bd24794a0e7990d13d8d298", Verbose;
 
     // Spool
     /// Another process has the message.
@@ -250,8 +236,6 @@ kinds! {
     ORPHANS = "bb30bf22678b40789cbece67a76f720b", Warning;
     /// The disk did not confirm a write.
     SYNC_FAILED = "925b6ddfe02d4a4894cf83fff753c0eb", Error;
-    /// The spool's file system is nearly full.
-    SPACE_LOW = "902f3b866f10463fbd87d1c8ef24747b", Warning;
     /// A spool operation failed.
     STORE_FAILED = "8f77d945f2d547949490c75d0c8b252d", Error;
 }

@@ -36,18 +36,6 @@ pub enum ForwardEvent {
     },
     /// It found nothing.
     RunEmpty,
-    /// A run was asked for during a run.
-    RunBusy {
-        /// Who asked.
-        reason: String,
-        /// Where the present run is connected to.
-        address: String,
-    },
-    /// That run starts now.
-    RunQueued {
-        /// Who asked.
-        reason: String,
-    },
     /// Nothing is left to send.
     RunFinished,
     /// A message is taken up.
@@ -101,27 +89,6 @@ pub enum ForwardEvent {
         /// Why.
         reason: String,
     },
-    /// The next hop of some messages cannot be reached.
-    ConnectFailed {
-        /// Why.
-        reason: String,
-    },
-    /// A message for such a next hop waits.
-    Skipped {
-        /// Its id.
-        id: String,
-        /// The next hop.
-        address: String,
-    },
-    /// A message needs another connection.
-    NewConnection {
-        /// Its id.
-        id: String,
-        /// The next hop.
-        address: String,
-        /// The account selector.
-        selector: String,
-    },
     /// Sent. The record of it.
     Forwarded(Delivery),
     /// Refused for good, or too old.
@@ -156,8 +123,6 @@ impl Fact for ForwardEvent {
         match self {
             ForwardEvent::RunStarted { .. } => kind::RUN_STARTED,
             ForwardEvent::RunEmpty => kind::RUN_EMPTY,
-            ForwardEvent::RunBusy { .. } => kind::RUN_BUSY,
-            ForwardEvent::RunQueued { .. } => kind::RUN_QUEUED,
             ForwardEvent::RunFinished => kind::RUN_FINISHED,
             ForwardEvent::Message { .. } => kind::MESSAGE_STARTED,
             ForwardEvent::Connected { .. } => kind::NEXT_HOP_CONNECTED,
@@ -168,9 +133,6 @@ impl Fact for ForwardEvent {
             ForwardEvent::ClientError { .. } => kind::CLIENT_ERROR,
             ForwardEvent::RunError { .. } => kind::RUN_ERROR,
             ForwardEvent::RunFailure { .. } => kind::RUN_FAILURE,
-            ForwardEvent::ConnectFailed { .. } => kind::CONNECT_FAILED,
-            ForwardEvent::Skipped { .. } => kind::MESSAGE_SKIPPED,
-            ForwardEvent::NewConnection { .. } => kind::NEW_CONNECTION,
             ForwardEvent::Forwarded(_) => kind::FORWARDED,
             ForwardEvent::Failed(_) => kind::FAILED,
             ForwardEvent::Deferred { .. } => kind::DEFERRED,
@@ -182,19 +144,14 @@ impl Fact for ForwardEvent {
     fn fields(&self) -> Fields {
         match self {
             ForwardEvent::RunStarted { reason }
-            | ForwardEvent::RunQueued { reason }
             | ForwardEvent::ClientError { reason }
             | ForwardEvent::RunError { reason }
-            | ForwardEvent::RunFailure { reason }
-            | ForwardEvent::ConnectFailed { reason } => Fields::reason(reason),
+            | ForwardEvent::RunFailure { reason } => Fields::reason(reason),
             ForwardEvent::EnvelopeDeleted { id }
             | ForwardEvent::ContentDeleted { id }
             | ForwardEvent::EnvelopeFailed { id }
             | ForwardEvent::NoRecipients { id }
             | ForwardEvent::Message { id, .. } => Fields::msgid(id),
-            ForwardEvent::Skipped { id, address } | ForwardEvent::NewConnection { id, address, .. } => {
-                Fields { next_hop: Some(address.clone()), ..Fields::msgid(id) }
-            }
             ForwardEvent::Connected { address } => {
                 Fields { next_hop: Some(address.clone()), ..Fields::default() }
             }
@@ -207,9 +164,7 @@ impl Fact for ForwardEvent {
             ForwardEvent::BackOff { address, reason, .. } => {
                 Fields { next_hop: Some(address.clone()), ..Fields::reason(reason) }
             }
-            ForwardEvent::RunEmpty | ForwardEvent::RunBusy { .. } | ForwardEvent::RunFinished => {
-                Fields::default()
-            }
+            ForwardEvent::RunEmpty | ForwardEvent::RunFinished => Fields::default(),
         }
     }
 }
@@ -219,10 +174,6 @@ impl fmt::Display for ForwardEvent {
         match self {
             ForwardEvent::RunStarted { reason } => write!(f, "forwarding: [{reason}]"),
             ForwardEvent::RunEmpty => f.write_str("forwarding: no messages to send"),
-            ForwardEvent::RunBusy { reason, address } => {
-                write!(f, "forwarding: [{reason}]: still busy from last time: connected to {address}")
-            }
-            ForwardEvent::RunQueued { reason } => write!(f, "forwarding: queued request [{reason}]"),
             ForwardEvent::RunFinished => f.write_str("forwarding: no more messages to send"),
             ForwardEvent::Message { id, selector, forward_to, forward_to_address } => {
                 write!(f, "forwarding [{id}]")?;
@@ -249,17 +200,6 @@ impl fmt::Display for ForwardEvent {
             ForwardEvent::ClientError { reason } => write!(f, "smtp client error: {}", Peer(reason)),
             ForwardEvent::RunError { reason } => write!(f, "forwarding: {}", Peer(reason)),
             ForwardEvent::RunFailure { reason } => write!(f, "forwarding failure: {}", Peer(reason)),
-            ForwardEvent::ConnectFailed { reason } => write!(f, "smtp connection failed: {}", Peer(reason)),
-            ForwardEvent::Skipped { id, address } => {
-                write!(f, "forwarding [{id}]: skipping message with unconnectable address [{address}]")
-            }
-            ForwardEvent::NewConnection { id, address, selector } => {
-                write!(
-                    f,
-                    "forwarding [{id}]: new connection for [{address}] and account selector [{}]",
-                    Peer(selector)
-                )
-            }
             ForwardEvent::Forwarded(delivery) => {
                 write!(f, "message forwarded {delivery}{}", Delay(delivery.delay))
             }

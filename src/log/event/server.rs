@@ -34,11 +34,6 @@ pub enum ServerEvent {
         /// The client's transport address.
         address: String,
     },
-    /// A session could not be set up.
-    SessionFailed {
-        /// Why.
-        reason: String,
-    },
     /// The limit of connections. At most once a minute.
     TooManyConnections {
         /// The limit.
@@ -109,7 +104,6 @@ impl Fact for ServerEvent {
             ServerEvent::Disconnected { .. } => kind::DISCONNECTED,
             ServerEvent::NotLocal { .. } => kind::NOT_LOCAL,
             ServerEvent::Rejected { .. } => kind::REJECTED,
-            ServerEvent::SessionFailed { .. } => kind::SESSION_FAILED,
             ServerEvent::TooManyConnections { .. } => kind::TOO_MANY_CONNECTIONS,
             ServerEvent::TooManyFromAddress { .. } => kind::TOO_MANY_FROM_ADDRESS,
             ServerEvent::Disabled { .. } => kind::SERVER_DISABLED,
@@ -125,7 +119,6 @@ impl Fact for ServerEvent {
     fn fields(&self) -> Fields {
         match self {
             ServerEvent::Disconnected { reason, .. } if !reason.is_empty() => Fields::reason(reason),
-            ServerEvent::SessionFailed { reason } => Fields::reason(reason),
             ServerEvent::TooManyFromAddress { ip, .. } => {
                 Fields { peer: Some(ip.clone()), ..Fields::default() }
             }
@@ -164,7 +157,6 @@ impl fmt::Display for ServerEvent {
                 write!(f, "configured to reject non-local {server} connection: {ip} is not in {networks}")
             }
             ServerEvent::Rejected { address } => write!(f, "connection rejected from {address}"),
-            ServerEvent::SessionFailed { reason } => write!(f, "new connection error: {reason}"),
             ServerEvent::TooManyConnections { limit } => write!(f, "too many connections: limit is {limit}"),
             ServerEvent::TooManyFromAddress { ip, limit } => {
                 write!(f, "too many connections from {ip}: limit is {limit}")

@@ -64,13 +64,6 @@ pub enum SpoolEvent {
         /// The system's error.
         reason: String,
     },
-    /// Less space than the reserve.
-    SpaceLow {
-        /// The directory.
-        path: String,
-        /// What is left, bytes.
-        free: u64,
-    },
     /// Another operation failed.
     StoreFailed {
         /// What and why.
@@ -89,7 +82,6 @@ impl Fact for SpoolEvent {
             SpoolEvent::Swept { .. } => kind::SWEPT,
             SpoolEvent::Orphans { .. } => kind::ORPHANS,
             SpoolEvent::SyncFailed { .. } => kind::SYNC_FAILED,
-            SpoolEvent::SpaceLow { .. } => kind::SPACE_LOW,
             SpoolEvent::StoreFailed { .. } => kind::STORE_FAILED,
         }
     }
@@ -106,9 +98,7 @@ impl Fact for SpoolEvent {
             SpoolEvent::SyncFailed { reason, .. } | SpoolEvent::StoreFailed { reason } => {
                 Fields::reason(reason)
             }
-            SpoolEvent::Swept { .. } | SpoolEvent::Orphans { .. } | SpoolEvent::SpaceLow { .. } => {
-                Fields::default()
-            }
+            SpoolEvent::Swept { .. } | SpoolEvent::Orphans { .. } => Fields::default(),
         }
     }
 }
@@ -129,9 +119,6 @@ impl fmt::Display for SpoolEvent {
             SpoolEvent::Orphans { count } => write!(f, "left-over files in the spool directory: {count}"),
             SpoolEvent::SyncFailed { path, reason } => {
                 write!(f, "message store error: cannot write to disk: {path}: {reason}")
-            }
-            SpoolEvent::SpaceLow { path, free } => {
-                write!(f, "spool directory nearly full: \"{path}\": {free} bytes left")
             }
             SpoolEvent::StoreFailed { reason } => write!(f, "message store error: {reason}"),
         }

@@ -70,8 +70,6 @@ pub enum StartEvent {
         /// The resolver's answer.
         reason: String,
     },
-    /// `--immediate` is in use.
-    Immediate,
     /// A warning about the configuration.
     Configuration {
         /// The warning.
@@ -103,7 +101,6 @@ impl Fact for StartEvent {
             StartEvent::ForwardingTo { .. } => kind::FORWARDING_TO,
             StartEvent::DirectoryNotWritable { .. } => kind::DIRECTORY_NOT_WRITABLE,
             StartEvent::NextHopUnresolved { .. } => kind::NEXT_HOP_UNRESOLVED,
-            StartEvent::Immediate => kind::IMMEDIATE,
             StartEvent::Configuration { .. } => kind::CONFIGURATION,
             StartEvent::RunningAsRoot => kind::RUNNING_AS_ROOT,
             StartEvent::Capabilities { .. } => kind::CAPABILITIES,
@@ -160,9 +157,6 @@ impl fmt::Display for StartEvent {
             StartEvent::NextHopUnresolved { reason } => {
                 write!(f, "dns lookup of forward-to address failed: {reason}")
             }
-            StartEvent::Immediate => f.write_str(
-                "using --immediate can result in client timeout errors: try --forward-on-disconnect instead",
-            ),
             StartEvent::Configuration { text } | StartEvent::Fatal { text } => f.write_str(text),
             StartEvent::RunningAsRoot => f.write_str("running as root: filters will run as root"),
             StartEvent::Capabilities { names } => {

@@ -204,28 +204,22 @@ impl Store<'_> {
         let stored = Stored::of(&transaction);
         let envelope = envelope(transaction, self.peer);
         let (done, finished) = oneshot::channel();
-<<<<<<< HEAD
         let (role, spool) = (Arc::clone(self.role), Arc::clone(&self.role.spool));
+        let context = self.context.clone();
         // Only the outcome is waited for, which wakes the session once. After a panic there is none.
         drop(spawn_blocking(move || {
             // The session may have been cut off at the end of the stop timeout; the message is stored all the same.
             let report = move |result: Result<MessageId, StoreError>| {
-=======
-        let role = Arc::clone(self.role);
-        let context = self.context.clone();
-        let prepared = spawn_blocking(move || {
-            let message = write_out(&role.spool, message, &envelope)?;
-            log::emit(&context, &ServerEvent::EnvelopeFile { id: message.id().to_string() }.into());
-            message.commit(move |result| {
-                // The session may have been cut off at the end of the stop timeout; the message is stored all the same.
->>>>>>> main
                 if result.is_ok() {
                     role.message_stored();
                 }
                 let _ = done.send(result);
             };
             match write_out(&spool, message, &envelope) {
-                Ok(message) => message.commit(report),
+                Ok(message) => {
+                    log::emit(&context, &ServerEvent::EnvelopeFile { id: message.id().to_string() }.into());
+                    message.commit(report);
+                }
                 Err(error) => report(Err(error)),
             }
         }));
