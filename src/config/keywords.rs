@@ -69,8 +69,7 @@ pub struct Parsed<T> {
     pub unbuilt: Vec<&'static str>,
 }
 
-const SERVER_UNBUILT: [&str; 4] =
-    ["strictaddress", "enhancedstatuscodes", "dnsblreply", "dnsbldefer"];
+const SERVER_UNBUILT: [&str; 4] = ["strictaddress", "enhancedstatuscodes", "dnsblreply", "dnsbldefer"];
 const CLIENT_UNBUILT: [&str; 2] = ["chunking", "immediatedelete"];
 
 /// Reads `--server-smtp-config`.
