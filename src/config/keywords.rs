@@ -20,6 +20,8 @@ pub enum BareLf {
 pub struct ServerKeywords {
     /// `pipelining` (on): offer PIPELINING (RFC 2920).
     pub pipelining: bool,
+    /// `chunking` (off): offer CHUNKING and BINARYMIME (RFC 3030), and take BDAT.
+    pub chunking: bool,
     /// `smtputf8` (off): offer SMTPUTF8 (RFC 6531).
     pub smtputf8: bool,
     /// `smtputf8strict` (off): refuse UTF-8 addresses without the SMTPUTF8 parameter.
@@ -67,8 +69,7 @@ pub struct Parsed<T> {
     pub unbuilt: Vec<&'static str>,
 }
 
-const SERVER_UNBUILT: [&str; 5] =
-    ["chunking", "strictaddress", "enhancedstatuscodes", "dnsblreply", "dnsbldefer"];
+const SERVER_UNBUILT: [&str; 4] = ["strictaddress", "enhancedstatuscodes", "dnsblreply", "dnsbldefer"];
 const CLIENT_UNBUILT: [&str; 2] = ["chunking", "immediatedelete"];
 
 /// Reads `--server-smtp-config`.
@@ -81,6 +82,7 @@ pub fn server(text: &str) -> Parsed<ServerKeywords> {
     );
     let settings = ServerKeywords {
         pipelining: words.take("pipelining", true),
+        chunking: words.take("chunking", false),
         smtputf8: words.take("smtputf8", false),
         smtputf8_strict: words.take("smtputf8strict", false),
         strict_parsing: words.take("strictparsing", true),
@@ -190,7 +192,7 @@ mod tests {
         assert!(client("compat26,pipelining", false).settings.pipelining);
         let server = server("").settings;
         assert!(server.pipelining && server.strict_parsing && server.alabels && server.linger);
-        assert!(!server.smtputf8 && !server.smtputf8_strict);
+        assert!(!server.chunking && !server.smtputf8 && !server.smtputf8_strict);
     }
 
     #[test]
@@ -203,9 +205,10 @@ mod tests {
 
     #[test]
     fn unknown_and_unbuilt_items_are_reported() {
-        let parsed = server("foo,+chunking,-dnsblreply,nofoo");
+        let parsed = server("foo,+chunking,-dnsblreply,dnsbldefer,nofoo");
         assert_eq!(parsed.unknown, ["foo", "nofoo"]);
-        assert_eq!(parsed.unbuilt, ["chunking"]);
+        assert!(parsed.settings.chunking);
+        assert_eq!(parsed.unbuilt, ["dnsbldefer"]);
         assert_eq!(client("strictparsing", false).unknown, ["strictparsing"]);
     }
 }

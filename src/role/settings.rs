@@ -50,6 +50,7 @@ pub fn smtp(settings: &Settings) -> SmtpSettings {
         max_size: settings.smtp.max_size,
         extensions: Extensions {
             pipelining: keywords.pipelining,
+            chunking: keywords.chunking,
             smtputf8: keywords.smtputf8,
             smtputf8_strict: keywords.smtputf8_strict,
         },

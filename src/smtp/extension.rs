@@ -4,6 +4,10 @@
 pub const SIZE: &str = "SIZE";
 /// RFC 5321 §3.5.
 pub const VRFY: &str = "VRFY";
+/// RFC 3030 §2.
+pub const CHUNKING: &str = "CHUNKING";
+/// RFC 3030 §3.
+pub const BINARYMIME: &str = "BINARYMIME";
 /// RFC 2920.
 pub const PIPELINING: &str = "PIPELINING";
 /// RFC 6531.

@@ -102,6 +102,11 @@ pub fn recipient_refused(code: u16, address: &str, reason: &str) -> Reply {
     }
 }
 
+/// A chunk that is not the last has come (RFC 3030 §2).
+pub fn chunk_received(size: u64) -> Reply {
+    Reply::new(250, &format!("{size} bytes received"))
+}
+
 /// VRFY of an address that is here.
 pub fn verified(full_name: &str) -> Reply {
     Reply::new(250, full_name)
@@ -151,6 +156,8 @@ pub const LINE_TOO_LONG: Reply = Reply::fixed(500, "line too long");
 pub const PARAMETER_REQUIRED: Reply = Reply::fixed(501, "parameter required");
 /// EHLO or HELO with a name over 255 bytes (RFC 5321 §4.5.3.1.2).
 pub const PARAMETER_TOO_LONG: Reply = Reply::fixed(501, "parameter too long");
+/// BDAT without a size (RFC 3030 §2).
+pub const INVALID_ARGUMENT: Reply = Reply::fixed(501, "invalid argument");
 /// HELP, EXPN, and AUTH when there is nothing to log in with (RFC 5321 §4.2.4).
 pub const NOT_IMPLEMENTED: Reply = Reply::fixed(502, "command not implemented");
 /// Command in the wrong state (RFC 5321 §4.1.4).
@@ -164,6 +171,8 @@ pub const INVALID_MAILBOX: Reply = Reply::fixed(550, "invalid mailbox");
 pub const TOO_BIG: Reply = Reply::fixed(552, "message size exceeds fixed maximum message size");
 /// DATA without a recipient (RFC 5321 §3.3).
 pub const NO_RECIPIENTS: Reply = Reply::fixed(554, "no valid recipients");
+/// A message in more small chunks than anyone needs.
+pub const TOO_MANY_CHUNKS: Reply = Reply::fixed(554, "too many small chunks");
 /// A lone dot between bare line ends in the data (RFC 5321 §2.3.8).
 pub const BARE_DOT: Reply = Reply::fixed(554, "5.5.2 bare line endings around end of data");
 /// A bare line feed in the data where none is allowed (RFC 5321 §2.3.8).

@@ -162,7 +162,10 @@ fn bad_values_are_errors_and_never_defaults() {
         ("--forward-to=rubbish --poll=x", "invalid --forward-to address: \"rubbish\": expected host:port"),
         ("--forward-to=h:99999", "invalid --forward-to address: \"h:99999\": invalid port"),
         ("--forward-to=a:25@b:9050", "SOCKS addresses are not built into this version"),
-        ("--server-smtp-config=+chunking", "--server-smtp-config=chunking is not built into this version"),
+        (
+            "--server-smtp-config=+dnsblreply",
+            "--server-smtp-config=dnsblreply is not built into this version",
+        ),
         ("--pid-file=@cred/x", "invalid value for --pid-file: no credentials were passed to the program"),
     ] {
         assert_eq!(bad(line), format!("usage error: {text}"), "{line}");

@@ -65,6 +65,8 @@ pub struct Anonymous {
 pub struct Extensions {
     /// Offer PIPELINING (RFC 2920). Batches are accepted in any case.
     pub pipelining: bool,
+    /// Offer CHUNKING and BINARYMIME (RFC 3030), and take BDAT.
+    pub chunking: bool,
     /// Offer SMTPUTF8 (RFC 6531).
     pub smtputf8: bool,
     /// Refuse a non-ASCII local part unless MAIL had SMTPUTF8.
@@ -73,7 +75,7 @@ pub struct Extensions {
 
 impl Default for Extensions {
     fn default() -> Self {
-        Self { pipelining: true, smtputf8: false, smtputf8_strict: false }
+        Self { pipelining: true, chunking: false, smtputf8: false, smtputf8_strict: false }
     }
 }
 

@@ -86,30 +86,31 @@ impl Session {
         fed.taken
     }
 
-    pub(super) fn content_rate(&mut self) -> Option<&mut Rate> {
-        self.open.as_deref_mut()?.content.as_mut().map(|content| &mut content.rate)
-    }
-
     fn end_of_data(&mut self, unwanted: Option<Unwanted>, now: Instant) {
         if self.config.trace {
             self.log(Event::RxContent);
             self.log(Event::Rx(".".to_owned()));
         }
-        self.state = State::Idle;
-        let Some(open) = self.open.take() else { return };
         match unwanted {
             Some(Unwanted { reply, event }) => {
+                self.state = State::Idle;
+                self.open = None;
                 self.log(event);
                 self.finish(&reply, now);
             }
-            None => {
-                self.queue.push(Output::Ask(Question::Commit(Box::new(open.transaction))));
-                self.asked = Asked::Commit;
-            }
+            None => self.ask_to_commit(),
         }
     }
 
-    fn received_line(&self) -> Vec<u8> {
+    /// All content has come and is wanted.
+    pub(super) fn ask_to_commit(&mut self) {
+        self.state = State::Idle;
+        let Some(open) = self.open.take() else { return };
+        self.queue.push(Output::Ask(Question::Commit(Box::new(open.transaction))));
+        self.asked = Asked::Commit;
+    }
+
+    pub(super) fn received_line(&self) -> Vec<u8> {
         if self.config.anonymous.content {
             return Vec::new();
         }
@@ -147,6 +148,10 @@ fn refusal(open: &Open, config: &ServerConfig) -> Option<Unwanted> {
 /// So far over the limit that the peer is not worth reading to the end. Tested before the end of data is looked at,
 /// so that it does not depend on how the input was cut.
 fn is_far_too_big(open: &Open, config: &ServerConfig) -> bool {
-    let limit = config.max_size.map(|limit| limit.saturating_mul(2).saturating_add(OVERSIZE_SLACK));
-    limit.is_some_and(|limit| open.transaction.size >= limit)
+    most_read(config).is_some_and(|most| open.transaction.size >= most)
+}
+
+/// Bytes of unwanted content that are read before the connection is given up.
+pub(super) fn most_read(config: &ServerConfig) -> Option<u64> {
+    config.max_size.map(|limit| limit.saturating_mul(2).saturating_add(OVERSIZE_SLACK))
 }

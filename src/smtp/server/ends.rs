@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use super::event::CloseReason;
-use super::limits::MAX_IDLE_BEFORE_HELLO;
+use super::limits::{MAX_IDLE_BEFORE_HELLO, Rate};
 use super::output::Output;
 use super::session::{Asked, Session, State};
 use crate::smtp::reply::{self, Reply};
@@ -39,7 +39,7 @@ impl Session {
         if self.is_busy() {
             return;
         }
-        let slow = self.content_rate().is_some_and(|rate| rate.too_slow(now));
+        let slow = self.content_rate_mut().is_some_and(|rate| rate.too_slow(now));
         if let Some((at, limit)) = self.idle_deadline()
             && now >= at
         {
@@ -65,7 +65,7 @@ impl Session {
             return self.hold;
         }
         let idle = self.idle_deadline().map(|(at, _)| at);
-        let rate = self.open.as_deref().and_then(|open| open.content.as_ref()).map(|c| c.rate.deadline());
+        let rate = self.content_rate().map(Rate::deadline);
         idle.into_iter().chain(rate).min()
     }
 
@@ -112,6 +112,24 @@ impl Session {
         {
             self.queue.push(Output::Discard);
         }
+    }
+
+    /// Watches content that comes, in DATA, in and between chunks, and in a chunk that is dropped.
+    fn content_rate(&self) -> Option<&Rate> {
+        let open = self.open.as_deref();
+        let refused = self.refused.as_deref().map(|chunk| &chunk.rate);
+        let data = open.and_then(|open| open.content.as_ref()).map(|content| &content.rate);
+        let chunks = open.and_then(|open| open.chunks.as_ref()).map(|chunks| &chunks.rate);
+        refused.or(data).or(chunks)
+    }
+
+    fn content_rate_mut(&mut self) -> Option<&mut Rate> {
+        if let Some(refused) = self.refused.as_deref_mut() {
+            return Some(&mut refused.rate);
+        }
+        let open = self.open.as_deref_mut()?;
+        let data = open.content.as_mut().map(|content| &mut content.rate);
+        data.or(open.chunks.as_mut().map(|chunks| &mut chunks.rate))
     }
 
     fn idle_deadline(&self) -> Option<(Instant, Duration)> {

@@ -116,6 +116,8 @@ pub enum CloseReason {
     },
     /// A command line that does not end.
     Overflow,
+    /// BDAT without a size: what follows may be content or commands.
+    BadChunk,
     /// Content arrived more slowly than the least rate.
     TooSlow,
     /// Content went far over the size limit.
@@ -143,6 +145,7 @@ impl fmt::Display for CloseReason {
             Self::PeerDisconnected { error: Some(error) } => write!(f, "peer disconnected: {error}"),
             Self::Idle { seconds } => write!(f, "idle timeout: no activity after {seconds}s"),
             Self::Overflow => f.write_str("server protocol overflow"),
+            Self::BadChunk => f.write_str("smtp protocol done: invalid chunk size from the client"),
             Self::TooSlow => f.write_str("message content too slow"),
             Self::TooBig => f.write_str("message content too big"),
             Self::TlsHello => f.write_str("unexpected tls handshake"),

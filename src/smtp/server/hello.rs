@@ -40,7 +40,7 @@ impl Session {
         self.abort();
         self.hello = Some(peer_name(name).into_boxed_str());
         self.state = State::Idle;
-        self.reply(accepted, now);
+        self.finish(accepted, now);
     }
 
     /// The EHLO reply. The order of its lines is fixed; 8BITMIME is always there and always last.
@@ -51,6 +51,8 @@ impl Session {
         lines.extend(config.max_size.map(|size| format!("{} {size}", extension::SIZE)));
         let switched = [
             (extension::VRFY, !config.anonymous.vrfy),
+            (extension::CHUNKING, config.extensions.chunking),
+            (extension::BINARYMIME, config.extensions.chunking),
             (extension::PIPELINING, config.extensions.pipelining),
             (extension::SMTPUTF8, config.extensions.smtputf8),
             (extension::EIGHT_BIT_MIME, true),

@@ -14,6 +14,10 @@ pub const MAX_QUEUED: usize = 16 * 1024;
 pub const MAX_IDLE_BEFORE_HELLO: Duration = Duration::from_secs(300);
 /// Content over twice the size limit by this many bytes ends the session.
 pub const OVERSIZE_SLACK: u64 = 1024 * 1024;
+/// Chunks of BDAT smaller than this are small: their cost is that of the command, not that of their bytes.
+pub const SMALL_CHUNK: u64 = 1024;
+/// Small chunks of one message; one more refuses it.
+pub const MAX_SMALL_CHUNKS: u32 = 10_000;
 /// Least average rate of content, in bytes per second over ten minutes.
 pub const RATE_FLOOR: u64 = 100;
 

@@ -1,4 +1,4 @@
-//! MAIL: the start of a transaction.
+//! MAIL and RSET: how a transaction starts, and how the client gives it up.
 
 use std::time::Instant;
 
@@ -31,6 +31,15 @@ impl Session {
         }
         self.state = State::Mail;
         self.reply(&reply::sender_ok(sent), now);
+    }
+
+    pub(super) fn rset(&mut self, now: Instant) {
+        self.abort();
+        if self.state != State::Start {
+            self.state = State::Idle;
+        }
+        // Between chunks the end of the session may have waited for the message.
+        self.finish(&reply::RESET, now);
     }
 
     /// Checks in the order syntax, size, UTF-8.

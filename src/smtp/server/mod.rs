@@ -19,15 +19,20 @@
 //! | start | connected | EHLO, HELO |
 //! | idle | greeted, no transaction | MAIL |
 //! | mail | sender accepted | RCPT, DATA (refused), RSET |
-//! | rcpt | at least one recipient accepted | DATA, RSET |
-//! | must-reset | DATA was tried for a binary message | RSET |
+//! | rcpt | at least one recipient accepted | DATA, BDAT, RSET |
+//! | must-reset | DATA was tried for a binary message, or a chunk was refused | RSET |
 //! | data | content comes | end of data |
+//! | bdat | between two chunks of a message (RFC 3030) | BDAT, RSET |
+//! | bdat-data | a chunk comes | its end |
 //! | closed | nothing more | |
 //!
 //! Across these lies busy: a question is open, or a reply is held back from a peer that makes too many errors.
-//! BDAT (RFC 3030), AUTH (RFC 4954) and STARTTLS (RFC 3207) have no states yet; their verbs are answered as on a
-//! server that does not offer them.
+//! A refused chunk is dropped on the way to the next command, whatever the state.
+//!
+//! AUTH (RFC 4954) and STARTTLS (RFC 3207) have no states yet; their verbs are answered as on a server that does not
+//! offer them, and so is BDAT unless [`Extensions::chunking`] is set.
 
+mod chunk;
 mod config;
 mod content;
 mod ends;
@@ -47,7 +52,8 @@ mod tests;
 pub use config::{Anonymous, BareLf, Extensions, Peer, ServerConfig};
 pub use event::{CloseReason, Event, Severity};
 pub use limits::{
-    MAX_ERRORS, MAX_IDLE_BEFORE_HELLO, MAX_PEER_NAME, MAX_QUEUED, MAX_VRFY, OVERSIZE_SLACK, RATE_FLOOR,
+    MAX_ERRORS, MAX_IDLE_BEFORE_HELLO, MAX_PEER_NAME, MAX_QUEUED, MAX_SMALL_CHUNKS, MAX_VRFY, OVERSIZE_SLACK,
+    RATE_FLOOR, SMALL_CHUNK,
 };
 pub use output::Output;
 pub use question::{Answer, Question, Refusal, Transaction, Verdict};

@@ -60,7 +60,7 @@ impl Session {
     }
 
     pub(super) fn vrfy(&mut self, argument: &[u8], now: Instant) {
-        if self.state == State::MustReset {
+        if matches!(self.state, State::MustReset | State::Bdat) {
             return self.out_of_sequence(now);
         }
         self.vrfys = self.vrfys.saturating_add(1);

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
+use super::chunk::{Chunks, RefusedChunk};
 use super::config::{Peer, ServerConfig};
 use super::content::Content;
 use super::ends::Ending;
@@ -28,6 +29,8 @@ pub struct Session {
     pub(super) hello: Option<Box<str>>,
     /// The transaction under way, from MAIL to its commit.
     pub(super) open: Option<Box<Open>>,
+    /// A chunk on its way that was refused.
+    pub(super) refused: Option<Box<RefusedChunk>>,
     pub(super) queue: Queue,
     /// VRFY commands so far.
     pub(super) vrfys: u8,
@@ -61,6 +64,10 @@ pub(super) enum State {
     Rcpt,
     MustReset,
     Data,
+    /// Between two chunks.
+    Bdat,
+    /// In an accepted chunk.
+    BdatData,
     Closed,
 }
 
@@ -96,6 +103,8 @@ pub(super) struct Open {
     pub(super) limit_told: bool,
     /// Set in the data state.
     pub(super) content: Option<Content>,
+    /// Set from the first chunk on.
+    pub(super) chunks: Option<Chunks>,
 }
 
 impl Session {
@@ -122,6 +131,7 @@ impl Session {
             asked: Asked::Nothing,
             hello: None,
             open: None,
+            refused: None,
             queue: Queue::default(),
             vrfys: 0,
             long_line_told: false,
@@ -149,7 +159,12 @@ impl Session {
         let mut taken = 0;
         while !self.is_busy() && self.queue.unsent() <= self.room() {
             let rest = bytes.get(taken..).unwrap_or_default();
-            let step = if self.state == State::Data { self.content(rest, now) } else { self.line(rest, now) };
+            let step = match self.state {
+                _ if self.refused.is_some() => self.skip_chunk(rest, now),
+                State::Data => self.content(rest, now),
+                State::BdatData => self.chunk(rest, now),
+                _ => self.line(rest, now),
+            };
             if step == 0 {
                 break;
             }
@@ -203,14 +218,19 @@ impl Session {
         self.asked != Asked::Nothing || self.hold.is_some() || self.state == State::Closed
     }
 
-    /// True from the reply to DATA until the final reply of that message is queued: a graceful stop waits for it.
+    /// True from the reply to DATA, or the first BDAT, until the final reply of that message is queued: a graceful stop
+    /// waits for it.
     pub fn in_transaction_data(&self) -> bool {
-        self.state == State::Data || self.asked == Asked::Commit
+        self.in_content() || self.asked == Asked::Commit
     }
 
     /// Since when it has been waiting for a command; none while it is doing something or content comes.
     pub fn idle_since(&self) -> Option<Instant> {
-        (!self.is_busy() && self.state != State::Data).then_some(self.active)
+        (!self.is_busy() && !self.in_content() && self.refused.is_none()).then_some(self.active)
+    }
+
+    fn in_content(&self) -> bool {
+        matches!(self.state, State::Data | State::Bdat | State::BdatData)
     }
 
     /// Bytes of replies that may lie in the queue when a command is taken. Where replies wait, each waits for itself:
@@ -244,6 +264,10 @@ impl Session {
             Front::TooLong => {
                 self.skip = Some(Skip::new(bytes));
                 self.note_line(line::MAX_LINE);
+                if self.config.extensions.chunking && Command::parse(bytes).verb == Some(Verb::Bdat) {
+                    self.bad_chunk();
+                    return line::MAX_LINE;
+                }
                 self.protocol_error(&reply::LINE_TOO_LONG, now);
                 line::MAX_LINE
             }
@@ -262,6 +286,7 @@ impl Session {
         match command.verb {
             Some(Verb::Mail) => self.mail(argument, now),
             Some(Verb::Rcpt) => self.rcpt(argument, now),
+            Some(Verb::Bdat) if self.config.extensions.chunking => self.bdat(argument, now),
             _ if bare => self.protocol_error(&reply::UNRECOGNIZED, now),
             Some(Verb::Ehlo) => self.ehlo(argument, now),
             Some(Verb::Helo) => self.helo(argument, now),
@@ -278,14 +303,6 @@ impl Session {
             // Not offered: the verbs are as unknown as any other word.
             Some(Verb::Bdat | Verb::StartTls) | None => self.protocol_error(&reply::UNRECOGNIZED, now),
         }
-    }
-
-    fn rset(&mut self, now: Instant) {
-        self.abort();
-        if self.state != State::Start {
-            self.state = State::Idle;
-        }
-        self.reply(&reply::RESET, now);
     }
 
     fn auth_not_offered(&mut self, now: Instant) {

@@ -102,6 +102,8 @@ fn dialogue() -> impl Strategy<Value = Vec<u8>> {
             "EHLO me\r\n", "MAIL FROM:<a@b>\r\n", "MAIL FROM:<ü@bücher.de> SIZE=9\r\n", "RCPT TO:<c@d>\r\n",
             "RCPT TO:<>\r\n", "DATA\r\n", ".\r\n", "..a\r\n", "text\r\n", "\r\n.\r\n", "\n.\r\n", "\r.\r", "RSET\r\n",
             "NOOP\r\n", "VRFY x SMTPUTF8\r\n", "HELP\r\n", "QUIT\r\n", "MAIL FROM:<> BODY=BINARYMIME\r\n",
+            "BDAT 0\r\n", "BDAT 3\r\na\r\n", "BDAT 6\r\nNOOP\r\n", "BDAT 2 LAST\r\n.\r", "BDAT 700\r\n", "BDAT x\r\n",
+            "EHLO me\r\nMAIL FROM:<a>\r\nRCPT TO:<b>\r\nBDAT 3\r\n\n.\nBDAT 4\r\n\r\n.\rBDAT 1 LAST\r\n\n",
             "EHLO me\r\nMAIL FROM:<a>\r\nRCPT TO:<b>\r\nDATA\r\nSubject: x\r\n\r\n.b\r\n.\r\n",
         ]).prop_map(|s: &str| s.as_bytes().to_vec()),
         2 => prop::collection::vec(any::<u8>(), 0..20),
@@ -114,12 +116,13 @@ fn dialogue() -> impl Strategy<Value = Vec<u8>> {
 
 fn config() -> impl Strategy<Value = ServerConfig> {
     (
-        any::<bool>(),
+        any::<[bool; 2]>(),
         prop::option::of(0u64..2000),
         prop::sample::select(vec![BareLf::Accept, BareLf::Smuggling, BareLf::Reject]),
     )
-        .prop_map(|(trace, max_size, bare_lf)| ServerConfig {
+        .prop_map(|([trace, chunking], max_size, bare_lf)| ServerConfig {
             trace,
+            extensions: Extensions { chunking, ..Extensions::default() },
             max_size,
             bare_lf,
             max_recipients: 3,
@@ -138,6 +141,30 @@ proptest! {
         let whole = drive(config.clone(), &input, &[]);
         prop_assert_eq!(&drive(config.clone(), &input, &cuts), &whole);
         prop_assert_eq!(&drive(config, &input, &vec![step; input.len()]), &whole);
+    }
+
+    #[test]
+    fn chunks_of_any_size_at_any_split_are_the_content(
+        chunks in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..40), 1..20),
+        refused in any::<bool>(),
+        cuts in prop::collection::vec(1usize..30, 0..60),
+    ) {
+        let mut input = b"EHLO me\r\nMAIL FROM:<a>\r\n".to_vec();
+        input.extend_from_slice(if refused { b"" } else { b"RCPT TO:<b>\r\n" });
+        for chunk in &chunks {
+            input.extend_from_slice(format!("BDAT {}\r\n", chunk.len()).as_bytes());
+            input.extend_from_slice(chunk);
+        }
+        input.extend_from_slice(b"BDAT 0 LAST\r\nQUIT\r\n");
+        let extensions = Extensions { chunking: true, ..Extensions::default() };
+        let record = drive(ServerConfig { extensions, ..ServerConfig::default() }, &input, &cuts);
+        prop_assert_eq!(record.closed, Some(CloseReason::Quit));
+        prop_assert!(record.sent.ends_with(b"\r\n221 OK\r\n"));
+        prop_assert_eq!(record.content.is_empty(), refused);
+        if !refused {
+            let body = record.content.windows(2).position(|pair| pair == b"\r\n").map(|end| &record.content[end + 2..]);
+            prop_assert_eq!(body, Some(&chunks.concat()[..]));
+        }
     }
 
     #[test]

@@ -216,6 +216,7 @@ impl Runner {
             "mail" => &STEPS[..2],
             "rcpt" => &STEPS[..3],
             "data" => &STEPS,
+            "bdat" => &["EHLO x", "MAIL FROM:<me@x>", "RCPT TO:<you@y>", "BDAT 0"],
             "reset" => &["EHLO x", "MAIL FROM:<me@x> BODY=BINARYMIME", "DATA"],
             _ => return Err("unknown state".to_owned()),
         };
@@ -245,6 +246,7 @@ impl Runner {
             "idle" => config.idle_timeout = Some(number()?).filter(|n| *n > 0).map(Duration::from_secs),
             "recipients" => config.max_recipients = value.parse().map_err(|_| "not a number")?,
             "pipelining" => config.extensions.pipelining = yes,
+            "chunking" => config.extensions.chunking = yes,
             "smtputf8" => config.extensions.smtputf8 = yes,
             "smtputf8strict" => config.extensions.smtputf8_strict = yes,
             "strictparsing" => config.strict_parsing = yes,
