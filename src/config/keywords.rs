@@ -49,6 +49,8 @@ pub struct ClientKeywords {
     pub linger: bool,
     /// `size` (on; off under `--compat 2.6`): send SIZE= and respect the peer's limit (RFC 1870).
     pub size: bool,
+    /// `chunking` (off): send every message by BDAT when the peer has CHUNKING (RFC 3030).
+    pub chunking: bool,
     /// `shortdot` (off): the wait for the reply to the final dot may be shorter than 600 s (RFC 5321 section
     /// 4.5.3.2.6).
     pub short_dot: bool,
@@ -69,7 +71,7 @@ pub struct Parsed<T> {
 
 const SERVER_UNBUILT: [&str; 5] =
     ["chunking", "strictaddress", "enhancedstatuscodes", "dnsblreply", "dnsbldefer"];
-const CLIENT_UNBUILT: [&str; 2] = ["chunking", "immediatedelete"];
+const CLIENT_UNBUILT: [&str; 1] = ["immediatedelete"];
 
 /// Reads `--server-smtp-config`.
 #[must_use]
@@ -104,6 +106,7 @@ pub fn client(text: &str, compat: bool) -> Parsed<ClientKeywords> {
         binarymime_strict: words.take("binarymimestrict", true),
         linger: words.take("linger", true),
         size: words.take("size", !compat26),
+        chunking: words.take("chunking", false),
         short_dot: words.take("shortdot", false),
         compat26,
     };
@@ -206,6 +209,9 @@ mod tests {
         let parsed = server("foo,+chunking,-dnsblreply,nofoo");
         assert_eq!(parsed.unknown, ["foo", "nofoo"]);
         assert_eq!(parsed.unbuilt, ["chunking"]);
+        let client_side = client("chunking,+immediatedelete", false);
+        assert!(client_side.settings.chunking && !client("", false).settings.chunking);
+        assert_eq!(client_side.unbuilt, ["immediatedelete"]);
         assert_eq!(client("strictparsing", false).unknown, ["strictparsing"]);
     }
 }
