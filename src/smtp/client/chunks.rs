@@ -119,11 +119,12 @@ impl Chunker {
 
     /// What comes next, after [`Chunker::take`].
     pub(super) fn need(&self) -> Need {
-        match () {
-            () if self.is_complete() => Need::FinalReply,
-            () if self.open == 0 && self.must_wait() => Need::Reply,
-            () if self.ended => Need::Reply,
-            () => Need::Content,
+        if self.is_complete() {
+            Need::FinalReply
+        } else if self.ended || (self.open == 0 && self.must_wait()) {
+            Need::Reply
+        } else {
+            Need::Content
         }
     }
 

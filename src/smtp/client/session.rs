@@ -119,7 +119,7 @@ impl Session {
             _ if matches!(self.state, State::Quitting) => self.close(),
             Stage::Greeting => self.on_greeting_timeout(now),
             Stage::Content if !self.awaits_chunk_reply() => {
-                self.fail(FaultKind::FlowControlTimeout(seconds(self.config.response_timeout)))
+                self.fail(FaultKind::FlowControlTimeout(seconds(self.config.response_timeout)));
             }
             Stage::FinalReply => self.fail(FaultKind::ResponseTimeout(seconds(self.config.final_timeout))),
             _ => self.fail(FaultKind::ResponseTimeout(seconds(self.config.response_timeout))),

@@ -40,7 +40,7 @@ impl Transaction {
             self.chunk_refusal = Some(reply);
         }
         match &self.chunk_refusal {
-            Some(refusal) if chunks.is_quiet() => {
+            Some(refusal) if chunks.is_quiet() || is_misunderstanding(refusal) => {
                 Action::Finish(Outcome::ContentRefused(refusal.clone()), after_chunk_refusal(refusal))
             }
             _ => self.send_chunks(),
