@@ -51,6 +51,8 @@ pub struct ClientKeywords {
     pub linger: bool,
     /// `size` (on; off under `--compat 2.6`): send SIZE= and respect the peer's limit (RFC 1870).
     pub size: bool,
+    /// `chunking` (off): send every message by BDAT when the peer has CHUNKING (RFC 3030).
+    pub chunking: bool,
     /// `shortdot` (off): the wait for the reply to the final dot may be shorter than 600 s (RFC 5321 section
     /// 4.5.3.2.6).
     pub short_dot: bool,
@@ -70,7 +72,7 @@ pub struct Parsed<T> {
 }
 
 const SERVER_UNBUILT: [&str; 4] = ["strictaddress", "enhancedstatuscodes", "dnsblreply", "dnsbldefer"];
-const CLIENT_UNBUILT: [&str; 2] = ["chunking", "immediatedelete"];
+const CLIENT_UNBUILT: [&str; 1] = ["immediatedelete"];
 
 /// Reads `--server-smtp-config`.
 #[must_use]
@@ -106,6 +108,7 @@ pub fn client(text: &str, compat: bool) -> Parsed<ClientKeywords> {
         binarymime_strict: words.take("binarymimestrict", true),
         linger: words.take("linger", true),
         size: words.take("size", !compat26),
+        chunking: words.take("chunking", false),
         short_dot: words.take("shortdot", false),
         compat26,
     };
@@ -209,6 +212,9 @@ mod tests {
         assert_eq!(parsed.unknown, ["foo", "nofoo"]);
         assert!(parsed.settings.chunking);
         assert_eq!(parsed.unbuilt, ["dnsbldefer"]);
+        let client_side = client("chunking,+immediatedelete", false);
+        assert!(client_side.settings.chunking && !client("", false).settings.chunking);
+        assert_eq!(client_side.unbuilt, ["immediatedelete"]);
         assert_eq!(client("strictparsing", false).unknown, ["strictparsing"]);
     }
 }

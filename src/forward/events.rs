@@ -17,9 +17,10 @@ pub(crate) fn attempt_failed(error: &connect::Error) -> Event {
 
 fn kind_of(event: &client::Event) -> &'static Kind {
     match event {
-        client::Event::Received(_) | client::Event::Sent(_) | client::Event::SentContent { .. } => {
-            kind::TRACE
-        }
+        client::Event::Received(_)
+        | client::Event::Sent(_)
+        | client::Event::SentContent { .. }
+        | client::Event::SentChunk { .. } => kind::TRACE,
         client::Event::GreetingTimeout { .. } => kind::GREETING_TIMEOUT,
         client::Event::VeryLongLine { .. } => kind::LONG_REPLY,
         client::Event::UnexpectedResponse { .. } => kind::UNEXPECTED_RESPONSE,

@@ -11,6 +11,9 @@
 //! | connection lost, timeout, nonsense after MAIL | temporary |
 //! | the same after the final dot | temporary and in doubt: the server may have the message |
 //! | any fault before MAIL, 421 anywhere before the final dot | session fault: the message is not touched |
+//! | the content file has changed its size under a transfer | session fault |
+//!
+//! A refused BDAT chunk is judged like a refused final dot, and the last chunk (`BDAT n LAST`) is the final dot.
 //!
 //! What cannot be judged is temporary: mail is never lost to a wrong guess. With [`Policy::compat26`] all that is temporary
 //! here is final, and the message in hand is blamed for faults of the session, as E-MailRelay 2.6 does; but also then no recipient
@@ -130,7 +133,7 @@ pub fn of_message(result: MessageResult, policy: Policy) -> Disposition {
 /// Judges a fault for the message in hand: the one being sent, or, before MAIL, the one the session was opened for.
 pub fn of_fault(fault: &Fault, policy: Policy) -> Disposition {
     let text = fault.to_string();
-    if fault.stage == Stage::Idle {
+    if fault.stage == Stage::Idle || matches!(fault.kind, FaultKind::ContentSize(_)) {
         return Disposition::SessionFault { text };
     }
     if policy.compat26 {

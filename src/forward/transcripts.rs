@@ -7,14 +7,14 @@
 //! | `C: line` | the client must send this line; adjoining ones are one write, `C--` stands between two writes |
 //! | `! config key=value ...` | settings, before anything else |
 //! | `! message from=A to=B,C size=N body=K utf8 content=TEXT` | start a message; without `content` it is withheld |
-//! | `! content TEXT`, `! last TEXT` | a piece of withheld content |
+//! | `! content TEXT`, `! last TEXT`, `! fill N` | a piece of withheld content; `fill` is N times `x` |
 //! | `! raw TEXT` | bytes from the server without a line end |
 //! | `! +60s`, `! close [error]`, `! quit` | time passes, the connection ends, the session is to end |
 //! | `= ready`, `= need content`, `= close` | outputs of the session |
 //! | `= done ...`, `= fault STAGE: TEXT`, `= log LEVEL TEXT` | outputs of the session |
 //! | `= disposition ...`, `= compat26 ...` | judgement of the last result or fault |
 //!
-//! `\r \n \0 \\ \xHH` are bytes. Every dialogue runs twice: with whole pieces and byte by byte.
+//! `\r \n \0 \\ \xHH` are bytes, `\c` at the end of a `C:` line says that no line end follows, `[N x]` is what was filled. Every dialogue runs twice: with whole pieces and byte by byte.
 
 use std::collections::VecDeque;
 use std::path::Path;
@@ -142,6 +142,8 @@ impl Runner {
             "eightbit" => self.config.eightbit_strict = value == "strict",
             "binarymime" => self.config.binarymime_strict = value == "strict",
             "smtputf8" => self.config.smtputf8_strict = value == "strict",
+            "chunking" => self.config.chunking = value == "on",
+            "chunk" => self.config.chunk_size = value.parse().unwrap(),
             "trace" => self.config.trace = value == "on",
             "prompt" => self.config.prompt_timeout = seconds(),
             "response" => self.config.response_timeout = seconds(),
@@ -171,6 +173,7 @@ impl Runner {
                 self.session().send(message, now);
             }
             "content" => self.session().content(&unescaped(rest), false, now),
+            "fill" => self.session().content(&vec![b'x'; rest.parse().unwrap()], false, now),
             "last" => self.session().content(&unescaped(rest), true, now),
             "raw" => self.server_sends(&unescaped(rest)),
             "close" => {
@@ -229,8 +232,11 @@ impl Runner {
                     if was_write {
                         self.outputs.push_back("C--".to_owned());
                     }
-                    let lines = bytes.strip_suffix(b"\r\n").expect("whole lines");
-                    for line in escaped(lines).split("\\r\\n") {
+                    let lines = match bytes.strip_suffix(b"\r\n") {
+                        Some(lines) => folded(escaped(lines)),
+                        None => folded(escaped(&bytes)) + "\\c",
+                    };
+                    for line in lines.split("\\r\\n") {
                         self.outputs.push_back(format!("C: {line}"));
                     }
                 }
@@ -341,6 +347,14 @@ fn escaped(bytes: &[u8]) -> String {
         _ => format!("\\x{b:02x}"),
     };
     bytes.iter().map(one).collect()
+}
+
+/// Shortens what `! fill` has made.
+fn folded(text: String) -> String {
+    let Some(from) = text.find("xxxxxxxxxx") else { return text };
+    let (head, tail) = text.split_at(from);
+    let rest = tail.trim_start_matches('x');
+    format!("{head}[{} x]{}", tail.len() - rest.len(), folded(rest.to_owned()))
 }
 
 fn unescaped(text: &str) -> Vec<u8> {

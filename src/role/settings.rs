@@ -133,6 +133,7 @@ fn client(settings: &Settings, compat26: bool) -> ClientConfig {
         response_timeout: forward.response_timeout,
         final_timeout,
         pipelining: keywords.pipelining,
+        chunking: keywords.chunking,
         eightbit_strict: keywords.eightbit_strict,
         binarymime_strict: keywords.binarymime_strict,
         smtputf8_strict: keywords.smtputf8_strict,

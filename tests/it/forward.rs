@@ -392,3 +392,63 @@ fn compat_takes_messages_in_the_order_of_their_names() {
     let order: Vec<String> = hop.accepted().iter().map(|one| one.rcpt[0].clone()).collect();
     assert!(order[0].contains("second.") && order[1].contains("first."), "{order:?}");
 }
+
+/// Makes a waiting message one of this content and declared kind.
+fn rewrite(spool: &TempSpool, envelope: &str, body: &str, content: &[u8]) {
+    let path = spool.path().join(envelope);
+    let text = std::fs::read_to_string(&path).unwrap();
+    let (before, after) = text.split_once("X-MailRelay-Content: ").unwrap();
+    let (_, after) = after.split_once("\r\n").unwrap();
+    std::fs::write(&path, format!("{before}X-MailRelay-Content: {body}\r\n{after}")).unwrap();
+    std::fs::write(path.with_extension("content"), content).unwrap();
+}
+
+#[test]
+fn binary_content_goes_by_bdat_byte_for_byte() {
+    let binary: Vec<u8> = (0..2_300_000u32).map(|n| (n.wrapping_mul(n) >> 7) as u8).collect();
+    let text = b"Subject: t\r\n\r\n.dot\r\n".repeat(60_000);
+    let offer = |keywords: &str| reply(&format!("250-hop.test\r\n250-{keywords}\r\n250 BINARYMIME"));
+    let chunks_of_binary = [
+        ("binarymime", &binary, "", &["BDAT 1000000", "BDAT 1000000", "BDAT 300000 LAST"][..]),
+        ("binarymime", &binary, "chunking", &["BDAT 1000000", "BDAT 1000000", "BDAT 300000", "BDAT 0 LAST"]),
+        ("8bit", &text, "chunking", &["BDAT 1000000", "BDAT 200000", "BDAT 0 LAST"]),
+    ];
+    for pipelining in ["CHUNKING", "PIPELINING\r\n250-CHUNKING"] {
+        for (body, content, keyword, chunks) in chunks_of_binary {
+            let hop = ScriptedHop::start(Script { ehlo: offer(pipelining), ..Script::well() });
+            let spool = TempSpool::new();
+            fill(&spool, 2);
+            for envelope in spool.ready() {
+                rewrite(&spool, &envelope, body, content);
+            }
+            let (code, lines) =
+                run(&spool, &hop.arg(), &["--client-smtp-config", keyword, "--forward-connections", "1"]);
+            assert_eq!((code, spool.files()), (0, vec![]), "{lines:#?}");
+            let accepted = hop.accepted();
+            assert_eq!(accepted.len(), 2);
+            assert!(accepted.iter().all(|delivery| delivery.wire == *content));
+            assert_eq!(accepted[0].mail.contains("BODY=BINARYMIME"), body == "binarymime");
+            let commands = hop.commands(0);
+            let sent: Vec<_> = commands.iter().filter(|line| line.starts_with("BDAT")).collect();
+            assert_eq!(sent, [chunks, chunks].concat());
+        }
+    }
+}
+
+#[test]
+fn a_refused_chunk_fails_only_its_own_message() {
+    let ehlo = reply("250-hop.test\r\n250-PIPELINING\r\n250 CHUNKING");
+    let refusing = Script { ehlo, chunk: reply("552 too big"), ..Script::well() };
+    let (spool, hop) = (TempSpool::new(), ScriptedHop::start(refusing));
+    fill(&spool, 2);
+    // An empty message has no chunk but the last.
+    rewrite(&spool, &spool.ready()[1], "7bit", b"");
+    let args = ["--client-smtp-config", "chunking", "--forward-connections", "1"];
+    assert_eq!(run(&spool, &hop.arg(), &args).0, 0);
+    let bad = spool.bad();
+    assert_eq!((bad.len(), spool.ready().len()), (1, 0), "{:?}", spool.files());
+    assert_eq!(spool.envelope(&bad[0]).first("ReasonCode"), "552");
+    assert_eq!(spool.content(&bad[0]), CONTENT);
+    assert_eq!((hop.accepted().len(), hop.connections()), (1, 1));
+    assert_eq!(hop.accepted()[0].wire, b"");
+}

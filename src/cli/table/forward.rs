@@ -10,7 +10,7 @@ const RECEIVE: Roles = Roles::SMTP.with(Roles::RELAY);
 pub(super) const ROWS: &[Opt] = &[
     opt("client-smtp-config", CLIENT, 3, FORWARD,
         "Switches parts of the SMTP client on or off: pipelining, smtputf8strict, eightbitstrict, binarymimestrict, linger, size, \
-         shortdot, compat26.")
+         chunking, shortdot, compat26.")
         .short('c').value(Kind::Text, "config").list().sample("+eightbitstrict,-pipelining"),
     opt("forward", CLIENT, 3, FORWARD, "Sends the spooled messages on at start-up.").short('f'),
     opt("forward-on-disconnect", CLIENT, 3, RECEIVE,

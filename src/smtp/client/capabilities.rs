@@ -33,6 +33,11 @@ impl Capabilities {
         found
     }
 
+    /// True if binary content can be sent: BINARYMIME needs CHUNKING (RFC 3030 section 3).
+    pub(super) fn takes_binary(&self) -> bool {
+        self.binarymime && self.chunking
+    }
+
     fn add(&mut self, line: &str) {
         let mut words = line.split_ascii_whitespace();
         let Some(keyword) = words.next() else { return };

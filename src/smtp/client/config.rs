@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use super::limits::CHUNK_SIZE;
+
 /// Settings of a client session. Shared by all sessions of a destination.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ClientConfig {
@@ -19,6 +21,11 @@ pub struct ClientConfig {
     pub quit_timeout: Duration,
     /// Send commands in groups when the server offers PIPELINING (RFC 2920).
     pub pipelining: bool,
+    /// Send content of every kind by BDAT when the server offers CHUNKING (RFC 3030), with a last chunk that is empty: the time in
+    /// which it is not known whether the server has the message is that of one short command.
+    pub chunking: bool,
+    /// Bytes of content in a BDAT chunk.
+    pub chunk_size: u64,
     /// Refuse, rather than warn and send, an 8-bit message when the server lacks 8BITMIME (RFC 6152).
     pub eightbit_strict: bool,
     /// Refuse, rather than warn and convert, a binary message when the server lacks BINARYMIME and CHUNKING (RFC 3030).
@@ -42,6 +49,8 @@ impl Default for ClientConfig {
             final_timeout: Some(Duration::from_secs(1800)),
             quit_timeout: Duration::from_secs(2),
             pipelining: true,
+            chunking: false,
+            chunk_size: CHUNK_SIZE,
             eightbit_strict: false,
             binarymime_strict: true,
             smtputf8_strict: true,

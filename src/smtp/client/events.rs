@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use super::chunks::bdat;
+
 /// Something worth a line in the log.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Event {
@@ -13,6 +15,13 @@ pub enum Event {
     SentContent {
         /// Number of lines.
         lines: u64,
+    },
+    /// A BDAT chunk to the server. Only with `trace`.
+    SentChunk {
+        /// Bytes in the chunk.
+        size: u64,
+        /// It is the last.
+        last: bool,
     },
     /// No greeting came in time; EHLO is sent without it.
     GreetingTimeout {
@@ -66,7 +75,9 @@ impl Event {
     /// The level of the line.
     pub fn level(&self) -> Level {
         match self {
-            Self::Received(_) | Self::Sent(_) | Self::SentContent { .. } => Level::Verbose,
+            Self::Received(_) | Self::Sent(_) | Self::SentContent { .. } | Self::SentChunk { .. } => {
+                Level::Verbose
+            }
             _ => Level::Warning,
         }
     }
@@ -78,6 +89,10 @@ impl fmt::Display for Event {
             Self::Received(line) => write!(f, "rx<<: \"{}\"", Escaped(line)),
             Self::Sent(line) => write!(f, "tx>>: \"{}\"", Escaped(line)),
             Self::SentContent { lines } => write!(f, "tx>>: [{lines} line(s) of content]"),
+            Self::SentChunk { size, last } => {
+                let unit = if *size == 1 { "byte" } else { "bytes" };
+                write!(f, "tx>>: \"{}\" [{size} {unit}]", bdat(*size, *last))
+            }
             Self::GreetingTimeout { seconds } => {
                 write!(f, "timeout: no greeting from remote server after {seconds}s: continuing")
             }
@@ -135,6 +150,8 @@ mod tests {
         let table = [
             (Event::Received("220 a\\b\x07".to_owned()), "rx<<: \"220 a\\\\b\\x07\""),
             (Event::Sent("DATA".to_owned()), "tx>>: \"DATA\""),
+            (Event::SentChunk { size: 1234, last: true }, "tx>>: \"BDAT 1234 LAST\" [1234 bytes]"),
+            (Event::SentChunk { size: 1, last: false }, "tx>>: \"BDAT 1\" [1 byte]"),
             (Event::SentContent { lines: 3 }, "tx>>: [3 line(s) of content]"),
             (
                 Event::GreetingTimeout { seconds: 20 },

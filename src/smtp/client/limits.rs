@@ -18,5 +18,8 @@ pub const MAX_GROUP_RECIPIENTS: usize = 100;
 /// Most bytes of commands whose replies are outstanding at any time, unless a single command is longer.
 pub const MAX_GROUP_BYTES: usize = 32 * 1024;
 
+/// Bytes of content in a BDAT chunk: what E-MailRelay has always sent.
+pub const CHUNK_SIZE: u64 = 1_000_000;
+
 /// Content is collected until there are at least this many bytes to write, or the content ends.
 pub const CONTENT_BUFFER: usize = 16 * 1024;

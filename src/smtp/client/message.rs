@@ -4,6 +4,7 @@ use std::fmt;
 
 use crate::smtp::Body;
 
+use super::chunks::Cut;
 use super::{Capabilities, ClientConfig, MissingExtension};
 
 /// The envelope of one message to be sent.
@@ -17,7 +18,7 @@ pub struct Outgoing {
     pub body: Body,
     /// The envelope needs SMTPUTF8 (RFC 6531).
     pub utf8_mailboxes: bool,
-    /// Size of the content in bytes.
+    /// Size of the content in bytes. It must be exact: what is sent by BDAT is announced by it.
     pub size: u64,
     /// Value for the AUTH parameter of MAIL (RFC 4954 section 5). It goes out only in a session that has authenticated,
     /// and so not before this client can do that.
@@ -86,8 +87,7 @@ impl Outgoing {
             missing.push(MissingExtension::EightBitMime);
             refuse_if(config.eightbit_strict, LocalRefusal::EightBit)?;
         }
-        // BDAT is not built yet, so that a binary message cannot go out whole even where the server would take it.
-        if self.body == Body::BinaryMime {
+        if self.body == Body::BinaryMime && !peer.takes_binary() {
             missing.push(MissingExtension::BinaryMime);
             refuse_if(config.binarymime_strict, LocalRefusal::BinaryMime)?;
         }
@@ -102,12 +102,27 @@ impl Outgoing {
         Ok(missing)
     }
 
+    /// How the content is cut into chunks (RFC 3030); `None` if it goes by DATA. Binary content that the server does not know
+    /// as such goes as lines.
+    pub(super) fn cut(&self, config: &ClientConfig, peer: &Capabilities) -> Option<Cut> {
+        let by_chunks = match self.body {
+            Body::BinaryMime => peer.takes_binary(),
+            _ => config.chunking && peer.chunking,
+        };
+        by_chunks.then_some(Cut {
+            size: config.chunk_size,
+            lone_last: config.chunking,
+            ahead: config.pipelining && peer.pipelining,
+        })
+    }
+
     /// The MAIL command line, CRLF included.
     pub(super) fn mail_command(&self, config: &ClientConfig, peer: &Capabilities) -> String {
         let mut line = format!("MAIL FROM:<{}>", self.sender);
         match self.body {
             Body::SevenBit if peer.eightbitmime => line.push_str(" BODY=7BIT"),
             Body::EightBit if peer.eightbitmime => line.push_str(" BODY=8BITMIME"),
+            Body::BinaryMime if peer.takes_binary() => line.push_str(" BODY=BINARYMIME"),
             _ => {}
         }
         if self.utf8_mailboxes && peer.smtputf8 {

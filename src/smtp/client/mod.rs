@@ -14,10 +14,11 @@
 //! `crate::forward::outcome`, not here.
 //!
 //! Files: `session` dispatches, `greeting` opens the dialogue, `transaction` carries one message, `reply` and `capabilities`
-//! parse what the server says, `content` turns file bytes into DATA lines. STARTTLS and AUTH have their place between the EHLO
-//! reply and `Ready` (`greeting`), BDAT beside DATA (`transaction`).
+//! parse what the server says, `content` turns file bytes into DATA lines, `chunks` into BDAT chunks. STARTTLS and AUTH have their place between the EHLO
+//! reply and `Ready` (`greeting`).
 
 mod capabilities;
+mod chunks;
 mod config;
 mod content;
 mod events;

@@ -39,7 +39,7 @@ pub enum RecipientResult {
 /// What was decided about a message.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Outcome {
-    /// 2xx to the final dot: the server has it for all accepted recipients.
+    /// 2xx to the final dot, or to the last chunk: the server has it for all accepted recipients.
     Sent(Reply),
     /// MAIL was refused.
     MailRefused(Reply),
@@ -49,7 +49,7 @@ pub enum Outcome {
     AllRefused,
     /// DATA was refused.
     DataRefused(Reply),
-    /// Anything but 2xx to the final dot, or a refusal while the content was being sent.
+    /// Anything but 2xx to the final dot or the last chunk, or a refusal while the content was being sent.
     ContentRefused(Reply),
     /// Refused by ourselves before MAIL.
     Local(LocalRefusal),
@@ -98,9 +98,9 @@ pub enum Stage {
     Recipients,
     /// Waiting for the reply to DATA.
     Data,
-    /// Sending content, final dot not handed out.
+    /// Sending content, final dot or last chunk not handed out.
     Content,
-    /// Final dot handed out.
+    /// Final dot, or all of the last chunk, handed out.
     FinalReply,
 }
 
@@ -117,6 +117,8 @@ pub enum FaultKind {
     ResponseTimeout(u64),
     /// The server did not read content for so many seconds.
     FlowControlTimeout(u64),
+    /// The content had not the size that was announced, so that the chunks could not be completed. Our own fault.
+    ContentSize(u64),
     /// The connection ended, with the error text of the system if there is one.
     Disconnected(Option<String>),
 }
@@ -143,6 +145,9 @@ impl fmt::Display for FaultKind {
             Self::ResponseTimeout(seconds) => write!(f, "smtp error: response timeout after {seconds}s"),
             Self::FlowControlTimeout(seconds) => {
                 write!(f, "smtp error: flow-control timeout after {seconds}s")
+            }
+            Self::ContentSize(announced) => {
+                write!(f, "content file has not the size that was announced: {announced}")
             }
             Self::Disconnected(None) => f.write_str("peer disconnected"),
             Self::Disconnected(Some(error)) => write!(f, "peer disconnected: {}", Escaped(error)),

@@ -118,7 +118,9 @@ impl Session {
         match self.stage() {
             _ if matches!(self.state, State::Quitting) => self.close(),
             Stage::Greeting => self.on_greeting_timeout(now),
-            Stage::Content => self.fail(FaultKind::FlowControlTimeout(seconds(self.config.response_timeout))),
+            Stage::Content if !self.awaits_chunk_reply() => {
+                self.fail(FaultKind::FlowControlTimeout(seconds(self.config.response_timeout)));
+            }
             Stage::FinalReply => self.fail(FaultKind::ResponseTimeout(seconds(self.config.final_timeout))),
             _ => self.fail(FaultKind::ResponseTimeout(seconds(self.config.response_timeout))),
         }
@@ -241,7 +243,7 @@ impl Session {
         match action {
             Action::Wait => self.expect_reply(now),
             Action::Send(group) => self.send_commands(group, now),
-            Action::SendContent { bytes, lines, last } => self.send_content(bytes, lines, last, now),
+            Action::SendContent { bytes, trace, more } => self.send_content(bytes, trace, more, now),
             Action::NeedContent => {
                 self.expect_reply(now);
                 self.outputs.push_back(Output::NeedContent);
@@ -329,6 +331,10 @@ impl Session {
         }
     }
 
+    fn awaits_chunk_reply(&self) -> bool {
+        matches!(&self.state, State::Transaction(transaction) if transaction.awaits_chunk_reply())
+    }
+
     /// Sends a group of command lines and waits for the replies.
     pub(super) fn send_commands(&mut self, group: Vec<u8>, now: Instant) {
         if self.config.trace {
@@ -340,16 +346,13 @@ impl Session {
         self.expect_reply(now);
     }
 
-    fn send_content(&mut self, bytes: Vec<u8>, lines: u64, last: bool, now: Instant) {
-        if self.config.trace && lines > 0 {
-            self.log(Event::SentContent { lines });
-        }
-        if self.config.trace && last {
-            self.log(Event::Sent(".".to_owned()));
+    fn send_content(&mut self, bytes: Vec<u8>, trace: Vec<Event>, more: bool, now: Instant) {
+        if self.config.trace {
+            trace.into_iter().for_each(|event| self.log(event));
         }
         self.outputs.push_back(Output::Send(bytes));
         self.expect_reply(now);
-        if !last {
+        if more {
             self.outputs.push_back(Output::NeedContent);
         }
     }

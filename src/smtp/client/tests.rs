@@ -5,8 +5,11 @@ use std::time::{Duration, Instant};
 
 use proptest::prelude::*;
 
-use super::limits::{CONTENT_BUFFER, MAX_GROUP_BYTES, MAX_GROUP_RECIPIENTS, MAX_RECIPIENT_TEXT};
+use super::limits::{CHUNK_SIZE, CONTENT_BUFFER, MAX_GROUP_BYTES, MAX_GROUP_RECIPIENTS, MAX_RECIPIENT_TEXT};
 use super::*;
+use crate::smtp::Body;
+
+mod bdat;
 
 /// A server that answers each command with the next code of a list, in memory.
 struct Server {

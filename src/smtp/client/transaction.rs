@@ -1,4 +1,4 @@
-//! One message: MAIL, RCPT, DATA, content and the replies to them, in groups where the server allows it (RFC 2920).
+//! One message: MAIL, RCPT, DATA or BDAT, content and the replies to them, in groups where the server allows it (RFC 2920).
 //!
 //! Replies are matched to commands by counting alone, and no command is sent while a reply to an earlier group is outstanding, so
 //! that one refusal can never shift the replies that follow. Where a group ends:
@@ -11,12 +11,19 @@
 //!
 //! In the last row DATA must wait: once it has its 354 the transaction could only be ended by sending content to those
 //! recipients that were accepted. With one recipient there is nobody else who could get the message.
+//!
+//! By BDAT there is no group with DATA: the chunks follow when all recipients are answered (RFC 3030 section 2), and no chunk goes
+//! out for a message that is refused. A refused chunk ends the message, not the session: the chunk that is under way
+//! is completed, all replies are awaited, and RSET clears the rest.
 
+use super::chunks::{Chunker, Need, WrongSize};
 use super::limits::{CONTENT_BUFFER, MAX_GROUP_BYTES, MAX_GROUP_RECIPIENTS, MAX_RECIPIENT_TEXT};
 use super::{
-    Capabilities, ClientConfig, FaultKind, MessageResult, Outcome, Outgoing, Recipient, RecipientResult,
-    Reply, Stage, Stuffer,
+    Capabilities, ClientConfig, Event, FaultKind, MessageResult, Outcome, Outgoing, Recipient,
+    RecipientResult, Reply, Stage, Stuffer,
 };
+
+mod chunked;
 
 /// What the session has to do next for its transaction.
 #[derive(Debug)]
@@ -25,8 +32,8 @@ pub(super) enum Action {
     Wait,
     /// Send a group of command lines.
     Send(Vec<u8>),
-    /// Send content; the number is its count of lines, `last` says that the final dot is at the end.
-    SendContent { bytes: Vec<u8>, lines: u64, last: bool },
+    /// Send content; `trace` says in the log what it is. With `more`, ask for content then.
+    SendContent { bytes: Vec<u8>, trace: Vec<Event>, more: bool },
     /// Ask for content.
     NeedContent,
     /// The result is known.
@@ -63,7 +70,7 @@ enum Phase {
     Content,
     /// After a 354 that nobody wanted: the empty message that goes to nobody (RFC 2920 section 3.1).
     LoneDot,
-    /// After the final dot.
+    /// After the final dot or the last chunk.
     Final,
 }
 
@@ -83,12 +90,28 @@ pub(super) struct Transaction {
     data: Answer,
     /// Commands sent and not yet replied to.
     outstanding: usize,
-    stuffer: Stuffer,
+    carrier: Carrier,
+    /// The caller has been asked for content and has not given it yet.
+    asked_for_content: bool,
+    /// The reply that refused a chunk.
+    chunk_refusal: Option<Reply>,
+    size: u64,
+}
+
+/// How content goes out.
+#[derive(Debug)]
+enum Carrier {
+    /// DATA.
+    Lines(Stuffer),
+    /// BDAT.
+    Chunks(Chunker),
 }
 
 impl Transaction {
     pub(super) fn new(config: &ClientConfig, peer: &Capabilities, message: Outgoing) -> Self {
+        let chunks = message.cut(config, peer).map(|cut| Chunker::new(cut, message.size));
         Self {
+            size: message.size,
             mail_command: message.mail_command(config, peer),
             recipients: message.recipients,
             pipelining: config.pipelining && peer.pipelining,
@@ -99,7 +122,9 @@ impl Transaction {
             answers: Vec::new(),
             data: Answer::NotSent,
             outstanding: 0,
-            stuffer: Stuffer::default(),
+            carrier: chunks.map_or_else(|| Carrier::Lines(Stuffer::default()), Carrier::Chunks),
+            asked_for_content: false,
+            chunk_refusal: None,
         }
     }
 
@@ -122,7 +147,8 @@ impl Transaction {
         }
         let all_asked = self.asked == self.recipients.len();
         let data_may_join = self.pipelining && (self.to_some || self.recipients.len() == 1);
-        if all_asked && (group.is_empty() || data_may_join) {
+        let by_data = matches!(self.carrier, Carrier::Lines(_));
+        if by_data && all_asked && (group.is_empty() || data_may_join) {
             group.extend_from_slice(b"DATA\r\n");
             self.data = Answer::Awaited;
             self.outstanding += 1;
@@ -132,11 +158,14 @@ impl Transaction {
 
     /// Takes the reply to the oldest outstanding command.
     pub(super) fn reply(&mut self, reply: Reply) -> Action {
+        if self.phase == Phase::Content && self.takes_chunk_reply() {
+            return self.chunk_reply(reply);
+        }
         match self.phase {
             Phase::Envelope => self.envelope_reply(reply),
             // The server has stopped reading and the connection is in the middle of a line: whatever it said about the message
             // counts, but nothing more can be sent.
-            Phase::Content if reply.is_positive() || reply.is_closing() => {
+            Phase::Content if reply.is_positive() || reply.is_closing() || self.chunk_refusal.is_some() => {
                 Action::Fault(FaultKind::UnexpectedResponse(reply))
             }
             Phase::Content => Action::Finish(
@@ -148,7 +177,7 @@ impl Transaction {
                 None => Action::Fault(FaultKind::UnexpectedResponse(reply)),
             },
             Phase::Final => {
-                let then = after_final_reply(&reply);
+                let then = self.after_end(&reply);
                 let outcome =
                     if reply.is_success() { Outcome::Sent(reply) } else { Outcome::ContentRefused(reply) };
                 Action::Finish(outcome, then)
@@ -158,18 +187,32 @@ impl Transaction {
 
     /// Takes a piece of the content file.
     pub(super) fn content(&mut self, chunk: &[u8], last: bool) -> Action {
-        if self.phase != Phase::Content {
+        if self.phase != Phase::Content || !std::mem::take(&mut self.asked_for_content) {
             return Action::Wait;
         }
-        self.stuffer.push(chunk);
-        if last {
-            self.stuffer.finish();
-            self.phase = Phase::Final;
-        } else if self.stuffer.len() < CONTENT_BUFFER {
-            return Action::NeedContent;
+        match &mut self.carrier {
+            Carrier::Lines(stuffer) => {
+                stuffer.push(chunk);
+                if last {
+                    stuffer.finish();
+                    self.phase = Phase::Final;
+                } else if stuffer.len() < CONTENT_BUFFER {
+                    return self.need_content();
+                }
+                let (bytes, lines) = stuffer.take();
+                self.asked_for_content = !last;
+                Action::SendContent { bytes, trace: line_events(lines, last), more: !last }
+            }
+            Carrier::Chunks(chunks) => match chunks.push(chunk, last) {
+                Ok(()) => self.send_chunks(),
+                Err(WrongSize) => Action::Fault(FaultKind::ContentSize(self.size)),
+            },
         }
-        let (bytes, lines) = self.stuffer.take();
-        Action::SendContent { bytes, lines, last }
+    }
+
+    /// True if everything there is to send for now has been handed out, and it is a reply to a chunk that is missing.
+    pub(super) fn awaits_chunk_reply(&self) -> bool {
+        matches!(&self.carrier, Carrier::Chunks(chunks) if chunks.need() == Need::Reply)
     }
 
     /// How far the message is.
@@ -185,6 +228,9 @@ impl Transaction {
 
     /// The server's refusal, as far as the replies read up to now decide it.
     pub(super) fn refusal(&self) -> Option<Outcome> {
+        if let Some(reply) = &self.chunk_refusal {
+            return Some(Outcome::ContentRefused(reply.clone()));
+        }
         if let Answer::Refused(reply) = &self.mail {
             return Some(Outcome::MailRefused(reply.clone()));
         }
@@ -244,10 +290,14 @@ impl Transaction {
         if let Some(outcome) = self.refusal() {
             return self.conclude(outcome);
         }
+        let by_chunks = matches!(self.carrier, Carrier::Chunks(_));
+        if by_chunks && self.answers.len() == self.recipients.len() {
+            self.data = Answer::Accepted;
+        }
         match std::mem::replace(&mut self.data, Answer::Accepted) {
             Answer::Accepted => {
                 self.phase = Phase::Content;
-                Action::NeedContent
+                self.need_content()
             }
             Answer::Refused(reply) => Action::Finish(Outcome::DataRefused(reply), Then::Reset),
             unsent @ (Answer::NotSent | Answer::Awaited) => {
@@ -255,6 +305,12 @@ impl Transaction {
                 Action::Send(self.next_group())
             }
         }
+    }
+
+    /// Asks for content, unless that has been done.
+    fn need_content(&mut self) -> Action {
+        let asked = std::mem::replace(&mut self.asked_for_content, true);
+        if asked { Action::Wait } else { Action::NeedContent }
     }
 
     /// The message is refused; leaves the server without a transaction.
@@ -289,6 +345,12 @@ impl Transaction {
         let next = self.recipients.get(self.asked).map_or(0, |recipient| recipient.len() + 12);
         unanswered < MAX_GROUP_RECIPIENTS && (group.is_empty() || group.len() + next <= MAX_GROUP_BYTES)
     }
+}
+
+/// What the log says about lines of content.
+fn line_events(lines: u64, last: bool) -> Vec<Event> {
+    let content = (lines > 0).then_some(Event::SentContent { lines });
+    content.into_iter().chain(last.then(|| Event::Sent(".".to_owned()))).collect()
 }
 
 /// After a final dot the server is ready, unless it said that it is closing.

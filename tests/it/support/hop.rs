@@ -32,7 +32,9 @@ pub(crate) struct Script {
     /// For the recipients that contain the text.
     pub(crate) rcpt_for: Vec<(String, Step)>,
     pub(crate) data: Step,
-    /// After the final dot.
+    /// After each BDAT chunk that is not the last.
+    pub(crate) chunk: Step,
+    /// After the final dot or the last chunk.
     pub(crate) dot: Step,
 }
 
@@ -47,6 +49,7 @@ impl Script {
             rcpt: ok.clone(),
             rcpt_for: Vec::new(),
             data: reply("354 go on"),
+            chunk: ok.clone(),
             dot: ok,
         }
     }
@@ -66,7 +69,7 @@ pub(crate) struct Delivery {
     pub(crate) rcpt: Vec<String>,
     /// The content with dot-stuffing undone, all line ends as they came; only CRLF ends a line.
     pub(crate) content: Vec<u8>,
-    /// The bytes between the reply to DATA and the final dot, as they came.
+    /// The bytes between the reply to DATA and the final dot, or of all chunks, as they came.
     pub(crate) wire: Vec<u8>,
     /// True if the reply after the dot was 2xx.
     pub(crate) accepted: bool,
@@ -226,6 +229,8 @@ struct Connection {
     shared: Arc<Shared>,
     mail: String,
     rcpt: Vec<String>,
+    /// The chunks of the transaction so far.
+    chunks: Vec<u8>,
 }
 
 /// The connection has ended.
@@ -241,7 +246,8 @@ impl Connection {
     fn new(stream: TcpStream, number: usize, shared: Arc<Shared>) -> Self {
         stream.set_nonblocking(false).unwrap();
         stream.set_nodelay(true).unwrap();
-        Self { stream: BufReader::new(stream), number, shared, mail: String::new(), rcpt: Vec::new() }
+        let stream = BufReader::new(stream);
+        Self { stream, number, shared, mail: String::new(), rcpt: Vec::new(), chunks: Vec::new() }
     }
 
     fn serve(mut self) -> Option<Ended> {
@@ -258,11 +264,13 @@ impl Connection {
                 "EHLO" | "HELO" => drop(self.act(|script| script.ehlo.clone())?),
                 "MAIL" => {
                     self.rcpt.clear();
+                    self.chunks.clear();
                     self.act(|script| script.mail.clone())?;
                     self.mail = argument;
                 }
                 "RCPT" => self.recipient(argument)?,
                 "DATA" => self.data()?,
+                "BDAT" => self.chunk(&line)?,
                 "QUIT" => return self.perform(Step::ReplyClose("221 2.0.0 bye".to_owned())).map(drop),
                 "RSET" => {
                     self.rcpt.clear();
@@ -292,6 +300,23 @@ impl Connection {
             return Ok(());
         }
         let (content, wire) = self.content()?;
+        self.deliver(content, wire)
+    }
+
+    /// BDAT: its bytes, and the reply to them.
+    fn chunk(&mut self, command: &str) -> Result<(), Ended> {
+        let mut words = command.split(' ').skip(1);
+        let mut bytes = vec![0; words.next().and_then(|size| size.parse().ok()).expect("a chunk size")];
+        self.stream.read_exact(&mut bytes)?;
+        self.chunks.extend_from_slice(&bytes);
+        if words.next() != Some("LAST") {
+            return self.act(|script| script.chunk.clone()).map(drop);
+        }
+        let content = std::mem::take(&mut self.chunks);
+        self.deliver(content.clone(), content)
+    }
+
+    fn deliver(&mut self, content: Vec<u8>, wire: Vec<u8>) -> Result<(), Ended> {
         let step = self.shared.state.lock().unwrap().script.dot.clone();
         let accepted = matches!(&step, Step::Reply(text) if text.starts_with('2'));
         let (mail, rcpt) = (self.mail.clone(), std::mem::take(&mut self.rcpt));
