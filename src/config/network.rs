@@ -2,32 +2,14 @@
 
 use std::net::IpAddr;
 
-/// The local IPv4 networks in the words of the refusal line in the log.
-pub const LOCAL_IPV4: &str = "127.0.0.0/8, 169.254.0.0/16, 10.0.0.0/8, 172.16.0.0/12, or 192.168.0.0/16";
-/// The local IPv6 networks in the words of the refusal line in the log.
-pub const LOCAL_IPV6: &str = "::1/128 or fe80::/10 or fc00::/7";
-
 /// Whether an address is in a loopback, link-local or private network (RFC 1122 loopback, RFC 3927, RFC 1918,
 /// RFC 4291 link-local, RFC 4193). An IPv4-mapped IPv6 address is judged as the IPv4 address it stands for.
 #[must_use]
 pub fn is_local(address: IpAddr) -> bool {
-    match unmapped(address) {
+    match address.to_canonical() {
         IpAddr::V4(v4) => v4.is_loopback() || v4.is_link_local() || v4.is_private(),
         IpAddr::V6(v6) => v6.is_loopback() || v6.is_unicast_link_local() || v6.is_unique_local(),
     }
-}
-
-/// The IPv4 address behind an IPv4-mapped IPv6 address (`::ffff:a.b.c.d`, as seen on dual-stack sockets); any
-/// other address unchanged.
-#[must_use]
-pub fn unmapped(address: IpAddr) -> IpAddr {
-    address.to_canonical()
-}
-
-/// The networks of the address's family, as the log names them: [`LOCAL_IPV4`] or [`LOCAL_IPV6`].
-#[must_use]
-pub fn local_networks(address: IpAddr) -> &'static str {
-    if unmapped(address).is_ipv4() { LOCAL_IPV4 } else { LOCAL_IPV6 }
 }
 
 #[cfg(test)]
@@ -77,11 +59,5 @@ mod tests {
         ] {
             assert!(!local(no), "{no}");
         }
-    }
-
-    #[test]
-    fn refusals_name_the_networks_of_the_family() {
-        assert_eq!(local_networks("::ffff:203.0.113.5".parse().unwrap()), LOCAL_IPV4);
-        assert_eq!(local_networks("2001:db8::5".parse().unwrap()), LOCAL_IPV6);
     }
 }

@@ -17,6 +17,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::config::address::Remote;
 use crate::forward::backoff::Schedule;
+use crate::forward::crowd::Crowd;
 use crate::forward::lane::Lane;
 use crate::forward::outcome::Policy;
 use crate::forward::tally::{RunReport, Tally};
@@ -376,37 +377,6 @@ impl Engine {
     fn local_error(&self, reason: &str) {
         log::emit(&self.context(), &ForwardEvent::RunFailure { reason: reason.to_owned() }.into());
         lock(&self.tally).local_error(reason);
-    }
-}
-
-/// Those who wait for a permit.
-#[derive(Debug, Default)]
-struct Crowd {
-    waiting: AtomicUsize,
-    news: Notify,
-}
-
-impl Crowd {
-    fn enter(&self) -> InCrowd<'_> {
-        self.waiting.fetch_add(1, Ordering::AcqRel);
-        self.news.notify_one();
-        InCrowd(self)
-    }
-
-    async fn gathered(&self) {
-        // The notice that one who came earlier has left behind says nothing about now.
-        while self.waiting.load(Ordering::Acquire) == 0 {
-            self.news.notified().await;
-        }
-    }
-}
-
-/// Counts one who waits.
-struct InCrowd<'a>(&'a Crowd);
-
-impl Drop for InCrowd<'_> {
-    fn drop(&mut self) {
-        self.0.waiting.fetch_sub(1, Ordering::AcqRel);
     }
 }
 

@@ -5,6 +5,7 @@
 
 pub mod backoff;
 mod content;
+mod crowd;
 mod deliver;
 pub mod engine;
 mod events;

@@ -2,7 +2,13 @@
 
 use std::collections::HashMap;
 use std::net::IpAddr;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use tokio::sync::Notify;
+
+/// A session that has been waiting for a command for less than this is at work, and does not have to make room.
+pub const LEAST_IDLE: Duration = Duration::from_secs(10);
 
 /// Counts the connections of one server role.
 #[derive(Debug)]
@@ -14,7 +20,9 @@ pub struct ConnectionLimits {
 
 #[derive(Debug, Default)]
 struct Counts {
-    total: usize,
+    /// Connections by number. One that was told to make room is no longer among them.
+    seats: HashMap<u64, Arc<Seat>>,
+    next: u64,
     by_address: HashMap<IpAddr, usize>,
 }
 
@@ -31,7 +39,32 @@ pub enum Refused {
 #[derive(Debug)]
 pub struct Admission {
     limits: Arc<ConnectionLimits>,
+    number: u64,
+    seat: Arc<Seat>,
     address: Option<IpAddr>,
+}
+
+/// A connection's place: it says here since when it has been idle, and hears when it has to make room.
+#[derive(Debug, Default)]
+pub struct Seat {
+    idle_since: Mutex<Option<Instant>>,
+    vacate: Notify,
+}
+
+impl Seat {
+    /// The session has been waiting for a command since then, or is doing something (`None`).
+    pub fn set_idle(&self, since: Option<Instant>) {
+        *self.lock() = since;
+    }
+
+    /// Waits until the place has been given to another connection. Cancel-safe.
+    pub async fn vacated(&self) {
+        self.vacate.notified().await;
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Option<Instant>> {
+        self.idle_since.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 impl ConnectionLimits {
@@ -60,41 +93,68 @@ impl ConnectionLimits {
     /// How many connections there are now.
     #[must_use]
     pub fn total(&self) -> usize {
-        self.lock().total
+        self.lock().seats.len()
     }
 
     /// Counts a connection in. `address` is `None` for unix-domain peers; these and loopback addresses are exempt from
     /// the limit per address, as all local programs share them.
     ///
+    /// At the limit on all, the connection that has been idle for longest has to make room, if for [`LEAST_IDLE`].
+    ///
     /// # Errors
     /// Which limit is reached.
-    pub fn admit(self: &Arc<Self>, address: Option<IpAddr>) -> Result<Admission, Refused> {
+    pub fn admit(self: &Arc<Self>, address: Option<IpAddr>, now: Instant) -> Result<Admission, Refused> {
         let address = address.filter(|ip| !ip.is_loopback());
         let mut counts = self.lock();
-        if counts.total >= self.max_total {
+        if address.and_then(|ip| counts.by_address.get(&ip)).is_some_and(|n| *n >= self.max_per_address) {
+            return Err(Refused::Address);
+        }
+        if counts.seats.len() >= self.max_total && !counts.make_room(now) {
             return Err(Refused::Total);
         }
         if let Some(ip) = address {
-            let count = counts.by_address.entry(ip).or_default();
-            if *count >= self.max_per_address {
-                return Err(Refused::Address);
-            }
-            *count += 1;
+            *counts.by_address.entry(ip).or_default() += 1;
         }
-        counts.total += 1;
-        Ok(Admission { limits: Arc::clone(self), address })
+        let number = counts.next;
+        counts.next += 1;
+        let seat = Arc::<Seat>::default();
+        counts.seats.insert(number, Arc::clone(&seat));
+        Ok(Admission { limits: Arc::clone(self), number, seat, address })
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, Counts> {
-        // The counts are plain numbers, valid after any panic.
+    fn lock(&self) -> MutexGuard<'_, Counts> {
+        // The counts are valid after any panic: no call changes them in more than one step that could fail.
         self.counts.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Counts {
+    /// Takes the place of the connection that has been idle for longest; false if none has been for long.
+    fn make_room(&mut self, now: Instant) -> bool {
+        let idle = self.seats.iter().filter_map(|(number, seat)| seat.lock().map(|since| (since, *number)));
+        let Some((since, number)) = idle.min() else { return false };
+        if now.saturating_duration_since(since) < LEAST_IDLE {
+            return false;
+        }
+        if let Some(seat) = self.seats.remove(&number) {
+            seat.vacate.notify_one();
+        }
+        true
+    }
+}
+
+impl Admission {
+    /// The connection's place.
+    #[must_use]
+    pub fn seat(&self) -> Arc<Seat> {
+        Arc::clone(&self.seat)
     }
 }
 
 impl Drop for Admission {
     fn drop(&mut self) {
         let mut counts = self.limits.lock();
-        counts.total -= 1;
+        counts.seats.remove(&self.number);
         if let Some(ip) = self.address
             && let Some(count) = counts.by_address.get_mut(&ip)
         {
@@ -116,25 +176,57 @@ mod tests {
 
     #[test]
     fn the_limit_per_address_spares_others_and_loopback() {
+        let now = Instant::now();
         let limits = ConnectionLimits::new(10, 2);
-        let first = limits.admit(ip(1)).unwrap();
-        let _second = limits.admit(ip(1)).unwrap();
-        assert_eq!(limits.admit(ip(1)).unwrap_err(), Refused::Address);
-        let _other = limits.admit(ip(2)).unwrap();
+        let first = limits.admit(ip(1), now).unwrap();
+        let _second = limits.admit(ip(1), now).unwrap();
+        assert_eq!(limits.admit(ip(1), now).unwrap_err(), Refused::Address);
+        let _other = limits.admit(ip(2), now).unwrap();
         let _local: Vec<_> =
-            (0..5).map(|_| limits.admit(Some(IpAddr::from([127, 0, 0, 1]))).unwrap()).collect();
+            (0..5).map(|_| limits.admit(Some(IpAddr::from([127, 0, 0, 1])), now).unwrap()).collect();
         drop(first);
-        let _again = limits.admit(ip(1)).unwrap();
+        let _again = limits.admit(ip(1), now).unwrap();
     }
 
     #[test]
     fn the_total_counts_everybody_and_forgets_the_gone() {
+        let now = Instant::now();
         let limits = ConnectionLimits::new(2, 2);
-        let a = limits.admit(None).unwrap();
-        let b = limits.admit(ip(1)).unwrap();
-        assert_eq!(limits.admit(None).unwrap_err(), Refused::Total);
+        let a = limits.admit(None, now).unwrap();
+        let b = limits.admit(ip(1), now).unwrap();
+        assert_eq!(limits.admit(None, now).unwrap_err(), Refused::Total);
         drop((a, b));
         assert_eq!(limits.total(), 0);
         assert!(limits.lock().by_address.is_empty());
+    }
+    #[test]
+    fn the_longest_idle_makes_room_and_the_busy_never() {
+        let start = Instant::now();
+        let limits = ConnectionLimits::new(3, 2);
+        let [busy, old, older] = [(); 3].map(|()| limits.admit(None, start).unwrap());
+        old.seat.set_idle(Some(start + LEAST_IDLE));
+        older.seat.set_idle(Some(start));
+        let early = start + LEAST_IDLE - Duration::from_millis(1);
+        assert_eq!(limits.admit(None, early).unwrap_err(), Refused::Total);
+        let _a = limits.admit(None, start + LEAST_IDLE).unwrap();
+        assert_eq!(limits.total(), 3);
+        assert!(limits.lock().seats.contains_key(&old.number), "the other one has gone");
+        drop(older);
+        assert_eq!(limits.total(), 3, "its place was taken already");
+        let _b = limits.admit(None, start + 3 * LEAST_IDLE).unwrap();
+        assert_eq!(limits.admit(None, start + 9 * LEAST_IDLE).unwrap_err(), Refused::Total);
+        drop(busy);
+        assert_eq!(limits.total(), 2);
+    }
+
+    #[test]
+    fn nobody_makes_room_for_one_who_is_refused_anyway() {
+        let start = Instant::now();
+        let limits = ConnectionLimits::new(2, 1);
+        let first = limits.admit(ip(1), start).unwrap();
+        let _second = limits.admit(ip(2), start).unwrap();
+        first.seat.set_idle(Some(start));
+        assert_eq!(limits.admit(ip(2), start + LEAST_IDLE).unwrap_err(), Refused::Address);
+        assert_eq!(limits.total(), 2);
     }
 }

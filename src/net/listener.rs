@@ -98,6 +98,10 @@ impl Bound {
     fn listening(fd: OwnedFd, file: Option<SocketFile>) -> io::Result<Self> {
         listen(&fd, Backlog::new(BACKLOG)?)?;
         let local = local_endpoint(&fd)?;
+        if matches!(local, Endpoint::Ip(_)) {
+            // Connections inherit it: a peer whose host is gone is noticed also where no idle timeout is set.
+            setsockopt(&fd, sockopt::KeepAlive, &true)?;
+        }
         Ok(Self { socket: fd, local, file })
     }
 
@@ -200,6 +204,16 @@ mod tests {
     fn port_zero_is_chosen_by_the_kernel() {
         let bound = Bound::tcp("127.0.0.1:0".parse().unwrap()).unwrap();
         assert_ne!(bound.local().port(), Some(0));
+    }
+
+    #[tokio::test]
+    async fn accepted_connections_have_keepalive_and_no_delay() {
+        let listener = Bound::tcp("127.0.0.1:0".parse().unwrap()).unwrap().into_listener().unwrap();
+        let Endpoint::Ip(address) = listener.local() else { panic!() };
+        let _client = std::net::TcpStream::connect(address).unwrap();
+        let (Stream::Tcp(stream), _) = listener.accept().await.unwrap() else { panic!() };
+        assert!(nix::sys::socket::getsockopt(&stream, sockopt::KeepAlive).unwrap());
+        assert!(stream.nodelay().unwrap());
     }
 
     #[test]

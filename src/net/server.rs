@@ -1,19 +1,28 @@
 //! Pumps a server session over a stream.
 
-use std::future::{Future, pending};
+use std::future::{Future, pending, ready};
 use std::io;
+use std::pin::pin;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 use tokio::time::{Instant, sleep_until, timeout, timeout_at};
 use tokio_util::sync::CancellationToken;
 
+use crate::net::limits::Seat;
 use crate::net::read::{consume, read_some};
 use crate::smtp::server::{Answer, CloseReason, Event, Output, Question, Session};
 
 /// Input given to the session at a time. The replies that so much input can provoke bound the output buffer, because
 /// it is written out before more is taken (RFC 2920 section 3.2).
 const SLICE: usize = 8 * 1024;
+
+/// Replies are written when so many bytes have gathered, even if there is more input to answer.
+const MAX_UNSENT: usize = 64 * 1024;
+
+/// While a message is being stored no more is read once so many bytes wait.
+const MAX_UNREAD: usize = 16 * 1024;
 
 /// How long a closed connection is drained so that the peer can still read the last reply: closing a socket that holds
 /// unread bytes sends a reset, which makes the peer's kernel throw received data away.
@@ -44,6 +53,8 @@ pub struct Driver {
     pub write_timeout: Option<Duration>,
     /// Cancelled when the role stops: the session ends as soon as no message is in its data or filter phase.
     pub stop: CancellationToken,
+    /// The session's place among the connections.
+    pub seat: Arc<Seat>,
 }
 
 impl Driver {
@@ -53,13 +64,17 @@ impl Driver {
         S: AsyncRead + AsyncWrite + Unpin + Send,
         H: Handler,
     {
-        let mut untaken = Vec::new();
+        let wire =
+            Wire { stream, unread: Vec::new(), used: 0, unsent: Vec::new(), limit: self.write_timeout };
+        let mut pump = Pump { wire, session, handler };
         let mut stopping = false;
         loop {
-            if let Some(reason) = self.settle(stream, session, handler, &mut untaken).await {
-                finish(stream).await;
+            if let Some(reason) = pump.settle().await {
+                finish(pump.wire.stream).await;
                 return reason;
             }
+            self.seat.set_idle(pump.session.idle_since());
+            let Pump { wire, session, .. } = &mut pump;
             let deadline = session.deadline().map(Instant::from_std);
             tokio::select! {
                 biased;
@@ -67,86 +82,154 @@ impl Driver {
                     stopping = true;
                     session.shutdown(now());
                 }
+                () = self.seat.vacated() => session.make_room(now()),
                 // A session that is busy takes nothing, and what it does not take must not pile up.
                 () = until(deadline), if session.is_busy() => session.timer(now()),
-                read = within(deadline, read_some(stream, &mut untaken)), if !session.is_busy() => match read {
+                read = within(deadline, wire.read()), if !session.is_busy() => match read {
                     None => session.timer(now()),
                     Some(Ok(0)) => session.peer_closed(None, now()),
                     Some(Ok(_)) => {}
                     Some(Err(error)) => session.peer_closed(Some(&crate::os::reason(&error)), now()),
                 }
             }
+            self.seat.set_idle(None);
         }
     }
+}
 
+/// A session with its two sides: the peer, and the rest of the program.
+struct Pump<'a, S, H> {
+    wire: Wire<'a, S>,
+    session: &'a mut Session,
+    handler: &'a mut H,
+}
+
+impl<S, H> Pump<'_, S, H>
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send,
+    H: Handler,
+{
     /// Feeds what is pending and carries out what the session wants until it wants more input (`None`) or is closed.
-    async fn settle<S, H>(
-        &self,
-        stream: &mut S,
-        session: &mut Session,
-        handler: &mut H,
-        untaken: &mut Vec<u8>,
-    ) -> Option<CloseReason>
-    where
-        S: AsyncWrite + Unpin + Send,
-        H: Handler,
-    {
-        let mut used = 0;
+    async fn settle(&mut self) -> Option<CloseReason> {
         loop {
-            if let Some(reason) = self.carry_out(stream, session, handler).await {
-                return Some(reason);
-            }
-            let slice = untaken.get(used..).map(|rest| rest.get(..SLICE).unwrap_or(rest)).unwrap_or_default();
-            let taken = if slice.is_empty() { 0 } else { session.input(slice, now()) };
-            used += taken;
-            if taken == 0 {
-                break;
-            }
-        }
-        consume(untaken, used);
-        None
-    }
-
-    async fn carry_out<S, H>(
-        &self,
-        stream: &mut S,
-        session: &mut Session,
-        handler: &mut H,
-    ) -> Option<CloseReason>
-    where
-        S: AsyncWrite + Unpin + Send,
-        H: Handler,
-    {
-        while let Some(output) = session.next() {
-            match output {
-                Output::Send(bytes) => {
-                    if let Err(reason) = self.write(stream, &bytes).await {
-                        session.peer_closed(Some(&reason), now());
+            while let Some(output) = self.session.next() {
+                match output {
+                    Output::Send(bytes) => self.wire.gather(bytes),
+                    Output::Ask(question) => self.ask(question).await,
+                    Output::Content(bytes) => self.handler.content(bytes).await,
+                    Output::Discard => self.handler.discard(),
+                    Output::Log(event) => self.handler.log(event),
+                    Output::Close(reason) => {
+                        self.wire.flush(self.session).await;
+                        return Some(reason);
                     }
                 }
-                Output::Ask(question) => {
-                    let answer = handler.ask(question).await;
-                    session.answer(answer, now());
-                }
-                Output::Content(bytes) => handler.content(bytes).await,
-                Output::Discard => handler.discard(),
-                Output::Log(event) => handler.log(event),
-                Output::Close(reason) => return Some(reason),
+            }
+            let slice = self.wire.pending();
+            let taken = if slice.is_empty() { 0 } else { self.session.input(slice, now()) };
+            self.wire.used += taken;
+            let done = taken == 0;
+            if done && self.wire.unsent.is_empty() {
+                break;
+            }
+            if done || self.wire.unsent.len() >= MAX_UNSENT {
+                self.wire.flush(self.session).await;
             }
         }
+        self.wire.drop_used();
         None
     }
 
-    async fn write<S: AsyncWrite + Unpin>(&self, stream: &mut S, bytes: &[u8]) -> Result<(), String> {
-        let work = async {
-            stream.write_all(bytes).await?;
-            stream.flush().await
+    /// Gets an answer. Replies wait for one that is there at once, and go out in one piece with its own.
+    ///
+    /// While a message is being stored the peer may go away, and the log should say that it does not know.
+    async fn ask(&mut self, question: Question) {
+        let Self { wire, session, handler } = self;
+        let mut answer = pin!(handler.ask(question));
+        let at_once = tokio::select! {
+            biased;
+            answer = &mut answer => Some(answer),
+            () = ready(()) => None,
         };
-        let done = match self.write_timeout {
+        let answer = match at_once {
+            Some(answer) => answer,
+            None => {
+                wire.flush(session).await;
+                let mut watched = session.in_transaction_data();
+                loop {
+                    tokio::select! {
+                        biased;
+                        answer = &mut answer => break answer,
+                        read = wire.read(), if watched && wire.unread.len() < MAX_UNREAD => match read {
+                            Ok(1..) => {}
+                            // What it has sent before is still to be looked at; the end will be read again.
+                            Ok(0) if !wire.pending().is_empty() => watched = false,
+                            Ok(0) => {
+                                session.peer_closed(None, now());
+                                watched = false;
+                            }
+                            Err(error) => {
+                                session.peer_closed(Some(&crate::os::reason(&error)), now());
+                                watched = false;
+                            }
+                        }
+                    }
+                }
+            }
+        };
+        self.session.answer(answer, now());
+    }
+}
+
+/// A stream with what has been read and not taken, and what is to be written.
+struct Wire<'a, S> {
+    stream: &'a mut S,
+    unread: Vec<u8>,
+    /// Bytes at the front of `unread` that the session has taken.
+    used: usize,
+    unsent: Vec<u8>,
+    limit: Option<Duration>,
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Wire<'_, S> {
+    async fn read(&mut self) -> io::Result<usize> {
+        read_some(self.stream, &mut self.unread).await
+    }
+
+    fn pending(&self) -> &[u8] {
+        let rest = self.unread.get(self.used..).unwrap_or_default();
+        rest.get(..SLICE).unwrap_or(rest)
+    }
+
+    fn drop_used(&mut self) {
+        consume(&mut self.unread, std::mem::take(&mut self.used));
+    }
+
+    fn gather(&mut self, bytes: Vec<u8>) {
+        if self.unsent.is_empty() {
+            self.unsent = bytes;
+        } else {
+            self.unsent.extend_from_slice(&bytes);
+        }
+    }
+
+    /// Writes the replies that have gathered. A peer that cannot be written to is gone.
+    async fn flush(&mut self, session: &mut Session) {
+        if self.unsent.is_empty() {
+            return;
+        }
+        let bytes = std::mem::take(&mut self.unsent);
+        let work = async {
+            self.stream.write_all(&bytes).await?;
+            self.stream.flush().await
+        };
+        let done = match self.limit {
             Some(limit) => timeout(limit, work).await.unwrap_or(Err(io::ErrorKind::TimedOut.into())),
             None => work.await,
         };
-        done.map_err(|error| crate::os::reason(&error))
+        if let Err(error) = done {
+            session.peer_closed(Some(&crate::os::reason(&error)), now());
+        }
     }
 }
 
@@ -187,3 +270,6 @@ fn now() -> std::time::Instant {
     // The runtime's clock, so that tests can pause it.
     Instant::now().into_std()
 }
+
+#[cfg(test)]
+mod tests;

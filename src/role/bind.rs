@@ -66,6 +66,9 @@ pub fn sockets(
     Ok(sockets)
 }
 
+/// Names of sockets whose clients begin with a TLS handshake. They must not be served in clear.
+const IMPLICIT_TLS: [&str; 2] = ["smtps", "pops"];
+
 /// Which server a socket of the service manager is for, by its name (`FileDescriptorName=`). A socket with any other name,
 /// such as that of a unit which sets none, is for SMTP.
 fn serves(server: Server, name: &str) -> bool {
@@ -179,6 +182,13 @@ fn take_named(
 ) -> Result<Vec<Bound>, BindError> {
     let (found, rest): (Vec<_>, Vec<_>) = inherited.drain(..).partition(|socket| wanted(&socket.name));
     *inherited = rest;
+    if let Some(socket) = found.iter().find(|socket| IMPLICIT_TLS.contains(&&*socket.name)) {
+        let text = format!(
+            "inherited socket {} is for implicit tls, which is not built into this version",
+            socket.name
+        );
+        return Err(BindError::Inherited(text));
+    }
     found
         .into_iter()
         .map(|socket| Bound::inherited(socket.fd).map_err(|error| unusable(&socket.name, &error)))
@@ -187,4 +197,24 @@ fn take_named(
 
 fn unusable(what: &str, error: &io::Error) -> BindError {
     BindError::Inherited(format!("cannot listen on inherited socket {what}: {}", crate::os::reason(error)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn named(name: &str) -> Vec<Inherited> {
+        let fd = std::net::TcpListener::bind("127.0.0.1:0").unwrap().into();
+        vec![Inherited { fd, name: name.to_owned(), number: 3 }]
+    }
+
+    #[test]
+    fn sockets_for_implicit_tls_are_not_served_in_clear() {
+        assert_eq!(sockets(&[], Server::Smtp, 25, &mut named("submission")).unwrap().bound.len(), 1);
+        let error = sockets(&[], Server::Smtp, 25, &mut named("smtps")).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "inherited socket smtps is for implicit tls, which is not built into this version"
+        );
+    }
 }

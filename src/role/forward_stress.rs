@@ -65,6 +65,8 @@ async fn converse(
     flapping: Arc<AtomicBool>,
     dice: Arc<AtomicU64>,
 ) -> Option<()> {
+    // Its replies to a group of commands are small writes, which would wait for each other.
+    stream.set_nodelay(true).ok()?;
     let mut stream = BufReader::new(stream);
     let fails = |sides| flapping.load(Ordering::Relaxed) && roll(&dice, sides) == 0;
     if fails(4) {

@@ -128,7 +128,8 @@ pub const CANNOT_VRFY: Reply = Reply::fixed(252, "cannot vrfy");
 pub const START_INPUT: Reply = Reply::fixed(354, "start mail input -- end with <CRLF>.<CRLF>");
 /// Greeting of a server that is disabled (RFC 5321 §3.1).
 pub const NOT_AVAILABLE: Reply = Reply::fixed(421, "service not available");
-/// Greeting of a server that has as many connections as it will have (RFC 5321 §3.1).
+/// The server has as many connections as it will have: in place of the greeting, or to the one idle for longest
+/// (RFC 5321 §3.1, §3.8).
 pub const TOO_MANY_CONNECTIONS: Reply = Reply::fixed(421, "too many connections");
 /// Nothing received for too long (RFC 5321 §4.5.3.2.7).
 pub const IDLE_TIMEOUT: Reply = Reply::fixed(421, "idle timeout");

@@ -112,6 +112,33 @@ fn connection_limits_answer_421() {
 }
 
 #[test]
+fn the_log_tells_the_story_of_a_delivery() {
+    let spool = TempSpool::new();
+    let server = Daemon::server(&spool, &["--verbose", "--domain=test.example.com"]);
+    let mut client = SmtpClient::connect(server.address());
+    client.command("EHLO client.test");
+    client.send("a@example.com", &["b@example.com"], CONTENT);
+    client.command("QUIT");
+    let ready = spool.ready();
+    let id = ready[0].trim_end_matches(".envelope");
+    for text in [
+        "info: smtp connection from 127.0.0.1:",
+        "info: tx>>: \"220 test.example.com -- E-MailRelay V",
+        "info: rx<<: \"MAIL FROM:<a@example.com>\"",
+        &format!("info: new content file [{id}.content]"),
+        "info: tx>>: \"250 sender <a@example.com> OK\"",
+        "info: rx<<: [message content not logged]",
+        "info: rx<<: \".\"",
+        &format!("info: new envelope file [{id}.envelope.new]"),
+        &format!("info: message stored [{id}]: from=<a@example.com>"),
+        "info: tx>>: \"250 message processed\"",
+        "info: smtp connection closed: smtp protocol done: 127.0.0.1:",
+    ] {
+        server.line(text);
+    }
+}
+
+#[test]
 fn running_out_of_descriptors_ends_nothing() {
     let spool = TempSpool::new();
     let mut command = std::process::Command::new("sh");
@@ -141,6 +168,7 @@ fn running_out_of_descriptors_ends_nothing() {
     let crowd: Vec<TcpStream> = (0..500).filter_map(|_| TcpStream::connect(address).ok()).collect();
     server.line("too many open files");
     drop(crowd);
+    server.line("accepting resumed");
     let mut client = wait_for("service", PATIENCE, || {
         SmtpClient::try_connect(address).ok().filter(|client| client.greeting.code == 220)
     });

@@ -29,6 +29,7 @@ const REPORT_EVERY: Duration = Duration::from_secs(60);
 pub(super) async fn run(role: Arc<SmtpRole>, listener: Arc<Listener>, switch: CancellationToken) {
     let mut pause = PAUSE.0;
     let mut reported: Option<Instant> = None;
+    let mut short = false;
     loop {
         let accepted = tokio::select! {
             biased;
@@ -38,11 +39,15 @@ pub(super) async fn run(role: Arc<SmtpRole>, listener: Arc<Listener>, switch: Ca
         match accepted {
             Ok((stream, peer)) => {
                 pause = PAUSE.0;
+                if std::mem::take(&mut short) {
+                    log::emit(&role.context, &ProcessEvent::AcceptingResumed.into());
+                }
                 start(&role, stream, peer);
             }
             Err(error) => {
                 if reported.is_none_or(|at| at.elapsed() >= REPORT_EVERY) {
                     reported = Some(Instant::now());
+                    short = is_shortage_of_descriptors(&error);
                     log::emit(&role.context, &accept_event(&error));
                 }
                 tokio::select! {
@@ -79,12 +84,15 @@ pub(super) fn start(role: &Arc<SmtpRole>, stream: Stream, peer: Endpoint) {
         log::emit(&context, &ServerEvent::Rejected { address: peer.to_string() }.into());
         return;
     }
-    match role.limits.admit(peer.ip()) {
+    let now = Instant::now().into_std();
+    match role.limits.admit(peer.ip(), now) {
         Ok(admission) => {
             role.sessions.spawn(session::run(Arc::clone(role), settings, stream, peer, context, admission));
         }
         Err(limit) => {
-            log::emit(&context, &limit_event(&role.limits, limit, &peer));
+            if role.crowd.admits(peer.ip(), now) {
+                log::emit(&context, &limit_event(&role.limits, limit, &peer));
+            }
             role.sessions.spawn(session::turn_away(stream));
         }
     }

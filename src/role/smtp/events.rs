@@ -16,10 +16,10 @@ fn kind_of(event: &server::Event) -> &'static Kind {
         server::Event::MissingBrackets => kind::BAD_SYNTAX,
         server::Event::ContentTooBig => kind::TOO_BIG,
         server::Event::RecipientRejected { .. } => kind::RECIPIENT_REJECTED,
-        server::Event::TlsHello
-        | server::Event::BareLineEndings
-        | server::Event::TooManyRecipients { .. }
-        | server::Event::AuthNotAdvertised => kind::SESSION_WARNING,
+        server::Event::TlsHello => kind::TLS_HELLO,
+        server::Event::BareLineEndings => kind::BARE_LINE_ENDS,
+        server::Event::TooManyRecipients { .. } => kind::TOO_MANY_RECIPIENTS,
+        server::Event::AuthNotAdvertised => kind::AUTH_NOT_OFFERED,
         server::Event::ClientGone => kind::CLIENT_GONE,
         server::Event::Rx(_) | server::Event::RxContent | server::Event::Tx(_) => kind::TRACE,
     }

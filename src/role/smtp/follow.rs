@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::log::{self, Server, StartEvent};
-use crate::net::listener::{Bound, Listener};
+use crate::net::listener::Bound;
 use crate::os::interfaces::{self, Family};
 use crate::role::smtp::{SmtpRole, accept};
 
@@ -43,67 +43,73 @@ fn addresses(named: &[Named]) -> Vec<SocketAddr> {
     found
 }
 
-/// Starts and ends listeners as addresses come and go, until `accepting` is cancelled. Without named interfaces there is nothing to do.
-/// Those that the interfaces had at the start are bound and served already; `served` has the switch of each.
+/// Starts and ends listeners as addresses come and go, until `accepting` is cancelled. Without named interfaces there is
+/// nothing to do. Those that the interfaces had at the start are bound and served already; `served` has the switch of each.
 pub(super) async fn run(
     role: Arc<SmtpRole>,
     named: Vec<Named>,
-    mut served: HashMap<SocketAddr, CancellationToken>,
+    served: HashMap<SocketAddr, CancellationToken>,
     loops: TaskTracker,
     accepting: CancellationToken,
 ) {
     if named.is_empty() {
         return;
     }
-    // A binding that failed is reported once, and tried again as long as the address is there.
-    let mut failed = Vec::new();
+    let mut follower = Follower { role, loops, accepting, served, failed: Vec::new() };
     loop {
         tokio::select! {
-            () = accepting.cancelled() => return,
+            () = follower.accepting.cancelled() => return,
             () = sleep(LOOK_EVERY) => {}
         }
         let asked = named.clone();
         let Ok(now) = spawn_blocking(move || addresses(&asked)).await else { continue };
-        served.retain(|address, switch| {
-            let stays = now.contains(address);
-            if !stays {
-                let address = crate::log::show(address);
-                log::emit(&role.context, &StartEvent::ListenerGone { server: Server::Smtp, address }.into());
-                switch.cancel();
-            }
-            stays
-        });
-        failed.retain(|address| now.contains(address));
+        follower.forget_all_but(&now);
         for address in now {
-            if served.contains_key(&address) {
-                continue;
-            }
-            match Bound::tcp(address).and_then(Bound::into_listener) {
-                Ok(listener) => {
-                    served.insert(address, serve(&role, listener, address, &loops, accepting.child_token()));
-                    failed.retain(|other| *other != address);
-                }
-                Err(error) if !failed.contains(&address) => {
-                    failed.push(address);
-                    let (address, reason) = (crate::log::show(&address), crate::os::reason(&error));
-                    let event = StartEvent::ListenerFailed { server: Server::Smtp, address, reason };
-                    log::emit(&role.context, &event.into());
-                }
-                Err(_) => {}
-            }
+            follower.serve(address);
         }
     }
 }
 
-fn serve(
-    role: &Arc<SmtpRole>,
-    listener: Listener,
-    address: SocketAddr,
-    loops: &TaskTracker,
-    switch: CancellationToken,
-) -> CancellationToken {
-    let shown = crate::log::show(&address);
-    log::emit(&role.context, &StartEvent::NewListener { server: Server::Smtp, address: shown }.into());
-    loops.spawn(accept::run(Arc::clone(role), Arc::new(listener), switch.clone()));
-    switch
+struct Follower {
+    role: Arc<SmtpRole>,
+    loops: TaskTracker,
+    accepting: CancellationToken,
+    /// What is listened on, with the switch of each.
+    served: HashMap<SocketAddr, CancellationToken>,
+    /// What could not be bound: it is reported once, and tried again as long as the address is there.
+    failed: Vec<SocketAddr>,
+}
+
+impl Follower {
+    fn forget_all_but(&mut self, now: &[SocketAddr]) {
+        self.failed.retain(|address| now.contains(address));
+        for (address, switch) in self.served.extract_if(|address, _| !now.contains(address)) {
+            let address = log::show(&address);
+            log::emit(&self.role.context, &StartEvent::ListenerGone { server: Server::Smtp, address }.into());
+            switch.cancel();
+        }
+    }
+
+    fn serve(&mut self, address: SocketAddr) {
+        if self.served.contains_key(&address) {
+            return;
+        }
+        let shown = log::show(&address);
+        let event = match Bound::tcp(address).and_then(Bound::into_listener) {
+            Ok(listener) => {
+                self.failed.retain(|other| *other != address);
+                let switch = self.accepting.child_token();
+                self.served.insert(address, switch.clone());
+                self.loops.spawn(accept::run(Arc::clone(&self.role), Arc::new(listener), switch));
+                StartEvent::NewListener { server: Server::Smtp, address: shown }
+            }
+            Err(_) if self.failed.contains(&address) => return,
+            Err(error) => {
+                self.failed.push(address);
+                let reason = crate::os::reason(&error);
+                StartEvent::ListenerFailed { server: Server::Smtp, address: shown, reason }
+            }
+        };
+        log::emit(&self.role.context, &event.into());
+    }
 }

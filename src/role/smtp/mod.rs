@@ -4,6 +4,7 @@ mod accept;
 mod events;
 mod follow;
 mod idle;
+mod seldom;
 mod session;
 
 use std::collections::HashMap;
@@ -23,6 +24,13 @@ use crate::smtp::server::ServerConfig;
 use crate::spool::Spool;
 
 pub use follow::Named;
+use seldom::Seldom;
+
+/// How often a client over a connection limit is reported.
+const REPORT_CROWD: Duration = Duration::from_secs(60);
+
+/// How often a client is reported that leaves out angle brackets: it does so in every message.
+const REPORT_SYNTAX: Duration = Duration::from_secs(3600);
 
 /// The part of the stop timeout that clients may take who came in the moment of an idle exit.
 const DRAIN_SHARE: u32 = 4;
@@ -56,6 +64,10 @@ pub struct SmtpRole {
     /// Cancelled when sessions that have not ended by then are cut off.
     pub(super) kill: CancellationToken,
     pub(super) sessions: TaskTracker,
+    /// Clients over a connection limit.
+    crowd: Seldom,
+    /// Clients that leave out angle brackets.
+    syntax: Seldom,
     settings: RwLock<Arc<SmtpSettings>>,
     listeners: Arc<dyn Listeners>,
     stored: AtomicU64,
@@ -80,6 +92,8 @@ impl SmtpRole {
             stop,
             kill: CancellationToken::new(),
             sessions: TaskTracker::new(),
+            crowd: Seldom::new(REPORT_CROWD),
+            syntax: Seldom::new(REPORT_SYNTAX),
             settings: RwLock::new(Arc::new(settings)),
             listeners,
             stored: AtomicU64::new(0),

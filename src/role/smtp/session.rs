@@ -8,7 +8,7 @@ use tokio::sync::oneshot;
 use tokio::task::spawn_blocking;
 use tokio::time::{Instant, timeout};
 
-use crate::log::{self, Context, Event, ServerEvent, SpoolEvent};
+use crate::log::{self, Context, Event, ProcessEvent, ServerEvent, SpoolEvent};
 use crate::message::date::date_time;
 use crate::net::address::Endpoint;
 use crate::net::limits::Admission;
@@ -16,6 +16,7 @@ use crate::net::server::{Driver, Handler};
 use crate::net::stream::Stream;
 use crate::os::clock;
 use crate::role::smtp::{SmtpRole, SmtpSettings, events};
+use crate::smtp::reply;
 use crate::smtp::server::{self, Answer, Peer, Question, Refusal, Session, Transaction, Verdict};
 use crate::spool::{Envelope, MessageId, NewMessage, Spool, StoreError};
 
@@ -23,10 +24,7 @@ use crate::spool::{Envelope, MessageId, NewMessage, Spool, StoreError};
 /// goes to the content file as it comes.
 const SPILL: usize = 64 * 1024;
 
-/// What a client over a connection limit is told before its connection is closed (RFC 5321 section 3.8).
-const TOO_MANY: &[u8] = b"421 too many connections\r\n";
-
-/// How long the client may take to read that.
+/// How long a client over a connection limit may take to read that it is.
 const TURN_AWAY_TIME: Duration = Duration::from_secs(1);
 
 /// Why a session ends that is still in the middle of a message at the end of the stop timeout.
@@ -34,9 +32,11 @@ const CUT_OFF: &str = "shutting down";
 
 /// Refuses a connection over a limit.
 pub(super) async fn turn_away(mut stream: Stream) {
+    let mut bytes = Vec::new();
+    reply::TOO_MANY_CONNECTIONS.write_to(&mut bytes);
     // The client is not worth waiting for: it gets the reply or it does not.
     let _ = timeout(TURN_AWAY_TIME, async {
-        stream.write_all(TOO_MANY).await?;
+        stream.write_all(&bytes).await?;
         stream.shutdown().await
     })
     .await;
@@ -51,6 +51,7 @@ pub(super) async fn run(
     context: Context,
     admission: Admission,
 ) {
+    let _alarm = Alarm(&context);
     log::emit(&context, &ServerEvent::Connected { address: peer.to_string() }.into());
     if settings.reset_on_close {
         // Only changes how the connection ends.
@@ -58,14 +59,19 @@ pub(super) async fn run(
     }
     let config = Arc::clone(&settings.session);
     let who = Peer { address: peer.host() };
-    let now = Instant::now().into_std();
     let mut session = if role.spool.smtp_disabled() {
-        Session::disabled(config, who, now)
+        log::emit(&context, &ServerEvent::Disabled { address: peer.to_string() }.into());
+        Session::disabled(config, who, now())
     } else {
-        Session::new(config, who, now)
+        Session::new(config, who, now())
     };
-    let driver = Driver { write_timeout: settings.session.idle_timeout, stop: role.stop.clone() };
-    let mut store = Store { role: &role, context: &context, peer: &peer, message: None };
+    let driver = Driver {
+        write_timeout: settings.session.idle_timeout,
+        stop: role.stop.clone(),
+        seat: admission.seat(),
+    };
+    let mut store =
+        Store { role: &role, peer: &peer, client: &context, context: context.clone(), message: None };
     let reason = tokio::select! {
         biased;
         reason = driver.run(&mut stream, &mut session, &mut store) => reason.to_string(),
@@ -76,6 +82,17 @@ pub(super) async fn run(
     log::emit(&context, &ServerEvent::Disconnected { reason, address: peer.to_string() }.into());
     drop(admission);
     role.session_ended();
+}
+
+/// Reports a panic: the message that goes to standard error is lost in a daemon.
+struct Alarm<'a>(&'a Context);
+
+impl Drop for Alarm<'_> {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            log::emit(self.0, &ProcessEvent::Bug { text: "smtp session ended by a panic".to_owned() }.into());
+        }
+    }
 }
 
 /// The message that a session is taking in.
@@ -96,8 +113,11 @@ enum Content {
 /// Answers a session's questions from the spool.
 struct Store<'a> {
     role: &'a Arc<SmtpRole>,
-    context: &'a Context,
     peer: &'a Endpoint,
+    /// What is logged is about the client,
+    client: &'a Context,
+    /// and from the start of a message until the next one also about that.
+    context: Context,
     message: Option<OpenMessage>,
 }
 
@@ -131,11 +151,15 @@ impl Handler for Store<'_> {
             let spilled = spawn_blocking(move || spill(&spool, wanted, content)).await;
             // The runtime reports the panic; the message is refused at its end.
             let (id, content) = spilled.unwrap_or_else(|_| (id, Content::Failed(StoreError::Incomplete)));
+            if let Content::Failed(error) = &content {
+                self.emit(ServerEvent::SaveFailed { id: id.to_string(), reason: error.to_string() });
+            }
             self.message = Some(OpenMessage { id, content });
         }
     }
 
     fn discard(&mut self) {
+        self.context = self.client.clone();
         if let Some(OpenMessage { content: Content::File(message, _), .. }) = self.message.take() {
             // Removing files may take a moment, and nobody waits for it.
             self.role.sessions.spawn_blocking(move || message.discard());
@@ -143,15 +167,28 @@ impl Handler for Store<'_> {
     }
 
     fn log(&mut self, event: server::Event) {
-        log::emit(self.context, &events::of(&event));
+        match event {
+            server::Event::MissingBrackets if !self.role.syntax.admits(self.peer.ip(), now()) => {}
+            server::Event::ClientGone => {
+                let id = self.context.msgid.as_deref().unwrap_or_default().to_owned();
+                self.emit(ServerEvent::ClientGone { id });
+            }
+            event => log::emit(&self.context, &events::of(&event)),
+        }
     }
 }
 
 impl Store<'_> {
+    fn emit(&self, event: ServerEvent) {
+        log::emit(&self.context, &event.into());
+    }
+
     fn begin(&mut self, declared_size: Option<u64>) -> Answer {
         match self.role.spool.check(declared_size) {
             Ok(()) => {
                 let id = self.role.spool.next_id();
+                self.context = self.client.with_message(&id.to_string());
+                self.emit(ServerEvent::ContentFile { id: id.to_string() });
                 self.message = Some(OpenMessage { id, content: Content::Memory(Vec::new()) });
                 Answer::Begun { received_date: date_time(&clock::now()) }
             }
@@ -168,6 +205,7 @@ impl Store<'_> {
         let envelope = envelope(transaction, self.peer);
         let (done, finished) = oneshot::channel();
         let (role, spool) = (Arc::clone(self.role), Arc::clone(&self.role.spool));
+        let context = self.context.clone();
         // Only the outcome is waited for, which wakes the session once. After a panic there is none.
         drop(spawn_blocking(move || {
             // The session may have been cut off at the end of the stop timeout; the message is stored all the same.
@@ -178,13 +216,17 @@ impl Store<'_> {
                 let _ = done.send(result);
             };
             match write_out(&spool, message, &envelope) {
-                Ok(message) => message.commit(report),
+                Ok(message) => {
+                    let id = message.id().to_string();
+                    log::emit(&context, &ServerEvent::EnvelopeFile { id }.into());
+                    message.commit(report);
+                }
                 Err(error) => report(Err(error)),
             }
         }));
         match finished.await.unwrap_or(Err(StoreError::Incomplete)) {
             Ok(id) => {
-                log::emit(self.context, &stored.event(&id, self.peer));
+                log::emit(&self.context, &stored.event(&id, self.peer));
                 Answer::Stored
             }
             Err(error) => self.refuse(&wanted, &error),
@@ -196,10 +238,9 @@ impl Store<'_> {
         if let StoreError::Sync { name, errno } = error {
             let path = self.role.spool.path().join(name).display().to_string();
             let event = SpoolEvent::SyncFailed { path, reason: errno.desc().to_lowercase() };
-            log::emit(self.context, &event.into());
+            log::emit(&self.context, &event.into());
         }
-        let event = ServerEvent::ProcessingFailed { id: id.to_owned(), reason: error.to_string() };
-        log::emit(self.context, &event.into());
+        self.emit(ServerEvent::ProcessingFailed { id: id.to_owned(), reason: error.to_string() });
         let (code, text) = error.refusal();
         Answer::Refused(Refusal::new(code, text))
     }
@@ -276,4 +317,8 @@ fn write_out(
 fn append(mut message: NewMessage, bytes: &[u8]) -> Result<NewMessage, StoreError> {
     message.append(bytes)?;
     Ok(message)
+}
+
+fn now() -> std::time::Instant {
+    Instant::now().into_std()
 }

@@ -8,6 +8,15 @@ use super::output::Output;
 use super::session::{Asked, Session, State};
 use crate::smtp::reply::{self, Reply};
 
+/// Why a session is to end that has done nothing wrong.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Ending {
+    /// The server stops.
+    Shutdown,
+    /// Others need its place.
+    Crowded,
+}
+
 impl Session {
     /// The peer has closed its side. What it sent of an unfinished message is dropped; a message whose end of data
     /// has come is completed.
@@ -42,9 +51,12 @@ impl Session {
 
     /// Graceful stop: says 421 and closes, at once or as soon as the message in its data or commit phase is done.
     pub fn shutdown(&mut self, _now: Instant) {
-        self.stopping = true;
-        self.hold = None;
-        self.stop_when_free();
+        self.end(Ending::Shutdown);
+    }
+
+    /// Gives its place to another connection: as [`Session::shutdown`], with its own text.
+    pub fn make_room(&mut self, _now: Instant) {
+        self.end(Ending::Crowded);
     }
 
     /// When [`Session::timer`] is to be called; none while there is nothing to wait for.
@@ -57,9 +69,22 @@ impl Session {
         idle.into_iter().chain(rate).min()
     }
 
-    pub(super) fn stop_when_free(&mut self) {
-        if !self.in_transaction_data() {
-            self.farewell(&reply::SHUTTING_DOWN, CloseReason::Shutdown);
+    fn end(&mut self, ending: Ending) {
+        self.ending = Some(ending);
+        self.hold = None;
+        self.end_when_free();
+    }
+
+    pub(super) fn end_when_free(&mut self) {
+        if self.in_transaction_data() {
+            return;
+        }
+        match self.ending {
+            Some(Ending::Shutdown) => self.farewell(&reply::SHUTTING_DOWN, CloseReason::Shutdown),
+            Some(Ending::Crowded) => {
+                self.farewell(&reply::TOO_MANY_CONNECTIONS, CloseReason::TooManyConnections);
+            }
+            None => {}
         }
     }
 

@@ -126,7 +126,7 @@ pub enum CloseReason {
     VerifierAbort,
     /// The server is disabled.
     Disabled,
-    /// The server has as many connections as it will have.
+    /// Others needed its place.
     TooManyConnections,
     /// The server stops.
     Shutdown,

@@ -5,6 +5,7 @@ use std::time::Instant;
 
 use super::config::{Peer, ServerConfig};
 use super::content::Content;
+use super::ends::Ending;
 use super::event::{CloseReason, Event};
 use super::limits::{Errors, MAX_QUEUED, SLOW_DELAY};
 use super::output::{Output, Queue};
@@ -45,8 +46,8 @@ pub struct Session {
     secret_lines: u8,
     /// The first bytes were not those of a TLS handshake.
     clear: bool,
-    /// A graceful stop was asked for.
-    pub(super) stopping: bool,
+    /// It is to end as soon as no message is in its data or commit phase.
+    pub(super) ending: Option<Ending>,
     /// The peer closed while its message was being committed.
     pub(super) gone: bool,
 }
@@ -113,13 +114,6 @@ impl Session {
         session
     }
 
-    /// A session that says there are too many connections, and closes.
-    pub fn overloaded(config: Arc<ServerConfig>, peer: Peer, now: Instant) -> Self {
-        let mut session = Self::silent(config, peer, now);
-        session.farewell(&reply::TOO_MANY_CONNECTIONS, CloseReason::TooManyConnections);
-        session
-    }
-
     fn silent(config: Arc<ServerConfig>, peer: Peer, now: Instant) -> Self {
         Self {
             config,
@@ -138,7 +132,7 @@ impl Session {
             untaken: 0,
             secret_lines: 0,
             clear: false,
-            stopping: false,
+            ending: None,
             gone: false,
         }
     }
@@ -212,6 +206,11 @@ impl Session {
     /// True from the reply to DATA until the final reply of that message is queued: a graceful stop waits for it.
     pub fn in_transaction_data(&self) -> bool {
         self.state == State::Data || self.asked == Asked::Commit
+    }
+
+    /// Since when it has been waiting for a command; none while it is doing something or content comes.
+    pub fn idle_since(&self) -> Option<Instant> {
+        (!self.is_busy() && self.state != State::Data).then_some(self.active)
     }
 
     /// Bytes of replies that may lie in the queue when a command is taken. Where replies wait, each waits for itself:
@@ -311,12 +310,12 @@ impl Session {
         }
     }
 
-    /// Final reply of a message; a graceful stop has waited for it.
+    /// Final reply of a message; the end of the session may have waited for it.
     pub(super) fn finish(&mut self, reply: &Reply, now: Instant) {
         self.reply(reply, now);
-        if self.stopping {
+        if self.ending.is_some() {
             self.hold = None;
-            self.stop_when_free();
+            self.end_when_free();
         }
     }
 

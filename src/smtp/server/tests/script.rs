@@ -25,6 +25,8 @@ pub(super) enum Step {
     Wait(Duration),
     /// `! close`: the peer closes.
     Close,
+    /// `! make-room`.
+    MakeRoom,
     /// `! shutdown`.
     Shutdown,
     /// `! verdict ...`: for the next question about an address.
@@ -100,6 +102,7 @@ fn event(text: &str) -> Result<Step, String> {
         "state" => Step::State(rest.to_owned()),
         "close" => Step::Close,
         "shutdown" => Step::Shutdown,
+        "make-room" => Step::MakeRoom,
         "hold" => Step::Hold,
         "answer" => Step::Answer,
         "verdict" => Step::Verdict(verdict(rest)?),

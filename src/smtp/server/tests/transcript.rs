@@ -109,6 +109,7 @@ impl Runner {
             Step::Wait(time) => self.wait(time)?,
             Step::Close => self.with(|session, now| session.peer_closed(None, now))?,
             Step::Shutdown => self.with(|session, now| session.shutdown(now))?,
+            Step::MakeRoom => self.with(|session, now| session.make_room(now))?,
             Step::Verdict(verdict) => self.verdicts.push_back(verdict),
             Step::Refuse { begin: true, code, text } => self.begin_refusal = Some(Refusal::new(code, text)),
             Step::Refuse { begin: false, code, text } => self.commit_refusal = Some(Refusal::new(code, text)),
@@ -259,7 +260,6 @@ impl Runner {
             }
             "peer" => self.address = value.to_owned(),
             "disabled" => self.create = if yes { Session::disabled } else { Session::new },
-            "overloaded" => self.create = if yes { Session::overloaded } else { Session::new },
             _ => return Err("unknown key".to_owned()),
         }
         Ok(())
