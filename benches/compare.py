@@ -247,7 +247,8 @@ class Ours:
     def start(self):
         self.fresh()
         command = self.smtp(["--interface=127.0.0.1", f"--port={self.port}"])
-        self.process = subprocess.Popen(command)
+        # As postfix does, or a service manager: the kernel shares the processors among sessions.
+        self.process = subprocess.Popen(command, start_new_session=True)
         wait_listening(self.port)
 
     def stop(self):
@@ -269,7 +270,7 @@ class Ours:
         command = [str(self.built / "emailrelay-forward"), *self.options(), f"--forward-to=127.0.0.1:{sink.port}",
                    "--linger=0", "--domain=bench.test"]
         begin = time.monotonic()
-        process = subprocess.Popen(command)
+        process = subprocess.Popen(command, start_new_session=True)
         sink.wait()
         took = time.monotonic() - begin
         # The sink is gone before it has answered the last message, so that one is left.
@@ -282,7 +283,7 @@ class Ours:
     def cold_start(self):
         port = free_port()
         command = ["systemd-socket-activate", "-l", f"127.0.0.1:{port}", "--fdname=smtp", *self.smtp([])]
-        process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True)
         try:
             while not is_listening(port):
                 time.sleep(0.01)
