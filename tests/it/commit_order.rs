@@ -169,32 +169,53 @@ fn nothing_is_removed_before_the_next_hop_has_answered() {
     }
 }
 
+/// Sends messages until one was refused and two were accepted; the numbers of the refused and of the accepted.
+fn send_until_refused(client: &mut SmtpClient, fault: &str) -> (Vec<u64>, Vec<u64>) {
+    let (mut refused, mut accepted) = (Vec::new(), Vec::new());
+    // More than there can be threads, each of which strace lets fail once.
+    for number in 0..100 {
+        let reply = client.try_send("a@example.com", &["b@example.com"], &content(number)).unwrap();
+        match reply.code {
+            250 => accepted.push(number),
+            451 => refused.push(number),
+            _ => panic!("{fault}, message {number}: {reply:?}"),
+        }
+        if !refused.is_empty() && accepted.len() >= 2 {
+            return (refused, accepted);
+        }
+    }
+    panic!("{fault}: {} refused, {} accepted", refused.len(), accepted.len());
+}
+
 #[test]
 fn a_failed_sync_or_rename_refuses_the_message_and_leaves_nothing() {
     require!(need::program("strace"), need::root());
-    // Each message has two file syncs, a rename and a directory sync, all by the same thread.
+    // strace counts the calls of each thread. A message has two file syncs by whichever thread writes it, then a rename
+    // and a directory sync by the commit thread.
     let cases = [
-        ("inject=fdatasync:error=EIO:when=2", 0, "cannot write to disk: "),
-        ("inject=fdatasync:error=EIO:when=3", 1, "cannot write to disk: "),
-        ("inject=fsync:error=EIO:when=2", 1, "cannot write to disk: "),
-        ("inject=renameat2:error=EIO:when=2", 1, "cannot rename envelope file to "),
-        ("inject=renameat2:error=ENOSPC:when=3", 2, "cannot rename envelope file to "),
+        ("inject=fdatasync:error=EIO:when=1", "cannot write to disk: "),
+        ("inject=fdatasync:error=EIO:when=2", "cannot write to disk: "),
+        ("inject=fsync:error=EIO:when=2", "cannot write to disk: "),
+        ("inject=renameat2:error=EIO:when=2", "cannot rename envelope file to "),
+        ("inject=renameat2:error=ENOSPC:when=3", "cannot rename envelope file to "),
     ];
-    for (fault, victim, logged) in cases {
+    for (fault, logged) in cases {
         let (strace, spool) = (Strace::new(), TempSpool::new());
         let server = traced_server(&strace, &spool, &[fault]);
         let mut client = SmtpClient::connect(server.address());
-        for number in 0..3 {
-            let reply = client.try_send("a@example.com", &["b@example.com"], &content(number)).unwrap();
-            let expected = if number == victim { 451 } else { 250 };
-            assert_eq!(reply.code, expected, "{fault}, message {number}: {reply:?}");
-        }
+        let (refused, accepted) = send_until_refused(&mut client, fault);
         let line = server.line(logged);
         let level = if logged.contains("disk") { "error: message store error: " } else { "warning: " };
         assert!(line.contains(level), "{line}");
-        assert_eq!((spool.files().len(), spool.ready().len()), (4, 2), "{fault}: {:?}", spool.files());
+        let stored = accepted.len();
+        assert_eq!(
+            (spool.files().len(), spool.ready().len()),
+            (2 * stored, stored),
+            "{fault}: {:?}",
+            spool.files()
+        );
         for envelope in spool.ready() {
-            assert!(spool.content(&envelope) != content(victim));
+            assert!(!refused.iter().any(|number| spool.content(&envelope) == content(*number)));
         }
         assert!(server.stop().success());
     }
