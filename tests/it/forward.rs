@@ -257,6 +257,20 @@ fn polling_and_disconnecting_forward() {
 }
 
 #[test]
+fn as_proxy_forwards_when_the_client_has_gone() {
+    let (spool, hop) = (TempSpool::new(), ScriptedHop::start(Script::well()));
+    let server = Daemon::server(&spool, &["--as-proxy", &hop.arg()]);
+    let mut client = SmtpClient::connect(server.address());
+    client.send("a@example.com", &["b@example.com"], CONTENT);
+    assert_eq!(hop.connections(), 0, "forwarded before the client has gone");
+    client.command("QUIT");
+    drop(client);
+    assert_eq!(hop.wait_accepted(1).len(), 1);
+    assert!(server.stop().success());
+    assert_eq!(spool.files(), Vec::<String>::new());
+}
+
+#[test]
 fn stopping_in_the_middle_of_a_transfer_unlocks_the_message() {
     let (spool, hop) =
         (TempSpool::new(), ScriptedHop::start(Script { data: Step::Silent, ..Script::well() }));
