@@ -146,6 +146,7 @@ pub(super) fn instance(
         remarks.user.push(format!("the domain should be printable ascii: try using \"{label}\""));
     }
     let forward = forward(program, compat, entries, values, remarks)?;
+    let smtp = smtp(program, entries, values, remarks)?;
     Ok(Settings {
         name: name.to_owned(),
         spool_dir: PathBuf::from(values.path("spool-dir").unwrap_or_default()),
@@ -157,7 +158,8 @@ pub(super) fn instance(
         anonymous,
         compat: compat || forward.keywords.compat26,
         sweep: !values.on("no-sweep"),
-        smtp: smtp(program, entries, values, remarks)?,
+        interfaces: interfaces(values, smtp.enabled, remarks),
+        smtp,
         forward,
     })
 }
@@ -195,7 +197,6 @@ fn smtp(
     };
     let keywords: Parsed<ServerKeywords> =
         keywords::server(&values.text("server-smtp-config").unwrap_or_default());
-    let interfaces = interfaces(values, enabled, remarks);
     let remote_clients = values.on("remote-clients");
     if enabled && remote_clients {
         remarks.both(
@@ -205,7 +206,6 @@ fn smtp(
     Ok(SmtpSettings {
         enabled,
         port: values.port("port").unwrap_or_default(),
-        interfaces,
         remote_clients,
         max_size: values.size("size").filter(|size| *size > 0),
         idle_timeout: values.duration("idle-timeout").and_then(limit),

@@ -27,7 +27,7 @@ use crate::os::daemon::{self, Daemonised, ReadyPipe};
 use crate::os::identity::User;
 use crate::os::pidfile::PidFile;
 use crate::os::{credentials, file, identity, limits, notify};
-use crate::role::bind::{self, BindError, Sockets};
+use crate::role::bind::{self, BindError, ServerSockets};
 use crate::role::instance::{Handle, Instance};
 use crate::role::settings;
 use crate::role::supervise::{self, Ended, Process, Signals};
@@ -84,7 +84,7 @@ enum Start {
     Nothing(&'static str),
     /// With the listening sockets of each instance.
     Go {
-        sockets: Vec<Sockets>,
+        sockets: Vec<ServerSockets>,
         /// Who to become.
         user: Option<User>,
     },
@@ -108,14 +108,7 @@ fn prepare(
     *logs = Some(open_log(program, process, user.as_ref())?);
     let mut sockets = Vec::new();
     for settings in &invocation.instances {
-        let smtp = &settings.smtp;
-        sockets.push(if smtp.enabled {
-            let bound = bind::sockets(&smtp.interfaces, Server::Smtp, smtp.port, &mut inherited)?;
-            share_unix_sockets(settings, &process.user, user.as_ref())?;
-            bound
-        } else {
-            Sockets::default()
-        });
+        sockets.push(bind_servers(settings, &process.user, user.as_ref(), &mut inherited)?);
     }
     let only_forwards =
         program == Program::Relay && invocation.instances.iter().all(Settings::ends_after_first_run);
@@ -134,7 +127,7 @@ fn goes_to_background(process: &ProcessSettings) -> bool {
 /// listening addresses every descriptor may be meant for us.
 fn leave_terminal(instances: &[Settings], inherited: &[Inherited]) -> anyhow::Result<()> {
     let by_number = |item: &Item| matches!(item.place, Place::Fd(_));
-    if instances.iter().any(|settings| settings.smtp.interfaces.iter().any(by_number)) {
+    if instances.iter().any(|settings| settings.interfaces.iter().any(by_number)) {
         return Ok(());
     }
     daemon::null_stdin_stdout().context("cannot open the null device")?;
@@ -170,12 +163,36 @@ fn open_log(program: Program, process: &ProcessSettings, user: Option<&User>) ->
     Ok(log::init(&settings::log(process, program.as_str(), user, text))?)
 }
 
+fn bind_servers(
+    settings: &Settings,
+    name: &str,
+    user: Option<&User>,
+    inherited: &mut Vec<Inherited>,
+) -> anyhow::Result<ServerSockets> {
+    let mut sockets = ServerSockets::default();
+    for (server, port) in settings.servers() {
+        let bound = bind::sockets(&settings.interfaces, server, port, inherited)?;
+        share_unix_sockets(settings, server, name, user)?;
+        match server {
+            Server::Smtp => sockets.smtp = bound,
+            Server::Admin => sockets.admin = bound,
+            Server::Pop => sockets.pop = bound,
+        }
+    }
+    Ok(sockets)
+}
+
 /// What root has bound is for the group of the user it becomes, or for everybody if it stays root.
-fn share_unix_sockets(settings: &Settings, name: &str, user: Option<&User>) -> anyhow::Result<()> {
+fn share_unix_sockets(
+    settings: &Settings,
+    server: Server,
+    name: &str,
+    user: Option<&User>,
+) -> anyhow::Result<()> {
     if name.is_empty() || !identity::is_root() {
         return Ok(());
     }
-    for place in interface::places(&settings.smtp.interfaces, Server::Smtp) {
+    for place in interface::places(&settings.interfaces, server) {
         if let Place::Unix(path) = place {
             file::share_socket(&path, user.map(|user| user.gid))
                 .with_context(|| format!("cannot set the rights of {}", path.display()))?;
@@ -199,7 +216,7 @@ fn fatal(name: &str, error: &anyhow::Error, logs: Option<&LogHandle>) {
 fn background(
     program: Program,
     invocation: Invocation,
-    sockets: Vec<Sockets>,
+    sockets: Vec<ServerSockets>,
     user: Option<&User>,
     logs: Option<LogHandle>,
 ) -> u8 {
@@ -235,7 +252,7 @@ fn background(
 fn serve(
     program: Program,
     invocation: Invocation,
-    sockets: Vec<Sockets>,
+    sockets: Vec<ServerSockets>,
     user: Option<&User>,
     logs: &mut LogHandle,
     pipe: &mut Option<ReadyPipe>,
@@ -340,7 +357,7 @@ async fn run(
     program: Program,
     settings: Vec<Settings>,
     process: Arc<ProcessSettings>,
-    sockets: Vec<Sockets>,
+    sockets: Vec<ServerSockets>,
     descriptors: u64,
     logs: &LogHandle,
     pipe: &mut Option<ReadyPipe>,

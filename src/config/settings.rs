@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::address::{Local, Remote};
-use super::interface::Item;
+use super::interface::{Item, Server};
 use super::keywords::{ClientKeywords, ServerKeywords};
 
 /// How sure a message is on disk before it is acknowledged (`--durability`).
@@ -63,8 +63,6 @@ pub struct SmtpSettings {
     pub enabled: bool,
     /// `--port`; 0 lets the kernel choose.
     pub port: u16,
-    /// `--interface`, without repeated items; see [`super::interface::places`].
-    pub interfaces: Vec<Item>,
     /// `--remote-clients`.
     pub remote_clients: bool,
     /// `--size`, bytes; `None` is unlimited.
@@ -134,6 +132,8 @@ pub struct Settings {
     pub compat: bool,
     /// Old left-over files in the spool directory are removed: always but with `--no-sweep`.
     pub sweep: bool,
+    /// `--interface`, without repeated items; see [`super::interface::places`].
+    pub interfaces: Vec<Item>,
     /// The SMTP server.
     pub smtp: SmtpSettings,
     /// Forwarding.
@@ -141,10 +141,17 @@ pub struct Settings {
 }
 
 impl Settings {
+    /// The servers of the instance, each with its port, in the order in which they start.
+    #[must_use]
+    pub fn servers(&self) -> Vec<(Server, u16)> {
+        let smtp = self.smtp.enabled.then_some((Server::Smtp, self.smtp.port));
+        smtp.into_iter().collect()
+    }
+
     /// Whether the instance listens for anybody.
     #[must_use]
     pub fn serves(&self) -> bool {
-        self.smtp.enabled
+        !self.servers().is_empty()
     }
 
     /// Whether there is anything to do: somebody to serve, or a run to make.

@@ -153,8 +153,11 @@ mod tests {
             formatted("address", "info", &Context::default().with_peer("192.0.2.7", None), &event),
             "emailrelay: info: 192.0.2.7; rx<<: \"NOOP emailrelay\\x3a warning: 203.0.113.9; failed authentication x\"\n"
         );
-        let closed =
-            ServerEvent::Disconnected { reason: "a\nemailrelay: b".to_owned(), address: "/".to_owned() };
+        let closed = ServerEvent::Disconnected {
+            server: super::super::event::Server::Smtp,
+            reason: "a\nemailrelay: b".to_owned(),
+            address: "/".to_owned(),
+        };
         let line = formatted("", "info", &Context::default(), &closed.into());
         assert_eq!(line.matches('\n').count(), 1, "{line}");
     }

@@ -9,7 +9,7 @@ use crate::config::interface::{self, Item, Place, Server};
 use crate::net::listener::Bound;
 use crate::os::activation::{self, Inherited};
 use crate::os::{interfaces, notify};
-use crate::role::smtp::Named;
+use crate::role::serve::Named;
 
 /// The sockets of one server, and what must be said about them.
 #[derive(Debug, Default)]
@@ -20,6 +20,17 @@ pub struct Sockets {
     pub named: Vec<Named>,
     /// Those of them that have no address now.
     pub without_address: Vec<String>,
+}
+
+/// The sockets of all servers of an instance.
+#[derive(Debug, Default)]
+pub struct ServerSockets {
+    /// For SMTP.
+    pub smtp: Sockets,
+    /// For administration.
+    pub admin: Sockets,
+    /// For POP.
+    pub pop: Sockets,
 }
 
 /// Why a socket is missing. It ends the program: a server that listens on less than it was told is a fault nobody notices.
@@ -61,7 +72,7 @@ pub fn sockets(
         places.push(Place::Any);
     }
     for place in places {
-        bind_place(&place, port, inherited, &mut sockets)?;
+        bind_place(&place, server, port, inherited, &mut sockets)?;
     }
     Ok(sockets)
 }
@@ -82,13 +93,15 @@ fn serves(server: Server, name: &str) -> bool {
 
 fn bind_place(
     place: &Place,
+    server: Server,
     port: u16,
     inherited: &mut Vec<Inherited>,
     sockets: &mut Sockets,
 ) -> Result<(), BindError> {
     let failed = |error: io::Error| BindError::Bind {
         place: place.to_string(),
-        reason: crate::os::reason(&error) + if is_in_sandbox(&error) { ASK_SYSTEMD } else { "" },
+        reason: crate::os::reason(&error)
+            + &if is_in_sandbox(&error) { ask_systemd(server) } else { String::new() },
     };
     match place {
         Place::Ip { address, zone } => {
@@ -146,8 +159,12 @@ fn is_in_sandbox(error: &io::Error) -> bool {
 }
 
 /// What to do about it.
-const ASK_SYSTEMD: &str =
-    " (under systemd ports are opened by socket units: start emailrelay-smtp.socket, and remove --interface)";
+fn ask_systemd(server: Server) -> String {
+    let server = server.as_str();
+    format!(
+        " (under systemd ports are opened by socket units: start emailrelay-{server}.socket, and remove --interface)"
+    )
+}
 
 fn with_zone(address: SocketAddr, zone: Option<&str>) -> SocketAddr {
     match (address, zone.and_then(interfaces::scope_id)) {

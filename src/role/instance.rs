@@ -13,9 +13,10 @@ use crate::log::{self, Context, ProcessEvent, Server, StartEvent};
 use crate::net::connect;
 use crate::net::limits::ConnectionLimits;
 use crate::net::listener::Bound;
-use crate::role::bind::Sockets;
+use crate::role::bind::{ServerSockets, Sockets};
 use crate::role::doorbell::Doorbell;
 use crate::role::forward::{self, REQUESTS, Triggers};
+use crate::role::serve::{self, Service};
 use crate::role::settings;
 use crate::role::smtp::{Listeners, SmtpRole};
 use crate::role::upkeep::Upkeep;
@@ -52,7 +53,7 @@ pub struct Instance {
     engine: Option<Arc<Engine>>,
     doorbell: Option<Arc<Doorbell>>,
     requests: Option<mpsc::Receiver<Reason>>,
-    sockets: Sockets,
+    sockets: ServerSockets,
     stop: CancellationToken,
     /// Cancelled when the sessions have ended, so that the doorbell's last ring is not missed.
     after_sessions: CancellationToken,
@@ -65,7 +66,7 @@ impl Instance {
     /// If the spool cannot be used.
     pub fn new(
         settings: Settings,
-        sockets: Sockets,
+        sockets: ServerSockets,
         process: &ProcessSettings,
         descriptors: u64,
         split: bool,
@@ -111,26 +112,31 @@ impl Instance {
     /// What is said at the start.
     pub fn announce(&self) {
         let instance = Some(&self.settings.name).filter(|name| !name.is_empty()).cloned();
-        // These lines carry the instance's name in any log format.
-        let context = Context::default();
-        for listener in &self.sockets.bound {
-            let address = listener.local().to_string();
-            log::emit(
-                &context,
-                &StartEvent::Listening { instance: instance.clone(), server: Server::Smtp, address }.into(),
-            );
+        let ServerSockets { smtp, admin, pop } = &self.sockets;
+        for (server, sockets) in [(Server::Smtp, smtp), (Server::Admin, admin), (Server::Pop, pop)] {
+            self.announce_server(server, sockets);
         }
-        let without = &self.sockets.without_address;
+        if let Some(to) = self.settings.forward.to.as_ref().filter(|_| self.engine.is_some()) {
+            // The line carries the instance's name in any log format.
+            let context = Context::default();
+            log::emit(&context, &StartEvent::ForwardingTo { instance, address: to.to_string() }.into());
+        }
+    }
+
+    fn announce_server(&self, server: Server, sockets: &Sockets) {
+        let instance = Some(&self.settings.name).filter(|name| !name.is_empty());
+        for listener in &sockets.bound {
+            let (instance, address) = (instance.cloned(), listener.local().to_string());
+            // The line carries the instance's name in any log format.
+            log::emit(&Context::default(), &StartEvent::Listening { instance, server, address }.into());
+        }
+        let without = &sockets.without_address;
         if !without.is_empty() {
             let interfaces = without.clone();
             log::emit(&self.context, &StartEvent::NoAddresses { interfaces }.into());
         }
-        if let Some(interface) = without.first().filter(|_| self.sockets.bound.is_empty()).cloned() {
-            let event = StartEvent::WaitingForInterface { server: Server::Smtp, interface };
-            log::emit(&self.context, &event.into());
-        }
-        if let Some(to) = self.settings.forward.to.as_ref().filter(|_| self.engine.is_some()) {
-            log::emit(&context, &StartEvent::ForwardingTo { instance, address: to.to_string() }.into());
+        if let Some(interface) = without.first().filter(|_| sockets.bound.is_empty()).cloned() {
+            log::emit(&self.context, &StartEvent::WaitingForInterface { server, interface }.into());
         }
     }
 
@@ -181,14 +187,8 @@ impl Instance {
         idle_exit: Option<Duration>,
         stop_timeout: Duration,
     ) -> anyhow::Result<impl Future<Output = ()> + use<>> {
-        let Sockets { bound, named, .. } = std::mem::take(&mut self.sockets);
-        let listeners = bound.into_iter().map(Bound::into_listener).collect::<Result<Vec<_>, _>>()?;
-        let smtp = self.smtp.clone();
-        Ok(async move {
-            if let Some(smtp) = smtp {
-                smtp.run(listeners, named, idle_exit, stop_timeout).await;
-            }
-        })
+        let sockets = std::mem::take(&mut self.sockets);
+        serving(self.smtp.clone(), sockets.smtp, idle_exit, stop_timeout)
     }
 
     fn forwarding(&mut self, stop_timeout: Duration) -> impl Future<Output = ()> + use<> {
@@ -241,6 +241,22 @@ impl Instance {
             }
         }
     }
+}
+
+/// Serves on the sockets of one server, if the instance has it.
+fn serving<S: Service>(
+    service: Option<Arc<S>>,
+    sockets: Sockets,
+    idle_exit: Option<Duration>,
+    stop_timeout: Duration,
+) -> anyhow::Result<impl Future<Output = ()> + use<S>> {
+    let Sockets { bound, named, .. } = sockets;
+    let listeners = bound.into_iter().map(Bound::into_listener).collect::<Result<Vec<_>, _>>()?;
+    Ok(async move {
+        if let Some(service) = service {
+            serve::run(&service, listeners, named, idle_exit, stop_timeout).await;
+        }
+    })
 }
 
 /// A running instance, as supervision sees it.

@@ -201,7 +201,7 @@ pub fn fixed_instance(old: &Settings, new: &Settings) -> Vec<&'static str> {
         ("durability", old.durability != new.durability),
         ("no-sweep", old.sweep != new.sweep),
         ("port", old.smtp.port != new.smtp.port),
-        ("interface", old.smtp.interfaces != new.smtp.interfaces),
+        ("interface", old.interfaces != new.interfaces),
         ("smtp-max-connections", old.smtp.max_connections != new.smtp.max_connections),
         ("smtp-max-per-address", old.smtp.max_per_address != new.smtp.max_per_address),
         ("poll", old.forward.poll != new.forward.poll),

@@ -113,7 +113,7 @@ fn the_command_line_wins_with_a_warning() {
 #[test]
 fn lists_grow_behind_the_command_line() {
     let one = good_conf("-I lo -i /a", "interface ::1,eth0\ninterface fd#3\npid-file /b");
-    let items: Vec<String> = one.instances[0].smtp.interfaces.iter().map(ToString::to_string).collect();
+    let items: Vec<String> = one.instances[0].interfaces.iter().map(ToString::to_string).collect();
     assert_eq!(items, ["lo", "::1", "eth0", "fd#3"]);
     assert_eq!(one.process.pid_file, Some("/a".into()));
     assert_eq!(one.warnings, ["more than one --pid-file: using the first"]);
@@ -136,7 +136,7 @@ fn a_directory_gives_its_conf_files_in_order_and_files_may_be_many() {
     ]);
     let line = "--config=. --config=last /dev/null";
     let one = run_in(Program::Relay, line, &env).unwrap();
-    let items: Vec<String> = one.instances[0].smtp.interfaces.iter().map(ToString::to_string).collect();
+    let items: Vec<String> = one.instances[0].interfaces.iter().map(ToString::to_string).collect();
     assert_eq!(items, ["lo", "eth0", "eth1"]);
     assert_eq!(one.process.config_files.len(), 4);
     std::fs::write(dir.path().join("bad.conf"), "foo").unwrap();

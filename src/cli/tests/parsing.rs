@@ -83,8 +83,8 @@ fn values_come_in_every_form() {
     ] {
         assert_eq!(good(line).instances[0].smtp.port, 587, "{line}");
     }
-    assert_eq!(good("-I=lo").instances[0].smtp.interfaces.len(), 1);
-    assert_eq!(good("-Ilo -I lo-ipv4,fd#3").instances[0].smtp.interfaces.len(), 3);
+    assert_eq!(good("-I=lo").instances[0].interfaces.len(), 1);
+    assert_eq!(good("-Ilo -I lo-ipv4,fd#3").instances[0].interfaces.len(), 3);
     // A letter takes what comes; a long name does so only behind `=`.
     assert_eq!(good("-D -x").instances[0].domain.as_deref(), Some("-x"));
     assert_eq!(good("--domain=-x").instances[0].domain.as_deref(), Some("-x"));
@@ -253,7 +253,7 @@ fn old_spellings_still_work_with_a_warning() {
     let moved = good("--interface client=10.0.0.2,lo --forward-to=h:25");
     assert_eq!(moved.warnings, ["--interface client= is deprecated: using --client-interface"]);
     assert!(moved.instances[0].forward.client_interface.is_some());
-    assert_eq!(moved.instances[0].smtp.interfaces.len(), 1);
+    assert_eq!(moved.instances[0].interfaces.len(), 1);
     assert_eq!(bad("--verifier=/x"), "usage error: --address-verifier is not built into this version");
     assert_eq!(bad("-Z /x"), "usage error: --address-verifier is not built into this version");
     assert_eq!(bad("--scanner localhost:783"), "usage error: --filter is not built into this version");

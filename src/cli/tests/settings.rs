@@ -15,7 +15,7 @@ fn only(line: &str) -> Settings {
 fn no_options_serve_smtp_on_25_in_the_background_without_log() {
     let Invocation { instances, process, warnings, log_warnings } = good("");
     let [one] = instances.as_slice() else { panic!() };
-    assert!(one.smtp.enabled && one.smtp.port == 25 && one.smtp.interfaces.is_empty());
+    assert!(one.smtp.enabled && one.smtp.port == 25 && one.interfaces.is_empty());
     assert_eq!(one.spool_dir, PathBuf::from("/var/spool/emailrelay"));
     assert_eq!((one.name.as_str(), one.domain.as_deref()), ("", None));
     assert_eq!((one.smtp.max_size, one.smtp.idle_timeout), (None, Some(Duration::from_secs(1800))));

@@ -12,11 +12,15 @@ use crate::log::kind::{self, Kind};
 pub enum ServerEvent {
     /// A client connected; before the greeting.
     Connected {
+        /// To which server.
+        server: Server,
         /// Its transport address.
         address: String,
     },
     /// The session ended.
     Disconnected {
+        /// Of which server.
+        server: Server,
         /// Why; empty if there is nothing to say.
         reason: String,
         /// The client's transport address.
@@ -145,12 +149,12 @@ impl Fact for ServerEvent {
 impl fmt::Display for ServerEvent {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            ServerEvent::Connected { address } => write!(f, "smtp connection from {address}"),
-            ServerEvent::Disconnected { reason, address } if reason.is_empty() => {
-                write!(f, "smtp connection closed: {address}")
+            ServerEvent::Connected { server, address } => write!(f, "{server} connection from {address}"),
+            ServerEvent::Disconnected { server, reason, address } if reason.is_empty() => {
+                write!(f, "{server} connection closed: {address}")
             }
-            ServerEvent::Disconnected { reason, address } => {
-                write!(f, "smtp connection closed: {}: {address}", Peer(reason))
+            ServerEvent::Disconnected { server, reason, address } => {
+                write!(f, "{server} connection closed: {}: {address}", Peer(reason))
             }
             ServerEvent::NotLocal { server, ip } => {
                 let networks = if ip.is_ipv4() { LOCAL_V4 } else { LOCAL_V6 };

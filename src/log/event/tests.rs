@@ -46,15 +46,22 @@ fn texts_are_those_that_tools_know() {
         ),
         (StartEvent::DirectoryNotWritable { path: s("/x") }.into(), "directory not writable: \"/x\""),
         (
-            ServerEvent::Connected { address: s("192.0.2.7:34482") }.into(),
+            ServerEvent::Connected { server: Server::Smtp, address: s("192.0.2.7:34482") }.into(),
             "smtp connection from 192.0.2.7:34482",
         ),
         (
-            ServerEvent::Disconnected { reason: s("smtp protocol done"), address: s("192.0.2.7:34482") }
-                .into(),
+            ServerEvent::Disconnected {
+                server: Server::Smtp,
+                reason: s("smtp protocol done"),
+                address: s("192.0.2.7:34482"),
+            }
+            .into(),
             "smtp connection closed: smtp protocol done: 192.0.2.7:34482",
         ),
-        (ServerEvent::Disconnected { reason: s(""), address: s("/") }.into(), "smtp connection closed: /"),
+        (
+            ServerEvent::Disconnected { server: Server::Smtp, reason: s(""), address: s("/") }.into(),
+            "smtp connection closed: /",
+        ),
         (
             not_local("203.0.113.5").into(),
             "configured to reject non-local smtp connection: 203.0.113.5 is not in 127.0.0.0/8, 169.254.0.0/16, \

@@ -1,39 +1,24 @@
-//! The SMTP server role: listeners, sessions, and the way from a session to the spool.
+//! The SMTP server role: sessions, and the way from a session to the spool.
 
-mod accept;
 mod events;
-mod follow;
-mod idle;
-mod seldom;
 mod session;
 
-use std::collections::HashMap;
+use std::net::IpAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
-use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
-use tokio_util::task::TaskTracker;
 
-use crate::log::{self, Context, ProcessEvent};
-use crate::net::address::Endpoint;
+use crate::log::{Context, Event, Server};
 use crate::net::limits::ConnectionLimits;
-use crate::net::listener::Listener;
+use crate::role::serve::{Arrival, Gate, Seldom, Service, not_local};
+use crate::smtp::reply;
 use crate::smtp::server::ServerConfig;
 use crate::spool::Spool;
 
-pub use follow::Named;
-use seldom::Seldom;
-
-/// How often a client over a connection limit is reported.
-const REPORT_CROWD: Duration = Duration::from_secs(60);
-
 /// How often a client is reported that leaves out angle brackets: it does so in every message.
 const REPORT_SYNTAX: Duration = Duration::from_secs(3600);
-
-/// The part of the stop timeout that clients may take who came in the moment of an idle exit.
-const DRAIN_SHARE: u32 = 4;
 
 /// What can change while the role runs (on reload). A session keeps what it started with.
 #[derive(Debug)]
@@ -57,21 +42,12 @@ pub trait Listeners: Send + Sync {
 /// The SMTP server of one instance.
 pub struct SmtpRole {
     pub(super) spool: Arc<Spool>,
-    pub(super) limits: Arc<ConnectionLimits>,
-    pub(super) context: Context,
-    /// Cancelled when the role stops taking connections and messages.
-    pub(super) stop: CancellationToken,
-    /// Cancelled when sessions that have not ended by then are cut off.
-    pub(super) kill: CancellationToken,
-    pub(super) sessions: TaskTracker,
-    /// Clients over a connection limit.
-    crowd: Seldom,
+    gate: Gate,
     /// Clients that leave out angle brackets.
     syntax: Seldom,
     settings: RwLock<Arc<SmtpSettings>>,
     listeners: Arc<dyn Listeners>,
     stored: AtomicU64,
-    served: AtomicU64,
 }
 
 impl SmtpRole {
@@ -87,17 +63,11 @@ impl SmtpRole {
     ) -> Arc<Self> {
         Arc::new(Self {
             spool,
-            limits,
-            context,
-            stop,
-            kill: CancellationToken::new(),
-            sessions: TaskTracker::new(),
-            crowd: Seldom::new(REPORT_CROWD),
+            gate: Gate::new(Server::Smtp, limits, context, stop),
             syntax: Seldom::new(REPORT_SYNTAX),
             settings: RwLock::new(Arc::new(settings)),
             listeners,
             stored: AtomicU64::new(0),
-            served: AtomicU64::new(0),
         })
     }
 
@@ -106,72 +76,19 @@ impl SmtpRole {
         *self.settings.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(settings);
     }
 
-    /// Serves on `listeners`, and on the addresses that the `named` interfaces will have, until the role is stopped, or until it has been idle for `idle_exit`; then lets the sessions end.
-    ///
-    /// A session between messages ends at once with 421; one in the middle of a message may finish it within `stop_timeout`.
-    pub async fn run(
-        self: &Arc<Self>,
-        listeners: Vec<Listener>,
-        named: Vec<Named>,
-        idle_exit: Option<Duration>,
-        stop_timeout: Duration,
-    ) {
-        let listeners: Vec<Arc<Listener>> = listeners.into_iter().map(Arc::new).collect();
-        let loops = TaskTracker::new();
-        let accepting = self.stop.child_token();
-        let mut switches = HashMap::new();
-        for listener in &listeners {
-            let switch = accepting.child_token();
-            loops.spawn(accept::run(Arc::clone(self), Arc::clone(listener), switch.clone()));
-            if let Endpoint::Ip(address) = listener.local() {
-                switches.insert(*address, switch);
-            }
-        }
-        loops.spawn(follow::run(Arc::clone(self), named, switches, loops.clone(), accepting.clone()));
-        loops.close();
-        tokio::select! {
-            () = self.stop.cancelled() => {}
-            () = idle::watch(self, idle_exit) => {
-                // No loop may take a connection behind the drain's back and then greet it with 421.
-                accepting.cancel();
-                loops.wait().await;
-                // What is left of the service manager's patience is for messages in transfer.
-                let _ = timeout(stop_timeout / DRAIN_SHARE, idle::drain(self, &listeners)).await;
-            }
-        }
-        self.stop.cancel();
-        loops.wait().await;
-        drop(listeners);
-        self.sessions.close();
-        if timeout(stop_timeout, self.sessions.wait()).await.is_err() {
-            log::emit(&self.context, &ProcessEvent::StopForced { sessions: self.sessions.len() }.into());
-            self.kill.cancel();
-            self.sessions.wait().await;
-        }
-    }
-
     /// One line for people: connections and messages.
     #[must_use]
     pub fn status(&self) -> String {
         format!(
             "{} connections, {} messages stored from {} sessions",
-            self.limits.total(),
+            self.gate.limits.total(),
             self.stored.load(Ordering::Relaxed),
-            self.served.load(Ordering::Relaxed)
+            self.gate.served()
         )
-    }
-
-    /// Sessions that have begun so far.
-    fn sessions_so_far(&self) -> u64 {
-        self.served.load(Ordering::Relaxed)
     }
 
     fn settings(&self) -> Arc<SmtpSettings> {
         Arc::clone(&self.settings.read().unwrap_or_else(PoisonError::into_inner))
-    }
-
-    fn peer_context(&self, peer: &Endpoint) -> Context {
-        self.context.with_peer(&peer.host(), peer.port())
     }
 
     fn message_stored(&self) {
@@ -180,7 +97,27 @@ impl SmtpRole {
     }
 
     fn session_ended(&self) {
-        self.served.fetch_add(1, Ordering::Relaxed);
+        self.gate.session_ended();
         self.listeners.session_ended();
+    }
+}
+
+impl Service for SmtpRole {
+    fn gate(&self) -> &Gate {
+        &self.gate
+    }
+
+    fn objection(&self, ip: IpAddr) -> Option<Event> {
+        if self.settings().remote_clients { None } else { not_local(Server::Smtp, ip) }
+    }
+
+    fn too_many(&self) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        reply::TOO_MANY_CONNECTIONS.write_to(&mut bytes);
+        bytes
+    }
+
+    fn session(self: Arc<Self>, arrival: Arrival) -> impl Future<Output = ()> + Send {
+        session::run(self, arrival)
     }
 }

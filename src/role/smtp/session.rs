@@ -1,22 +1,18 @@
 //! One SMTP session: what it asks of the spool.
 
 use std::sync::Arc;
-use std::time::Duration;
 
-use tokio::io::AsyncWriteExt;
 use tokio::sync::oneshot;
 use tokio::task::spawn_blocking;
-use tokio::time::{Instant, timeout};
+use tokio::time::Instant;
 
-use crate::log::{self, Context, Event, ProcessEvent, ServerEvent, SpoolEvent};
+use crate::log::{self, Context, Event, Server, ServerEvent, SpoolEvent};
 use crate::message::date::date_time;
 use crate::net::address::Endpoint;
-use crate::net::limits::Admission;
 use crate::net::server::{Driver, Handler};
-use crate::net::stream::Stream;
 use crate::os::clock;
-use crate::role::smtp::{SmtpRole, SmtpSettings, events};
-use crate::smtp::reply;
+use crate::role::serve::{Alarm, Arrival};
+use crate::role::smtp::{SmtpRole, events};
 use crate::smtp::server::{self, Answer, Peer, Question, Refusal, Session, Transaction, Verdict};
 use crate::spool::{Envelope, MessageId, NewMessage, Spool, StoreError};
 
@@ -24,35 +20,16 @@ use crate::spool::{Envelope, MessageId, NewMessage, Spool, StoreError};
 /// goes to the content file as it comes.
 const SPILL: usize = 64 * 1024;
 
-/// How long a client over a connection limit may take to read that it is.
-const TURN_AWAY_TIME: Duration = Duration::from_secs(1);
-
 /// Why a session ends that is still in the middle of a message at the end of the stop timeout.
 const CUT_OFF: &str = "shutting down";
 
-/// Refuses a connection over a limit.
-pub(super) async fn turn_away(mut stream: Stream) {
-    let mut bytes = Vec::new();
-    reply::TOO_MANY_CONNECTIONS.write_to(&mut bytes);
-    // The client is not worth waiting for: it gets the reply or it does not.
-    let _ = timeout(TURN_AWAY_TIME, async {
-        stream.write_all(&bytes).await?;
-        stream.shutdown().await
-    })
-    .await;
-}
-
 /// Runs one session from greeting to close.
-pub(super) async fn run(
-    role: Arc<SmtpRole>,
-    settings: Arc<SmtpSettings>,
-    mut stream: Stream,
-    peer: Endpoint,
-    context: Context,
-    admission: Admission,
-) {
-    let _alarm = Alarm(&context);
-    log::emit(&context, &ServerEvent::Connected { address: peer.to_string() }.into());
+pub(super) async fn run(role: Arc<SmtpRole>, arrival: Arrival) {
+    let Arrival { mut stream, peer, context, admission } = arrival;
+    let settings = role.settings();
+    let server = Server::Smtp;
+    let _alarm = Alarm { context: &context, server };
+    log::emit(&context, &ServerEvent::Connected { server, address: peer.to_string() }.into());
     if settings.reset_on_close {
         // Only changes how the connection ends.
         let _ = stream.reset_on_close();
@@ -67,7 +44,7 @@ pub(super) async fn run(
     };
     let driver = Driver {
         write_timeout: settings.session.idle_timeout,
-        stop: role.stop.clone(),
+        stop: role.gate.stop.clone(),
         seat: admission.seat(),
     };
     let mut store =
@@ -76,23 +53,12 @@ pub(super) async fn run(
         biased;
         reason = driver.run(&mut stream, &mut session, &mut store) => reason.to_string(),
         // A message that the commit thread has is stored all the same; the client does not hear of it.
-        () = role.kill.cancelled() => CUT_OFF.to_owned(),
+        () = role.gate.kill.cancelled() => CUT_OFF.to_owned(),
     };
     drop(store);
-    log::emit(&context, &ServerEvent::Disconnected { reason, address: peer.to_string() }.into());
+    log::emit(&context, &ServerEvent::Disconnected { server, reason, address: peer.to_string() }.into());
     drop(admission);
     role.session_ended();
-}
-
-/// Reports a panic: the message that goes to standard error is lost in a daemon.
-struct Alarm<'a>(&'a Context);
-
-impl Drop for Alarm<'_> {
-    fn drop(&mut self) {
-        if std::thread::panicking() {
-            log::emit(self.0, &ProcessEvent::Bug { text: "smtp session ended by a panic".to_owned() }.into());
-        }
-    }
 }
 
 /// The message that a session is taking in.
@@ -162,7 +128,7 @@ impl Handler for Store<'_> {
         self.context = self.client.clone();
         if let Some(OpenMessage { content: Content::File(message, _), .. }) = self.message.take() {
             // Removing files may take a moment, and nobody waits for it.
-            self.role.sessions.spawn_blocking(move || message.discard());
+            self.role.gate.sessions.spawn_blocking(move || message.discard());
         }
     }
 

@@ -10,18 +10,18 @@ const MAX_PEERS: usize = 1024;
 
 /// Lets a fact through once in a period for each peer.
 #[derive(Debug)]
-pub(super) struct Seldom {
+pub(crate) struct Seldom {
     period: Duration,
     last: Mutex<HashMap<Option<IpAddr>, Instant>>,
 }
 
 impl Seldom {
-    pub(super) fn new(period: Duration) -> Self {
+    pub(crate) fn new(period: Duration) -> Self {
         Self { period, last: Mutex::default() }
     }
 
     /// True for the first time in a period. `peer` is `None` for unix-domain peers.
-    pub(super) fn admits(&self, peer: Option<IpAddr>, now: Instant) -> bool {
+    pub(crate) fn admits(&self, peer: Option<IpAddr>, now: Instant) -> bool {
         let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
         let over = |at: &Instant| now.saturating_duration_since(*at) >= self.period;
         if last.get(&peer).is_some_and(|at| !over(at)) {

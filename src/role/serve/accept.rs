@@ -8,16 +8,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use nix::errno::Errno;
-use tokio::time::{Instant, sleep};
+use tokio::io::AsyncWriteExt;
+use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
-use crate::config::network;
-use crate::log::{self, Event, ProcessEvent, Server, ServerEvent};
+use crate::log::{self, Event, ProcessEvent, ServerEvent};
 use crate::net::address::Endpoint;
 use crate::net::limits::{ConnectionLimits, Refused};
 use crate::net::listener::Listener;
 use crate::net::stream::Stream;
-use crate::role::smtp::{SmtpRole, session};
+use crate::role::serve::{Arrival, Service};
 
 /// First and longest pause after an error of `accept`.
 const PAUSE: (Duration, Duration) = (Duration::from_millis(10), Duration::from_secs(1));
@@ -25,8 +25,12 @@ const PAUSE: (Duration, Duration) = (Duration::from_millis(10), Duration::from_s
 /// How often a lasting shortage is reported.
 const REPORT_EVERY: Duration = Duration::from_secs(60);
 
+/// How long a client over a connection limit may take to read that it is.
+const TURN_AWAY_TIME: Duration = Duration::from_secs(1);
+
 /// Accepts until `switch` is cancelled, which the end of the role does too.
-pub(super) async fn run(role: Arc<SmtpRole>, listener: Arc<Listener>, switch: CancellationToken) {
+pub(super) async fn run<S: Service>(service: Arc<S>, listener: Arc<Listener>, switch: CancellationToken) {
+    let context = &service.gate().context;
     let mut pause = PAUSE.0;
     let mut reported: Option<Instant> = None;
     let mut short = false;
@@ -40,15 +44,15 @@ pub(super) async fn run(role: Arc<SmtpRole>, listener: Arc<Listener>, switch: Ca
             Ok((stream, peer)) => {
                 pause = PAUSE.0;
                 if std::mem::take(&mut short) {
-                    log::emit(&role.context, &ProcessEvent::AcceptingResumed.into());
+                    log::emit(context, &ProcessEvent::AcceptingResumed.into());
                 }
-                start(&role, stream, peer);
+                start(&service, stream, peer);
             }
             Err(error) => {
                 if reported.is_none_or(|at| at.elapsed() >= REPORT_EVERY) {
                     reported = Some(Instant::now());
                     short = is_shortage_of_descriptors(&error);
-                    log::emit(&role.context, &accept_event(&error));
+                    log::emit(context, &accept_event(&error));
                 }
                 tokio::select! {
                     () = switch.cancelled() => return,
@@ -73,29 +77,39 @@ fn is_shortage_of_descriptors(error: &io::Error) -> bool {
 }
 
 /// Judges a new connection and starts its session.
-pub(super) fn start(role: &Arc<SmtpRole>, stream: Stream, peer: Endpoint) {
-    let settings = role.settings();
-    let context = role.peer_context(&peer);
+pub(super) fn start<S: Service>(service: &Arc<S>, stream: Stream, peer: Endpoint) {
+    let gate = service.gate();
+    let context = gate.peer_context(&peer);
     if let Some(ip) = peer.ip()
-        && !settings.remote_clients
-        && !network::is_local(ip)
+        && let Some(warning) = service.objection(ip)
     {
-        log::emit(&context, &ServerEvent::NotLocal { server: Server::Smtp, ip }.into());
+        log::emit(&context, &warning);
         log::emit(&context, &ServerEvent::Rejected { address: peer.to_string() }.into());
         return;
     }
     let now = Instant::now().into_std();
-    match role.limits.admit(peer.ip(), now) {
+    match gate.limits.admit(peer.ip(), now) {
         Ok(admission) => {
-            role.sessions.spawn(session::run(Arc::clone(role), settings, stream, peer, context, admission));
+            let arrival = Arrival { stream, peer, context, admission };
+            gate.sessions.spawn(Arc::clone(service).session(arrival));
         }
         Err(limit) => {
-            if role.crowd.admits(peer.ip(), now) {
-                log::emit(&context, &limit_event(&role.limits, limit, &peer));
+            if gate.crowd.admits(peer.ip(), now) {
+                log::emit(&context, &limit_event(&gate.limits, limit, &peer));
             }
-            role.sessions.spawn(session::turn_away(stream));
+            gate.sessions.spawn(turn_away(stream, service.too_many()));
         }
     }
+}
+
+/// Refuses a connection over a limit.
+async fn turn_away(mut stream: Stream, reply: Vec<u8>) {
+    // The client is not worth waiting for: it gets the reply or it does not.
+    let _ = timeout(TURN_AWAY_TIME, async {
+        stream.write_all(&reply).await?;
+        stream.shutdown().await
+    })
+    .await;
 }
 
 fn limit_event(limits: &ConnectionLimits, reached: Refused, peer: &Endpoint) -> Event {

@@ -10,10 +10,10 @@ use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::log::{self, Server, StartEvent};
+use crate::log::{self, StartEvent};
 use crate::net::listener::Bound;
 use crate::os::interfaces::{self, Family};
-use crate::role::smtp::{SmtpRole, accept};
+use crate::role::serve::{Service, accept};
 
 /// How often the addresses are looked at. A netlink socket would tell at once, but the services' sandbox has none, and
 /// an address that is a moment old has no clients yet.
@@ -45,8 +45,8 @@ fn addresses(named: &[Named]) -> Vec<SocketAddr> {
 
 /// Starts and ends listeners as addresses come and go, until `accepting` is cancelled. Without named interfaces there is
 /// nothing to do. Those that the interfaces had at the start are bound and served already; `served` has the switch of each.
-pub(super) async fn run(
-    role: Arc<SmtpRole>,
+pub(super) async fn run<S: Service>(
+    service: Arc<S>,
     named: Vec<Named>,
     served: HashMap<SocketAddr, CancellationToken>,
     loops: TaskTracker,
@@ -55,7 +55,7 @@ pub(super) async fn run(
     if named.is_empty() {
         return;
     }
-    let mut follower = Follower { role, loops, accepting, served, failed: Vec::new() };
+    let mut follower = Follower { service, loops, accepting, served, failed: Vec::new() };
     loop {
         tokio::select! {
             () = follower.accepting.cancelled() => return,
@@ -70,8 +70,8 @@ pub(super) async fn run(
     }
 }
 
-struct Follower {
-    role: Arc<SmtpRole>,
+struct Follower<S> {
+    service: Arc<S>,
     loops: TaskTracker,
     accepting: CancellationToken,
     /// What is listened on, with the switch of each.
@@ -80,12 +80,13 @@ struct Follower {
     failed: Vec<SocketAddr>,
 }
 
-impl Follower {
+impl<S: Service> Follower<S> {
     fn forget_all_but(&mut self, now: &[SocketAddr]) {
         self.failed.retain(|address| now.contains(address));
         for (address, switch) in self.served.extract_if(|address, _| !now.contains(address)) {
             let address = log::show(&address);
-            log::emit(&self.role.context, &StartEvent::ListenerGone { server: Server::Smtp, address }.into());
+            let gate = self.service.gate();
+            log::emit(&gate.context, &StartEvent::ListenerGone { server: gate.server, address }.into());
             switch.cancel();
         }
     }
@@ -95,21 +96,22 @@ impl Follower {
             return;
         }
         let shown = log::show(&address);
+        let server = self.service.gate().server;
         let event = match Bound::tcp(address).and_then(Bound::into_listener) {
             Ok(listener) => {
                 self.failed.retain(|other| *other != address);
                 let switch = self.accepting.child_token();
                 self.served.insert(address, switch.clone());
-                self.loops.spawn(accept::run(Arc::clone(&self.role), Arc::new(listener), switch));
-                StartEvent::NewListener { server: Server::Smtp, address: shown }
+                self.loops.spawn(accept::run(Arc::clone(&self.service), Arc::new(listener), switch));
+                StartEvent::NewListener { server, address: shown }
             }
             Err(_) if self.failed.contains(&address) => return,
             Err(error) => {
                 self.failed.push(address);
                 let reason = crate::os::reason(&error);
-                StartEvent::ListenerFailed { server: Server::Smtp, address: shown, reason }
+                StartEvent::ListenerFailed { server, address: shown, reason }
             }
         };
-        log::emit(&self.role.context, &event.into());
+        log::emit(&self.service.gate().context, &event.into());
     }
 }

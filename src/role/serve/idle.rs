@@ -11,23 +11,23 @@ use tokio::time::{Instant, sleep, sleep_until};
 use crate::log::{self, ProcessEvent};
 use crate::net::listener::Listener;
 use crate::os::notify;
-use crate::role::smtp::{SmtpRole, accept};
+use crate::role::serve::{Gate, Service, accept};
 
 /// Returns when there has been no session for `limit`; never without a limit.
-pub(super) async fn watch(role: &SmtpRole, limit: Option<Duration>) {
+pub(super) async fn watch(gate: &Gate, limit: Option<Duration>) {
     let Some(limit) = limit else { return pending().await };
     let mut idle_since = Instant::now();
-    let mut seen = role.sessions_so_far();
+    let mut seen = gate.served();
     loop {
         sleep_until(idle_since + limit).await;
-        let now = role.sessions_so_far();
-        if role.limits.total() == 0 && now == seen {
-            log::emit(&role.context, &ProcessEvent::IdleExit { after: limit }.into());
+        let now = gate.served();
+        if gate.limits.total() == 0 && now == seen {
+            log::emit(&gate.context, &ProcessEvent::IdleExit { after: limit }.into());
             return;
         }
         seen = now;
         idle_since = Instant::now();
-        while role.limits.total() > 0 {
+        while gate.limits.total() > 0 {
             // The count of idle time starts when the last session ends; a second more or less does not matter.
             sleep(Duration::from_secs(1)).await;
             idle_since = Instant::now();
@@ -41,15 +41,15 @@ const LAST_SESSIONS: Duration = Duration::from_secs(5);
 
 /// Serves what is already waiting to be accepted, when nothing else is accepted any more. The service manager is told
 /// first, so that it starts a new process for whoever comes later.
-pub(super) async fn drain(role: &Arc<SmtpRole>, listeners: &[Arc<Listener>]) {
+pub(super) async fn drain<S: Service>(service: &Arc<S>, listeners: &[Arc<Listener>]) {
     notify::stopping("idle");
     for listener in listeners {
         while let Some(Ok((stream, peer))) = at_once(listener.accept()) {
-            accept::start(role, stream, peer);
+            accept::start(service, stream, peer);
         }
     }
     let end = Instant::now() + LAST_SESSIONS;
-    while role.limits.total() > 0 && Instant::now() < end {
+    while service.gate().limits.total() > 0 && Instant::now() < end {
         sleep(Duration::from_millis(50)).await;
     }
 }
