@@ -28,6 +28,10 @@ pub struct ServerKeywords {
     pub smtputf8_strict: bool,
     /// `strictparsing` (on): addresses need their angle brackets.
     pub strict_parsing: bool,
+    /// `strictaddress` (off): addresses and parameters by the letter of RFC 5321.
+    pub strict_address: bool,
+    /// `enhancedstatuscodes` (off): offer ENHANCEDSTATUSCODES (RFC 2034), and have them in replies.
+    pub enhanced_status_codes: bool,
     /// `alabels` (on): verifiers see domains as A-labels (RFC 5890).
     pub alabels: bool,
     /// `linger` (on): close connections in the normal way; off closes with a reset.
@@ -71,7 +75,7 @@ pub struct Parsed<T> {
     pub unbuilt: Vec<&'static str>,
 }
 
-const SERVER_UNBUILT: [&str; 4] = ["strictaddress", "enhancedstatuscodes", "dnsblreply", "dnsbldefer"];
+const SERVER_UNBUILT: [&str; 2] = ["dnsblreply", "dnsbldefer"];
 const CLIENT_UNBUILT: [&str; 1] = ["immediatedelete"];
 
 /// Reads `--server-smtp-config`.
@@ -88,6 +92,8 @@ pub fn server(text: &str) -> Parsed<ServerKeywords> {
         smtputf8: words.take("smtputf8", false),
         smtputf8_strict: words.take("smtputf8strict", false),
         strict_parsing: words.take("strictparsing", true),
+        strict_address: words.take("strictaddress", false),
+        enhanced_status_codes: words.take("enhancedstatuscodes", false),
         alabels: words.take("alabels", true),
         linger: words.take("linger", true),
         bare_lf: bare_lf.unwrap_or_default(),
@@ -196,6 +202,7 @@ mod tests {
         let server = server("").settings;
         assert!(server.pipelining && server.strict_parsing && server.alabels && server.linger);
         assert!(!server.chunking && !server.smtputf8 && !server.smtputf8_strict);
+        assert!(!server.strict_address && !server.enhanced_status_codes);
     }
 
     #[test]

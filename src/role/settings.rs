@@ -53,7 +53,9 @@ pub fn smtp(settings: &Settings) -> SmtpSettings {
             chunking: keywords.chunking,
             smtputf8: keywords.smtputf8,
             smtputf8_strict: keywords.smtputf8_strict,
+            enhanced_status_codes: keywords.enhanced_status_codes,
         },
+        strict_address: keywords.strict_address,
         strict_parsing: keywords.strict_parsing,
         alabels: keywords.alabels,
         bare_lf: match keywords.bare_lf {

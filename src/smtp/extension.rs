@@ -12,5 +12,7 @@ pub const BINARYMIME: &str = "BINARYMIME";
 pub const PIPELINING: &str = "PIPELINING";
 /// RFC 6531.
 pub const SMTPUTF8: &str = "SMTPUTF8";
+/// RFC 2034 §3.
+pub const ENHANCED_STATUS_CODES: &str = "ENHANCEDSTATUSCODES";
 /// RFC 6152.
 pub const EIGHT_BIT_MIME: &str = "8BITMIME";

@@ -9,9 +9,10 @@
 //! | [`mod@line`] | command lines out of bytes, their limits | RFC 5321 §2.3.8, §4.5.3.1.4 |
 //! | [`command`] | verbs and their arguments | RFC 5321 §4.1.1 |
 //! | [`path`], [`params`] | addresses and parameters of MAIL and RCPT | RFC 5321 §4.1.2, RFC 1870, 4954, 6152, 6531 |
+//! | [`strict`] | the letter of their grammar, where that is wanted | RFC 5321 §4.1.2, §4.5.3.1 |
 //! | [`data`] | dot-unstuffing, end of data, bare line ends | RFC 5321 §4.5.2 |
 //! | [`received`] | the trace line in front of a message | RFC 5321 §4.4 |
-//! | [`reply`], [`extension`] | replies of the server, keywords of EHLO | RFC 5321 §4.2, §4.1.1.1 |
+//! | [`reply`], [`extension`] | replies of the server with their status codes, keywords of EHLO | RFC 5321 §4.2, §4.1.1.1, RFC 2034 |
 //! | [`escape`], [`xtext`], [`idn`] | encodings | RFC 3461 §4, UTS 46 |
 
 pub mod client;
@@ -26,6 +27,8 @@ pub mod path;
 pub mod received;
 pub mod reply;
 pub mod server;
+mod status;
+pub mod strict;
 pub mod xtext;
 
 /// What a message declares its body to be: `BODY=` of MAIL (RFC 6152 §2, RFC 3030 §3).

@@ -1,4 +1,5 @@
-//! Parameters of MAIL. Unknown ones are ignored, the first of a kind counts, and all are taken whether offered or not.
+//! Parameters of MAIL. Unknown ones are ignored, the first of a kind counts, and all are taken whether offered or not:
+//! unless the letter of RFC 5321 is asked for.
 
 use super::command::is_blank;
 use super::path::PathError;
@@ -49,6 +50,46 @@ impl MailParameters {
             smtputf8,
         })
     }
+
+    /// Reads the text behind the address by the letter of RFC 5321 §4.1.1.11: known parameters only, in any case, with
+    /// values that are some, each of them once.
+    ///
+    /// # Errors
+    /// [`PathError::UnknownParameter`], [`PathError::BadParameter`].
+    pub fn parse_strictly(text: &[u8]) -> Result<Self, PathError> {
+        let mut seen = Vec::new();
+        for word in text.split(|b| is_blank(*b)).filter(|word| !word.is_empty()) {
+            let mut halves = word.splitn(2, |b| *b == b'=');
+            let (name, value) = (halves.next().unwrap_or_default(), halves.next());
+            let known =
+                [SIZE, BODY, AUTH, SMTPUTF8].into_iter().find(|known| known.eq_ignore_ascii_case(name));
+            let name = known.ok_or(PathError::UnknownParameter)?;
+            if !is_good(name, value) || seen.contains(&name) {
+                return Err(PathError::BadParameter);
+            }
+            seen.push(name);
+        }
+        Ok(Self { smtputf8: seen.contains(&SMTPUTF8), ..Self::parse(text)? })
+    }
+}
+
+fn is_good(name: &[u8], value: Option<&[u8]>) -> bool {
+    match (name, value) {
+        (SIZE, Some(value)) => number(value).is_some() && value.len() <= MAX_SIZE_DIGITS,
+        (BODY, Some(value)) => Body::from_parameter(value) != Body::Unknown,
+        (AUTH, Some(value)) => is_xtext(value),
+        (SMTPUTF8, None) => true,
+        _ => false,
+    }
+}
+
+/// `1*20DIGIT` (RFC 1870 §4).
+const MAX_SIZE_DIGITS: usize = 20;
+
+/// RFC 4954 §5 with RFC 3461 §4: what encoding would give again.
+fn is_xtext(value: &[u8]) -> bool {
+    !value.is_empty()
+        && (value == b"<>" || xtext::encode(&xtext::decode(value)).as_bytes().eq_ignore_ascii_case(value))
 }
 
 fn value<'a>(word: &'a [u8], name: &[u8]) -> Option<&'a [u8]> {
@@ -84,6 +125,45 @@ mod tests {
         assert_eq!(read, want);
         assert_eq!(parse("SIZE=x SIZE=13").size, None);
         assert_eq!(parse("AUTH=<>").auth.as_deref(), Some("<>"));
+    }
+
+    #[test]
+    fn by_the_letter_only_good_parameters_pass() {
+        for good in [
+            "",
+            " ",
+            "SIZE=1 body=7bit AUTH=<> smtputf8",
+            "AUTH=e+3Dmc2@example.com",
+            "SIZE=00000000000000000001",
+        ] {
+            assert_eq!(MailParameters::parse_strictly(good.as_bytes()).err(), None, "{good}");
+        }
+        for unknown in ["X=1", "XYZ", "SIZES=1", "RET=HDRS SIZE=1", "=1"] {
+            assert_eq!(
+                MailParameters::parse_strictly(unknown.as_bytes()),
+                Err(PathError::UnknownParameter),
+                "{unknown}"
+            );
+        }
+        for bad in [
+            "SIZE",
+            "SIZE=",
+            "SIZE=-1",
+            "SIZE=1k",
+            "SIZE=000000000000000000001",
+            "BODY=9BIT",
+            "BODY",
+            "AUTH",
+            "AUTH=",
+            "AUTH=a=b",
+            "AUTH=a+zz",
+            "SMTPUTF8=",
+            "SMTPUTF8=1",
+            "SIZE=1 size=1",
+            "SMTPUTF8 SMTPUTF8",
+        ] {
+            assert_eq!(MailParameters::parse_strictly(bad.as_bytes()), Err(PathError::BadParameter), "{bad}");
+        }
     }
 
     #[test]

@@ -4,7 +4,7 @@
 //! refused is what could break the lines of envelope, log and onward SMTP: control characters, bad UTF-8.
 
 use super::command::{is_blank, trim_start};
-use super::idn;
+use super::{idn, strict};
 
 /// Longest address accepted, in bytes, a source route not counted. RFC 5321 §4.5.3.1.3 asks for 256.
 pub const MAX_PATH: usize = 1000;
@@ -42,7 +42,28 @@ pub enum PathError {
     /// A parameter of MAIL has a value it must not have.
     #[error("invalid mail-from parameter")]
     Parameter,
-    /// Longer than [`MAX_PATH`].
+    /// A parameter that is none of ours; only by the letter of the standard is that an error.
+    #[error("parameter not recognized")]
+    UnknownParameter,
+    /// A parameter whose value is none; only by the letter of the standard is that an error.
+    #[error("invalid parameter")]
+    BadParameter,
+    /// By the letter of the standard: a blank between the colon and the bracket (RFC 5321 §3.3).
+    #[error("blank before mailbox name")]
+    Blank,
+    /// By the letter of the standard: neither a dot-string nor a quoted string, or no domain behind it.
+    #[error("invalid local part in mailbox name")]
+    LocalPart,
+    /// By the letter of the standard: neither a domain nor an address literal.
+    #[error("invalid domain in mailbox name")]
+    Domain,
+    /// By the letter of the standard: over [`strict::MAX_LOCAL`].
+    #[error("local part too long")]
+    LocalTooLong,
+    /// By the letter of the standard: over [`strict::MAX_DOMAIN`].
+    #[error("domain too long")]
+    DomainTooLong,
+    /// Longer than [`MAX_PATH`], or by the letter of the standard than [`strict::MAX_STRICT_PATH`].
     #[error("path too long")]
     TooLong,
     /// Sender's local part is not ASCII and SMTPUTF8 was not given (RFC 6531 §3.4). The spelling is historical;
@@ -61,6 +82,8 @@ pub struct Rules {
     pub brackets: bool,
     /// Non-ASCII domains are converted to A-labels.
     pub alabels: bool,
+    /// By the letter of RFC 5321, for which the brackets are required in any case.
+    pub strict: bool,
 }
 
 /// An address: possibly empty (the null reverse path, RFC 5321 §4.5.5), never with a control character.
@@ -115,17 +138,31 @@ impl Mailbox {
 /// # Errors
 /// Any [`PathError`] but those of RCPT and of parameters.
 pub fn reverse_path(argument: &[u8], rules: Rules) -> Result<(Mailbox, &[u8]), PathError> {
-    path(strip_keyword(argument, b"FROM:").ok_or(PathError::MailCommand)?, rules)
+    let text = strip_keyword(argument, b"FROM:").ok_or(PathError::MailCommand)?;
+    let (mailbox, parameters) = path(text, rules)?;
+    if rules.strict {
+        strict::sender(mailbox.as_sent(), mailbox.address())?;
+    }
+    Ok((mailbox, parameters))
 }
 
-/// Reads `TO:<address>[ anything]`. Parameters of RCPT are ignored.
+/// Reads `TO:<address>[ anything]`. Parameters of RCPT are ignored, unless rules are strict: we offer none.
 ///
 /// # Errors
-/// Any [`PathError`] but those of MAIL and of parameters.
+/// Any [`PathError`] but those of MAIL and of its parameters.
 pub fn forward_path(argument: &[u8], rules: Rules) -> Result<Mailbox, PathError> {
     let text = strip_keyword(argument, b"TO:").ok_or(PathError::RcptCommand)?;
-    let (mailbox, _) = path(text, rules)?;
-    if mailbox.is_empty() { Err(PathError::Empty) } else { Ok(mailbox) }
+    let (mailbox, parameters) = path(text, rules)?;
+    if mailbox.is_empty() {
+        return Err(PathError::Empty);
+    }
+    if rules.strict {
+        strict::recipient(mailbox.as_sent(), mailbox.address())?;
+        if parameters.iter().any(|b| !is_blank(*b)) {
+            return Err(PathError::UnknownParameter);
+        }
+    }
+    Ok(mailbox)
 }
 
 fn strip_keyword<'a>(argument: &'a [u8], keyword: &[u8]) -> Option<&'a [u8]> {
@@ -137,20 +174,30 @@ fn path(text: &[u8], rules: Rules) -> Result<(Mailbox, &[u8]), PathError> {
     if text.iter().any(|b| matches!(b, b'\0' | b'\r' | b'\n')) {
         return Err(PathError::Character);
     }
+    if rules.strict && text.first().is_some_and(|b| is_blank(*b)) {
+        return Err(PathError::Blank);
+    }
     let text = trim_start(text);
     let (address, rest) = match text.split_first() {
         None => return Err(PathError::Unclosed),
-        Some((b'<', inner)) => bracketed(inner)?,
-        Some(_) if rules.brackets => return Err(PathError::NoBrackets),
+        Some((b'<', inner)) => bracketed(inner, rules.strict)?,
+        Some(_) if rules.brackets || rules.strict => return Err(PathError::NoBrackets),
         Some(_) => unbracketed(text)?,
     };
     Ok((Mailbox::parse(address, rules.alabels)?, rest))
 }
 
+/// Bytes of a path that are not in its address or source route.
+const BRACKETS: usize = 2;
+
 /// The address and what follows the closing bracket.
-fn bracketed(inner: &[u8]) -> Result<(&[u8], &[u8]), PathError> {
+fn bracketed(inner: &[u8], strict: bool) -> Result<(&[u8], &[u8]), PathError> {
     let first = find(inner, b'>').ok_or(PathError::Unclosed)?;
     let start = route(inner.get(..first).unwrap_or_default())?;
+    if strict && let Some(colon) = start.checked_sub(1) {
+        let route = inner.get(..colon).and_then(|route| std::str::from_utf8(route).ok());
+        strict::source_route(route.ok_or(PathError::SourceRoute)?)?;
+    }
     let inner = inner.get(start..).unwrap_or_default();
     let end = match inner.split_first() {
         Some((b'"', quoted)) => {
@@ -161,6 +208,9 @@ fn bracketed(inner: &[u8]) -> Result<(&[u8], &[u8]), PathError> {
         _ => first.saturating_sub(start),
     };
     let (address, rest) = inner.split_at_checked(end).unwrap_or_default();
+    if strict && start.saturating_add(end).saturating_add(BRACKETS) > strict::MAX_STRICT_PATH {
+        return Err(PathError::TooLong);
+    }
     match rest {
         [b'>'] => Ok((address, &[])),
         [b'>', b' ', parameters @ ..] => Ok((address, parameters)),
@@ -203,8 +253,9 @@ fn find(text: &[u8], byte: u8) -> Option<usize> {
 mod tests {
     use super::*;
 
-    const STRICT: Rules = Rules { brackets: true, alabels: true };
-    const LOOSE: Rules = Rules { brackets: false, alabels: false };
+    const STRICT: Rules = Rules { brackets: true, alabels: true, strict: false };
+    const LOOSE: Rules = Rules { brackets: false, alabels: false, strict: false };
+    const LETTER: Rules = Rules { brackets: false, alabels: true, strict: true };
 
     fn from(text: &str) -> Result<String, PathError> {
         reverse_path(text.as_bytes(), STRICT).map(|(mailbox, _)| mailbox.address().to_owned())
@@ -248,6 +299,8 @@ mod tests {
         fn any_bytes_parse_or_are_refused(tail: Vec<u8>) {
             let text = [b"FROM:<", &tail[..], b">"].concat();
             let _ = reverse_path(&text, STRICT);
+            let _ = reverse_path(&text, LETTER);
+            let _ = forward_path(&text, LETTER);
             let _ = reverse_path(&text, LOOSE);
             let _ = forward_path(&tail, LOOSE);
         }

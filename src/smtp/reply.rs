@@ -3,6 +3,8 @@
 use std::borrow::Cow;
 
 use super::escape;
+use super::path::PathError;
+use super::status::Status;
 
 /// A reply: code and text, one line unless made by [`Reply::lines`].
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -10,15 +12,16 @@ pub struct Reply {
     code: u16,
     /// Escaped; a line feed only between the lines of a reply.
     text: Cow<'static, str>,
+    status: Status,
 }
 
 impl Reply {
     /// A reply with a text that comes from outside, escaped so that it stays one line.
     pub fn new(code: u16, text: &str) -> Self {
-        Self { code, text: Cow::Owned(escape::reply_text(text).into_owned()) }
+        Self { code, text: Cow::Owned(escape::reply_text(text).into_owned()), status: Status::ByCode }
     }
 
-    /// A reply of several lines, as EHLO has (RFC 5321 §4.2.1).
+    /// A reply of several lines, as EHLO has (RFC 5321 §4.2.1), and therefore without a status code.
     pub fn lines<'a>(code: u16, lines: impl IntoIterator<Item = &'a str>) -> Self {
         let mut text = String::new();
         for line in lines {
@@ -27,11 +30,35 @@ impl Reply {
             }
             text.push_str(&escape::reply_text(line));
         }
-        Self { code, text: Cow::Owned(text) }
+        Self { code, text: Cow::Owned(text), status: Status::Never }
     }
 
     const fn fixed(code: u16, text: &'static str) -> Self {
-        Self { code, text: Cow::Borrowed(text) }
+        Self { code, text: Cow::Borrowed(text), status: Status::ByCode }
+    }
+
+    /// A fixed reply whose enhanced status code is not the usual one of its code.
+    const fn coded(code: u16, status: &'static str, text: &'static str) -> Self {
+        Self { code, text: Cow::Borrowed(text), status: Status::Is(status) }
+    }
+
+    /// A fixed reply that never has an enhanced status code.
+    const fn uncoded(code: u16, text: &'static str) -> Self {
+        Self { code, text: Cow::Borrowed(text), status: Status::Never }
+    }
+
+    fn with_status(self, status: &'static str) -> Self {
+        Self { status: Status::Is(status), ..self }
+    }
+
+    /// The reply as it goes to a client that was told of enhanced status codes (RFC 2034 §4), or not.
+    pub fn for_client(&self, enhanced: bool) -> Cow<'_, Self> {
+        match self.status.code(self.code, &self.text).filter(|_| enhanced) {
+            Some(status) => {
+                Cow::Owned(Self { text: Cow::Owned(format!("{status} {}", self.text)), ..self.clone() })
+            }
+            None => Cow::Borrowed(self),
+        }
     }
 
     /// Three-digit code.
@@ -65,7 +92,7 @@ impl Reply {
 
 /// Greeting (RFC 5321 §3.1); `product` is name and version.
 pub fn greeting(domain: &str, product: &str) -> Reply {
-    Reply::new(220, &format!("{domain} -- {product} -- Service ready"))
+    Reply { status: Status::Never, ..Reply::new(220, &format!("{domain} -- {product} -- Service ready")) }
 }
 
 /// First line of the EHLO reply (RFC 5321 §4.1.1.1).
@@ -75,31 +102,59 @@ pub fn says_hello(domain: &str) -> String {
 
 /// MAIL accepted (RFC 5321 §4.1.1.2); the address as it was sent.
 pub fn sender_ok(address: &str) -> Reply {
-    Reply::new(250, &format!("sender <{address}> OK"))
+    Reply::new(250, &format!("sender <{address}> OK")).with_status("2.1.0")
 }
 
-/// MAIL with an address that cannot be accepted (RFC 5321 §4.2.2).
-pub fn sender_not_allowed(reason: &str) -> Reply {
-    Reply::new(553, &format!("mailbox name not allowed: {reason}"))
+/// MAIL with an address or a parameter that cannot be accepted (RFC 5321 §4.2.2).
+pub fn sender_not_allowed(error: PathError) -> Reply {
+    let status = match error {
+        PathError::UnknownParameter => return Reply::fixed(555, "mail-from parameter not recognized"),
+        PathError::BadParameter => return Reply::fixed(501, "invalid mail-from parameter"),
+        PathError::SenderNeedsUtf8 => NEEDS_UTF8,
+        PathError::Parameter | PathError::MailCommand => "5.5.4",
+        _ => "5.1.7",
+    };
+    Reply::new(553, &format!("mailbox name not allowed: {error}")).with_status(status)
 }
+
+/// RCPT with an address or a parameter that cannot be accepted (RFC 5321 §4.2.2).
+pub fn recipient_not_allowed(error: PathError) -> Reply {
+    let status = match error {
+        PathError::UnknownParameter => return Reply::fixed(555, "rcpt-to parameter not recognized"),
+        PathError::RecipientNeedsUtf8 => NEEDS_UTF8,
+        PathError::RcptCommand => "5.5.4",
+        _ => "5.1.3",
+    };
+    Reply::new(550, &error.to_string()).with_status(status)
+}
+
+/// An address that is not ASCII where that was not announced (RFC 6531 §3.5).
+const NEEDS_UTF8: &str = "5.6.7";
 
 /// RCPT accepted for forwarding (RFC 5321 §4.1.1.3).
 pub fn remote_recipient_ok(address: &str) -> Reply {
-    Reply::new(250, &format!("recipient <{address}> OK"))
+    Reply::new(250, &format!("recipient <{address}> OK")).with_status("2.1.5")
 }
 
 /// RCPT accepted for a mailbox here. The second blank is the only difference, and tools look for it.
 pub fn local_recipient_ok(address: &str) -> Reply {
-    Reply::new(250, &format!("recipient <{address}>  OK"))
+    Reply::new(250, &format!("recipient <{address}>  OK")).with_status("2.1.5")
+}
+
+/// MAIL, RCPT or a message refused by the spool, a filter or the next hop.
+pub fn refused(code: u16, text: &str) -> Reply {
+    let reply = Reply::new(code, text);
+    if text == INSUFFICIENT_STORAGE { reply.with_status("4.3.1") } else { reply }
 }
 
 /// RCPT or VRFY refused: the address is named only where the client may not know it by its own spelling.
 pub fn recipient_refused(code: u16, address: &str, reason: &str) -> Reply {
-    if address.bytes().all(escape::is_plain) {
+    let reply = if address.bytes().all(escape::is_plain) {
         Reply::new(code, reason)
     } else {
         Reply::new(code, &format!("recipient <{address}> {reason}"))
-    }
+    };
+    reply.with_status(if code < 500 { "4.2.0" } else { "5.1.1" })
 }
 
 /// A chunk that is not the last has come (RFC 3030 §2).
@@ -122,7 +177,7 @@ pub const GOODBYE: Reply = Reply::fixed(221, "OK");
 /// NOOP (RFC 5321 §4.1.1.9).
 pub const NOOP: Reply = Reply::fixed(250, "noop");
 /// HELO (RFC 5321 §4.1.1.1).
-pub const HELLO: Reply = Reply::fixed(250, "hello");
+pub const HELLO: Reply = Reply::uncoded(250, "hello");
 /// RSET (RFC 5321 §4.1.1.5).
 pub const RESET: Reply = Reply::fixed(250, "state reset");
 /// End of data: the message is ours now (RFC 5321 §4.2.5).
@@ -132,20 +187,20 @@ pub const CANNOT_VRFY: Reply = Reply::fixed(252, "cannot vrfy");
 /// DATA (RFC 5321 §4.1.1.4).
 pub const START_INPUT: Reply = Reply::fixed(354, "start mail input -- end with <CRLF>.<CRLF>");
 /// Greeting of a server that is disabled (RFC 5321 §3.1).
-pub const NOT_AVAILABLE: Reply = Reply::fixed(421, "service not available");
+pub const NOT_AVAILABLE: Reply = Reply::uncoded(421, "service not available");
 /// The server has as many connections as it will have: in place of the greeting, or to the one idle for longest
 /// (RFC 5321 §3.1, §3.8).
 pub const TOO_MANY_CONNECTIONS: Reply = Reply::fixed(421, "too many connections");
 /// Nothing received for too long (RFC 5321 §4.5.3.2.7).
-pub const IDLE_TIMEOUT: Reply = Reply::fixed(421, "idle timeout");
+pub const IDLE_TIMEOUT: Reply = Reply::coded(421, "4.4.2", "idle timeout");
 /// Content arrives more slowly than we are willing to wait.
-pub const TOO_SLOW: Reply = Reply::fixed(421, "data too slow");
+pub const TOO_SLOW: Reply = Reply::coded(421, "4.4.2", "data too slow");
 /// Graceful stop (RFC 5321 §3.8, enhanced code of RFC 3463).
 pub const SHUTTING_DOWN: Reply = Reply::fixed(421, "4.3.2 service shutting down");
 /// A question of the session was answered with something else: temporary, so that no mail is lost to our own fault.
 pub const LOCAL_ERROR: Reply = Reply::fixed(452, "error");
 /// RCPT over the limit (RFC 5321 §4.5.3.1.10).
-pub const TOO_MANY_RECIPIENTS: Reply = Reply::fixed(452, "too many recipients");
+pub const TOO_MANY_RECIPIENTS: Reply = Reply::coded(452, "4.5.3", "too many recipients");
 /// Text of a 452 for a message that cannot be stored (RFC 5321 §4.2.2).
 pub const INSUFFICIENT_STORAGE: &str = "insufficient system storage";
 /// Unknown verb, or one that is not offered (RFC 5321 §4.2.4).
@@ -166,13 +221,13 @@ pub const OUT_OF_SEQUENCE: Reply = Reply::fixed(503, "command out of sequence --
 pub const BINARY_DATA: Reply =
     Reply::fixed(503, "invalid data command with binarymime -- use RSET to resynchronise");
 /// VRFY of nothing.
-pub const INVALID_MAILBOX: Reply = Reply::fixed(550, "invalid mailbox");
+pub const INVALID_MAILBOX: Reply = Reply::coded(550, "5.1.3", "invalid mailbox");
 /// Over the size limit (RFC 1870 §6.1).
 pub const TOO_BIG: Reply = Reply::fixed(552, "message size exceeds fixed maximum message size");
 /// DATA without a recipient (RFC 5321 §3.3).
-pub const NO_RECIPIENTS: Reply = Reply::fixed(554, "no valid recipients");
+pub const NO_RECIPIENTS: Reply = Reply::coded(554, "5.5.1", "no valid recipients");
 /// A message in more small chunks than anyone needs.
-pub const TOO_MANY_CHUNKS: Reply = Reply::fixed(554, "too many small chunks");
+pub const TOO_MANY_CHUNKS: Reply = Reply::coded(554, "5.5.1", "too many small chunks");
 /// A lone dot between bare line ends in the data (RFC 5321 §2.3.8).
 pub const BARE_DOT: Reply = Reply::fixed(554, "5.5.2 bare line endings around end of data");
 /// A bare line feed in the data where none is allowed (RFC 5321 §2.3.8).
@@ -181,7 +236,7 @@ pub const BARE_LF: Reply = Reply::fixed(554, "5.5.2 bare line feed in message");
 /// Text of a refused recipient when nobody gave one (RFC 5321 §4.2.2).
 pub const MAILBOX_UNAVAILABLE: &str = "mailbox unavailable";
 /// Greeting of a server that does not tell its name.
-pub const ANONYMOUS_GREETING: Reply = Reply::fixed(220, "greeting");
+pub const ANONYMOUS_GREETING: Reply = Reply::uncoded(220, "greeting");
 /// Name in the EHLO reply of a server that does not tell its own.
 pub const ANONYMOUS_NAME: &str = "smtp";
 
@@ -195,6 +250,18 @@ mod tests {
         Reply::lines(250, ["x says hello", "8BITMIME"]).write_to(&mut out);
         NOOP.write_to(&mut out);
         assert_eq!(out, b"250-x says hello\r\n250 8BITMIME\r\n250 noop\r\n");
+    }
+
+    #[test]
+    fn status_codes_stand_before_the_text() {
+        let sent = |reply: &Reply| reply.for_client(true).wire_lines().collect::<Vec<_>>().join("|");
+        assert_eq!(sent(&sender_ok("a")), "250 2.1.0 sender <a> OK");
+        assert_eq!(sent(&SHUTTING_DOWN), "421 4.3.2 service shutting down");
+        assert_eq!(sent(&HELLO), "250 hello");
+        assert_eq!(sent(&START_INPUT), "354 start mail input -- end with <CRLF>.<CRLF>");
+        assert_eq!(sent(&Reply::lines(250, ["a", "b"])), "250-a|250 b");
+        assert_eq!(sent(&Reply::new(554, "5.7.1 spam")), "554 5.7.1 spam");
+        assert_eq!(sender_ok("a").for_client(false).into_owned(), sender_ok("a"));
     }
 
     #[test]

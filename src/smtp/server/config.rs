@@ -19,6 +19,8 @@ pub struct ServerConfig {
     pub extensions: Extensions,
     /// Angle brackets are required around addresses.
     pub strict_parsing: bool,
+    /// Addresses and parameters by the letter of RFC 5321.
+    pub strict_address: bool,
     /// Non-ASCII domains are converted to A-labels.
     pub alabels: bool,
     /// What to do about line ends other than CR LF in content.
@@ -40,6 +42,7 @@ impl Default for ServerConfig {
             max_size: None,
             extensions: Extensions::default(),
             strict_parsing: true,
+            strict_address: false,
             alabels: true,
             bare_lf: BareLf::default(),
             idle_timeout: Some(Duration::from_secs(1800)),
@@ -71,11 +74,19 @@ pub struct Extensions {
     pub smtputf8: bool,
     /// Refuse a non-ASCII local part unless MAIL had SMTPUTF8.
     pub smtputf8_strict: bool,
+    /// Offer ENHANCEDSTATUSCODES (RFC 2034), and have them in replies.
+    pub enhanced_status_codes: bool,
 }
 
 impl Default for Extensions {
     fn default() -> Self {
-        Self { pipelining: true, chunking: false, smtputf8: false, smtputf8_strict: false }
+        Self {
+            pipelining: true,
+            chunking: false,
+            smtputf8: false,
+            smtputf8_strict: false,
+            enhanced_status_codes: false,
+        }
     }
 }
 

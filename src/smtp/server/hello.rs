@@ -55,6 +55,7 @@ impl Session {
             (extension::BINARYMIME, config.extensions.chunking),
             (extension::PIPELINING, config.extensions.pipelining),
             (extension::SMTPUTF8, config.extensions.smtputf8),
+            (extension::ENHANCED_STATUS_CODES, config.extensions.enhanced_status_codes),
             (extension::EIGHT_BIT_MIME, true),
         ];
         lines.extend(switched.into_iter().filter(|(_, on)| *on).map(|(keyword, _)| keyword.to_owned()));

@@ -44,12 +44,14 @@ impl Session {
 
     /// Checks in the order syntax, size, UTF-8.
     fn read_mail(&mut self, argument: &[u8]) -> Result<(Mailbox, MailParameters), Reply> {
-        let refusal = |error: PathError| reply::sender_not_allowed(&error.to_string());
+        let refusal = reply::sender_not_allowed;
         let (sender, text) = path::reverse_path(argument, self.rules()).map_err(|error| {
             self.note_brackets(error);
             refusal(error)
         })?;
-        let parameters = MailParameters::parse(text).map_err(refusal)?;
+        let strict = self.config.strict_address;
+        let read = if strict { MailParameters::parse_strictly } else { MailParameters::parse };
+        let parameters = read(text).map_err(refusal)?;
         if parameters.size.zip(self.config.max_size).is_some_and(|(size, limit)| size > limit) {
             return Err(reply::TOO_BIG);
         }
@@ -77,7 +79,8 @@ impl Session {
     }
 
     pub(super) fn rules(&self) -> Rules {
-        Rules { brackets: self.config.strict_parsing, alabels: self.config.alabels }
+        let config = &self.config;
+        Rules { brackets: config.strict_parsing, alabels: config.alabels, strict: config.strict_address }
     }
 
     /// A non-ASCII local part without SMTPUTF8, where that matters (RFC 6531 §3.4).

@@ -96,7 +96,7 @@ impl Refusal {
     }
 
     pub(super) fn to_reply(&self) -> Reply {
-        Reply::new(self.code, &self.text)
+        reply::refused(self.code, &self.text)
     }
 }
 

@@ -90,7 +90,7 @@ impl Session {
     }
 
     fn read_rcpt(&mut self, argument: &[u8], open: &mut Open) -> Result<Mailbox, Reply> {
-        let refusal = |error: PathError| Reply::new(550, &error.to_string());
+        let refusal = reply::recipient_not_allowed;
         let recipient = path::forward_path(argument, self.rules()).map_err(|error| {
             self.note_brackets(error);
             refusal(error)

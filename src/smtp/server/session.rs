@@ -367,7 +367,8 @@ impl Session {
     }
 
     pub(super) fn send(&mut self, reply: &Reply) {
-        self.queue.reply(reply, self.config.trace);
+        let reply = reply.for_client(self.config.extensions.enhanced_status_codes);
+        self.queue.reply(&reply, self.config.trace);
     }
 
     pub(super) fn log(&mut self, event: Event) {

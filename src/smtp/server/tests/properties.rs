@@ -116,17 +116,20 @@ fn dialogue() -> impl Strategy<Value = Vec<u8>> {
 
 fn config() -> impl Strategy<Value = ServerConfig> {
     (
-        any::<[bool; 2]>(),
+        any::<[bool; 4]>(),
         prop::option::of(0u64..2000),
         prop::sample::select(vec![BareLf::Accept, BareLf::Smuggling, BareLf::Reject]),
     )
-        .prop_map(|([trace, chunking], max_size, bare_lf)| ServerConfig {
-            trace,
-            extensions: Extensions { chunking, ..Extensions::default() },
-            max_size,
-            bare_lf,
-            max_recipients: 3,
-            ..ServerConfig::default()
+        .prop_map(|([trace, chunking, enhanced_status_codes, strict_address], max_size, bare_lf)| {
+            ServerConfig {
+                trace,
+                extensions: Extensions { chunking, enhanced_status_codes, ..Extensions::default() },
+                strict_address,
+                max_size,
+                bare_lf,
+                max_recipients: 3,
+                ..ServerConfig::default()
+            }
         })
 }
 
@@ -169,6 +172,7 @@ proptest! {
 
     #[test]
     fn every_reply_is_a_line_with_a_code(input in dialogue(), config in config()) {
+        let enhanced = config.extensions.enhanced_status_codes;
         let record = drive(config, &input, &[]);
         let text = String::from_utf8(record.sent).unwrap();
         prop_assert!(text.ends_with("\r\n"));
@@ -177,6 +181,11 @@ proptest! {
             prop_assert!(code.parse::<u16>().is_ok_and(|c| (200..600).contains(&c)), "{}", line);
             prop_assert!(rest.starts_with(' ') || rest.starts_with('-'), "{}", line);
             prop_assert!(!line.contains(|c: char| c.is_ascii_control()), "{}", line);
+            // All but intermediate replies, greeting and hello.
+            let exempt = line.starts_with('3') || rest.starts_with('-') || line.contains("Service ready")
+                || line == "250 8BITMIME" || line == "250 hello";
+            let class = format!(" {}.", &line[..1]);
+            prop_assert!(exempt || !enhanced || rest.starts_with(&class), "{}", line);
         }
     }
 

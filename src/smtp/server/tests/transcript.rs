@@ -249,6 +249,8 @@ impl Runner {
             "chunking" => config.extensions.chunking = yes,
             "smtputf8" => config.extensions.smtputf8 = yes,
             "smtputf8strict" => config.extensions.smtputf8_strict = yes,
+            "enhancedstatuscodes" => config.extensions.enhanced_status_codes = yes,
+            "strictaddress" => config.strict_address = yes,
             "strictparsing" => config.strict_parsing = yes,
             "alabels" => config.alabels = yes,
             "trace" => config.trace = yes,
