@@ -15,6 +15,7 @@
 //! | module | what it is |
 //! |---|---|
 //! | [`smtp`] | the protocol without I/O: grammar, replies, the [`smtp::server`] and [`smtp::client`] sessions |
+//! | [`sasl`] | authentication without I/O: mechanisms, both sides of an exchange, HMAC from masked passwords |
 //! | [`net`] | sockets, and the pumps that carry bytes and time between a stream and a session |
 //! | [`spool`] | every file of every message; its module text has the table of states |
 //! | [`forward`] | the forwarding engine: which message is due, what a reply means, when to try again |
@@ -25,7 +26,7 @@
 //! | [`cli`] | the option table, command line and configuration files; bringing a process up |
 //! | [`role`] | wiring: one module for each role or long-lived task |
 //!
-//! Arrows go `bin → cli → role → {net, forward, spool, message, os, log, config} → smtp`, never back.
+//! Arrows go `bin → cli → role → {net, forward, spool, message, os, log, config} → smtp → sasl`, never back.
 //!
 //! # The way of a message
 //!
@@ -46,7 +47,7 @@
 //!
 //! Those that a text search can see are held by `tests/it/tidy.rs`.
 //!
-//! 1. [`smtp`] names no runtime, socket, file or clock: time comes in as a value, work goes out as a value.
+//! 1. [`smtp`] and [`sasl`] name no runtime, socket, file, clock or source of random numbers: time comes in as a value, work goes out as a value.
 //! 2. Only [`os`] knows the service manager's environment and contains `unsafe`.
 //! 3. Only [`spool`] opens files below the spool directory; nothing else knows their names.
 //! 4. Arrows never point back.
@@ -69,5 +70,6 @@ pub mod message;
 pub mod net;
 pub mod os;
 pub mod role;
+pub mod sasl;
 pub mod smtp;
 pub mod spool;

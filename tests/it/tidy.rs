@@ -29,6 +29,14 @@ fn protocol_modules_are_pure() {
             source.refuse(word, "is not for a pure session: time, files and sockets come in as values");
         }
     }
+    for source in sources("src/sasl") {
+        for word in io.iter().chain(&others).chain(&["crate::smtp", "crate::secrets"]) {
+            source.refuse(
+                word,
+                "is not for authentication itself: accounts, time and random come in as values",
+            );
+        }
+    }
     for source in sources("src/smtp/server") {
         source.refuse("smtp::client", "is the other side");
     }
