@@ -16,6 +16,7 @@
 //! |---|---|
 //! | [`smtp`] | the protocol without I/O: grammar, replies, the [`smtp::server`] and [`smtp::client`] sessions |
 //! | [`sasl`] | authentication without I/O: mechanisms, both sides of an exchange, HMAC from masked passwords |
+//! | [`secrets`] | secrets files: accounts, trusted addresses, changes while running |
 //! | [`net`] | sockets, and the pumps that carry bytes and time between a stream and a session |
 //! | [`spool`] | every file of every message; its module text has the table of states |
 //! | [`forward`] | the forwarding engine: which message is due, what a reply means, when to try again |
@@ -26,7 +27,7 @@
 //! | [`cli`] | the option table, command line and configuration files; bringing a process up |
 //! | [`role`] | wiring: one module for each role or long-lived task |
 //!
-//! Arrows go `bin → cli → role → {net, forward, spool, message, os, log, config} → smtp → sasl`, never back.
+//! Arrows go `bin → cli → role → {net, forward, secrets, spool, message, os, log, config} → smtp → sasl`, never back.
 //!
 //! # The way of a message
 //!
@@ -71,5 +72,6 @@ pub mod net;
 pub mod os;
 pub mod role;
 pub mod sasl;
+pub mod secrets;
 pub mod smtp;
 pub mod spool;

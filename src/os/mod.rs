@@ -24,6 +24,7 @@ pub mod journal;
 pub mod limits;
 pub mod notify;
 pub mod pidfile;
+pub mod random;
 pub mod signals;
 pub mod syslog;
 
