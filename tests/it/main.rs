@@ -23,6 +23,7 @@ mod container_roles;
 mod crash;
 mod forward;
 mod hostile;
+mod openwrt;
 mod peers;
 mod power_cut;
 mod process;
