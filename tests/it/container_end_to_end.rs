@@ -1,12 +1,8 @@
 //! The whole relay under a real systemd: mail in on port 25, safe in the spool, out to the next hop.
 
-use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use crate::support::client::{Broken, SmtpClient};
-use crate::support::container::local;
-use crate::support::hop::Delivery;
+use crate::support::load::Load;
 use crate::support::need::{self, require};
 use crate::support::relay::{FORWARD, Relay, SMTP};
 use crate::support::rootfs::Rootfs;
@@ -99,92 +95,15 @@ fn twenty_restarts_under_load_refuse_lose_and_double_nothing() {
     let relay = Relay::enabled();
     let load = Load::default();
     relay.container.in_network(|| {
-        std::thread::scope(|scope| {
-            // Also when a wait fails: the scope waits for the clients.
-            let _end = EndOf(&load.stop);
-            for _ in 0..4 {
-                scope.spawn(|| load.generate());
-            }
+        load.during(|| {
             for round in 0..20 {
-                let reached = load.acknowledged.load(Ordering::SeqCst);
+                let reached = load.acknowledged();
                 relay.container.systemctl(&["restart", SMTP]);
                 // The next restart comes when the load is really flowing again.
-                let more = || load.acknowledged.load(Ordering::SeqCst) > reached + 20;
-                wait_for(&format!("messages after restart {round}"), PATIENCE, || more().then_some(()));
+                load.wait_more(&format!("messages after restart {round}"), reached + 20);
             }
         });
     });
-    let ids = load.ids.into_inner().unwrap();
-    let (refused, broken) = (load.refused.into_inner(), load.broken.into_inner().unwrap());
-    assert!(refused == 0 && broken.is_empty(), "{refused} refused connections, broken ones: {broken:?}");
     relay.wait_empty_spool();
-    let seen = count_ids(&relay.hop().accepted());
-    let lost: Vec<_> = ids.iter().filter(|id| !seen.contains_key(*id)).collect();
-    let doubled: Vec<_> = seen.iter().filter(|(_, count)| **count > 1).collect();
-    let sessions = load.sessions.into_inner();
-    eprintln!("{} acknowledged in {sessions} sessions, {} delivered", ids.len(), seen.len());
-    assert!(lost.is_empty() && doubled.is_empty(), "lost {lost:?}, doubled {doubled:?}");
-}
-
-/// Clients that never stop: one connection after the other, a few messages in each.
-#[derive(Default)]
-struct Load {
-    next: AtomicUsize,
-    acknowledged: AtomicUsize,
-    sessions: AtomicUsize,
-    refused: AtomicUsize,
-    /// Connections that ended without the word that they would.
-    broken: std::sync::Mutex<Vec<String>>,
-    stop: AtomicBool,
-    ids: std::sync::Mutex<Vec<usize>>,
-}
-
-/// Raises the flag when it goes out of scope.
-struct EndOf<'a>(&'a AtomicBool);
-
-impl Drop for EndOf<'_> {
-    fn drop(&mut self) {
-        self.0.store(true, Ordering::SeqCst);
-    }
-}
-
-impl Load {
-    fn generate(&self) {
-        while !self.stop.load(Ordering::SeqCst) {
-            self.sessions.fetch_add(1, Ordering::SeqCst);
-            match self.session() {
-                Ok(()) => {}
-                Err(broken) if broken.refused => drop(self.refused.fetch_add(1, Ordering::SeqCst)),
-                Err(broken) => self.broken.lock().unwrap().push(broken.reason),
-            }
-        }
-    }
-
-    /// A session may end with 421 between messages; only a 250 to the content counts.
-    fn session(&self) -> Result<(), Broken> {
-        let mut client = SmtpClient::try_connect(local(25))?;
-        if client.greeting.code != 220 || client.try_command("EHLO load.test")?.code != 250 {
-            return Ok(());
-        }
-        for _ in 0..5 {
-            let id = self.next.fetch_add(1, Ordering::SeqCst);
-            let content = format!("X-Test-Id: {id}\r\nSubject: load\r\n\r\nbody\r\n");
-            if client.try_send("a@example.com", &["b@example.com"], content.as_bytes())?.code != 250 {
-                return Ok(());
-            }
-            self.ids.lock().unwrap().push(id);
-            self.acknowledged.fetch_add(1, Ordering::SeqCst);
-        }
-        client.try_command("QUIT").map(drop)
-    }
-}
-
-fn count_ids(deliveries: &[Delivery]) -> BTreeMap<usize, usize> {
-    let mut counts = BTreeMap::new();
-    for delivery in deliveries {
-        let text = String::from_utf8_lossy(&delivery.content);
-        let id = text.lines().find_map(|line| line.strip_prefix("X-Test-Id: ")).expect("our message");
-        *counts.entry(id.parse().unwrap()).or_default() += 1;
-    }
-    counts
+    load.check(&relay.hop().accepted());
 }

@@ -18,6 +18,7 @@ mod clients;
 mod commit_order;
 mod container;
 mod container_end_to_end;
+mod container_package;
 mod container_readme;
 mod container_roles;
 mod crash;

@@ -87,7 +87,10 @@ fn every_option_of_the_sample_file_is_known_to_the_script() {
         let mut words = line.trim_start_matches(['#', '\t', ' ']).split_whitespace();
         if let (Some("option" | "list"), Some(name)) = (words.next(), words.next()) {
             seen += 1;
-            assert!(script.split(|c: char| !c.is_alphanumeric() && c != '_').any(|word| word == name), "{name}");
+            assert!(
+                script.split(|c: char| !c.is_alphanumeric() && c != '_').any(|word| word == name),
+                "{name}"
+            );
         }
     }
     assert!(seen >= 34, "{seen}");

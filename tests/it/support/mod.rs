@@ -8,6 +8,7 @@ pub(crate) mod dice;
 pub(crate) mod disk;
 pub(crate) mod hop;
 pub(crate) mod letters;
+pub(crate) mod load;
 pub(crate) mod need;
 pub(crate) mod postfix;
 pub(crate) mod relay;
