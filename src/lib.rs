@@ -20,6 +20,8 @@
 //! | [`net`] | sockets, and the pumps that carry bytes and time between a stream and a session |
 //! | [`spool`] | every file of every message; its module text has the table of states |
 //! | [`forward`] | the forwarding engine: which message is due, what a reply means, when to try again |
+//! | [`filter`] | filters of messages: programs, servers, and the chain that runs them |
+//! | [`program`] | users' programs, run within bounds, for filters and verifiers |
 //! | [`message`] | header fields, address lists, dates (RFC 5322), for submission |
 //! | [`log`] | typed events; text, syslog and journal; the fixed message ids |
 //! | [`os`] | Linux and systemd: activation, notification, identity, background; the only `unsafe` |
@@ -27,7 +29,7 @@
 //! | [`cli`] | the option table, command line and configuration files; bringing a process up |
 //! | [`role`] | wiring: one module for each role or long-lived task |
 //!
-//! Arrows go `bin → cli → role → {net, forward, secrets, spool, message, os, log, config} → smtp → sasl`, never back.
+//! Arrows go `bin → cli → role → {filter, program, net, forward, secrets, spool, message, os, log, config} → smtp → sasl`, never back.
 //!
 //! # The way of a message
 //!
@@ -65,11 +67,13 @@ pub const VERSION: &str = env!("CARGO_PKG_VERSION");
 
 pub mod cli;
 pub mod config;
+pub mod filter;
 pub mod forward;
 pub mod log;
 pub mod message;
 pub mod net;
 pub mod os;
+pub mod program;
 pub mod role;
 pub mod sasl;
 pub mod secrets;

@@ -3,16 +3,16 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::Program;
 use super::merge::Entries;
 use super::typed::{Failure, Values};
+use super::{Environment, Program, filters};
 use crate::config::address::Remote;
 use crate::config::interface::{self, Item, Server};
 use crate::config::keywords::{self, ClientKeywords, Parsed, ServerKeywords};
 use crate::config::number::limit;
 use crate::config::{
-    Anonymous, Durability, ForwardSettings, InDoubt, LogFormat, LogSettings, ProcessSettings, Retry,
-    Settings, SmtpSettings, Verbosity,
+    Anonymous, Durability, FilterSettings, ForwardSettings, InDoubt, LogFormat, LogSettings, ProcessSettings,
+    Retry, Settings, SmtpSettings, Verbosity,
 };
 
 /// What the modes `--as-server`, `--as-client` and `--as-proxy` of the first instance mean for the process.
@@ -132,6 +132,7 @@ fn log(mode: Mode, entries: &Entries, values: &Values, remarks: &mut Remarks) ->
 pub(super) fn instance(
     name: &str,
     program: Program,
+    env: &Environment,
     entries: &Entries,
     values: &Values,
     remarks: &mut Remarks,
@@ -161,6 +162,30 @@ pub(super) fn instance(
         interfaces: interfaces(values, smtp.enabled, remarks),
         smtp,
         forward,
+        filter: filter(program, env, entries, values, remarks)?,
+    })
+}
+
+fn filter(
+    program: Program,
+    env: &Environment,
+    entries: &Entries,
+    values: &Values,
+    remarks: &mut Remarks,
+) -> Result<FilterSettings, Failure> {
+    let mut filters = |name| {
+        let found = filters::of(entries, name, env)?.unwrap_or_default();
+        found.warnings.iter().for_each(|warning| remarks.both(warning));
+        Ok::<_, Failure>(found.filters)
+    };
+    let processors = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    let automatic = u32::try_from(processors).unwrap_or(1).saturating_mul(4).max(8);
+    Ok(FilterSettings {
+        server: if program == Program::Forward { Vec::new() } else { filters("filter")? },
+        client: filters("client-filter")?,
+        timeout: values.duration("filter-timeout").and_then(limit),
+        running: values.number("filter-max").unwrap_or(automatic),
+        wait: values.duration("filter-queue-timeout").unwrap_or_default(),
     })
 }
 

@@ -1,13 +1,15 @@
 //! Rules between options, in the order in which they are tested; the first one broken is reported.
 
 use super::merge::Entries;
-use super::table;
+use super::{Environment, filters, table};
 use crate::config::program;
 
 /// What the rules look at.
 pub(super) struct Facts<'a> {
     /// The options of one instance.
     pub(super) entries: &'a Entries,
+    /// For relative paths.
+    pub(super) env: &'a Environment,
     /// The options of the process.
     pub(super) process: &'a Entries,
     /// Whether anything is logged.
@@ -201,8 +203,8 @@ fn values(facts: &Facts<'_>) -> Result<(), String> {
         let result = facts.text(name).map_or(Ok(()), |text| check(&text));
         result.map_err(|reason| format!("invalid {what} specification: {reason}"))
     };
-    check("filter", program::check_filters, "filter")?;
-    check("client-filter", program::check_filters, "client filter")?;
+    filters::of(facts.entries, "filter", facts.env)?;
+    filters::of(facts.entries, "client-filter", facts.env)?;
     check("address-verifier", program::check_verifier, "verifier")
 }
 

@@ -18,6 +18,7 @@
 mod build;
 mod checks;
 mod file;
+mod filters;
 mod given;
 mod help;
 mod lexer;
@@ -267,12 +268,13 @@ impl Reader<'_> {
             ["as-client", "as-proxy", "forward-to"].into_iter().find_map(|name| values.address(name));
         checks::instance(&checks::Facts {
             entries: &instance.entries,
+            env: self.env,
             process,
             log: mode.logs(process),
             knows: &|name| table::find(name).is_some_and(|opt| self.program.has(opt)),
             unix_next_hop: next_hop.is_some_and(|address| address.is_unix()),
         })?;
-        build::instance(&instance.name, self.program, &instance.entries, &values, remarks)
+        build::instance(&instance.name, self.program, self.env, &instance.entries, &values, remarks)
     }
 
     fn typed(&self, entries: &Entries) -> Result<Values, Failure> {

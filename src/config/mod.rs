@@ -7,6 +7,7 @@
 //! anything.
 
 pub mod address;
+pub mod filter;
 pub mod interface;
 pub mod keywords;
 mod logging;
@@ -15,6 +16,7 @@ pub mod number;
 pub mod program;
 mod settings;
 
+pub use filter::{FilterSettings, FilterSpec};
 pub use logging::{Facility, LogFormat, LogSettings, Verbosity};
 pub use settings::{
     Anonymous, Durability, ForwardSettings, InDoubt, ProcessSettings, Retry, Settings, SmtpSettings,

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::address::{Local, Remote};
+use super::filter::FilterSettings;
 use super::interface::{Item, Server};
 use super::keywords::{ClientKeywords, ServerKeywords};
 
@@ -138,6 +139,8 @@ pub struct Settings {
     pub smtp: SmtpSettings,
     /// Forwarding.
     pub forward: ForwardSettings,
+    /// Filters.
+    pub filter: FilterSettings,
 }
 
 impl Settings {

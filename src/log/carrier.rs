@@ -53,6 +53,10 @@ impl Record {
                     EMAILRELAY_REASON = self.fields.reason.as_deref(),
                     EMAILRELAY_USER = self.fields.user.as_deref(),
                     EMAILRELAY_INSTANCE = self.fields.instance.as_deref(),
+                    EMAILRELAY_FILTER = self.fields.filter.as_deref(),
+                    EMAILRELAY_RESULT = self.fields.result,
+                    EMAILRELAY_EXIT = self.fields.exit,
+                    EMAILRELAY_MS = self.fields.took_ms,
                     message = self.message.as_str(),
                 )
             };

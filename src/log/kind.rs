@@ -171,6 +171,32 @@ kinds! {
     /// A message is durable and acknowledged.
     STORED = "c7eb573000854676b88d35035f337bf8", Info;
 
+    // Filters
+    /// A message comes to the filters, or what a program wrote.
+    FILTER_DETAIL = "27b6100a1f234199bb2726f0c026d8d7", Extra;
+    /// A filter program is run.
+    FILTER_RUNNING = "2e306d198ec14f2c9b8918105cec152c", Verbose;
+    /// A filter program wants the message left alone.
+    FILTER_ABANDONED = "25c087279fc54dab97b9d5ca011e519f", Verbose;
+    /// A filter program ended with a code for failure.
+    FILTER_EXIT = "f5e42ddfbb3140d78979e72cca0f0a42", Warning;
+    /// A filter program took too long.
+    FILTER_TIMEOUT = "c64ad80497ca4888a9915ec615017be1", Warning;
+    /// The verdict of the filters on a message.
+    FILTER_VERDICT = "43a3df4b06af4c12ac4133fb6677847e", Verbose;
+    /// A message was refused to the client for a filter.
+    FILTER_REJECTED = "aed5faf78f1b47e9bd662d46aee068ea", Info;
+    /// A message could not be filtered.
+    FILTER_EXCEPTION = "fb2820791d114d7d933c9892843999cc", Warning;
+    /// A network filter cannot be used.
+    FILTER_FAULT = "d74c374c50974bfa8eea52eb89ff8209", Warning;
+    /// Filters behind one that abandoned the message were skipped.
+    FILTERS_SKIPPED = "f52b5029d4134ab5bff0c1b160156df8", Warning;
+    /// A filter has spoilt the files of a message.
+    FILTER_INVALID_FILES = "8ba7dcd481784352b355aa12c273cfeb", Error;
+    /// A program that was told to end takes its time.
+    FILTER_KILLED = "8f99619a650149aeaf8afc9040dba90b", Verbose;
+
     // Forwarding
     /// A forwarding run starts.
     RUN_STARTED = "e5f2918287244060a2a0549f2c92e243", Verbose;

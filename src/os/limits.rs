@@ -1,6 +1,11 @@
 //! Resource limits.
 
+use std::sync::OnceLock;
+
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
+
+/// Soft and hard limit of open descriptors before [`raise_nofile`].
+static AT_START: OnceLock<(u64, u64)> = OnceLock::new();
 
 /// What is assumed when the kernel does not tell.
 const FALLBACK: u64 = 1024;
@@ -9,7 +14,14 @@ const FALLBACK: u64 = 1024;
 /// that use `select`; we do not.
 pub fn raise_nofile() -> u64 {
     let Ok((soft, hard)) = getrlimit(Resource::RLIMIT_NOFILE) else { return FALLBACK };
+    AT_START.get_or_init(|| (soft, hard));
     if soft < hard && setrlimit(Resource::RLIMIT_NOFILE, hard, hard).is_ok() { hard } else { soft }
+}
+
+/// Soft and hard limit of open descriptors as we were started with, for programs that we start: they may be of those that
+/// use `select`. None if it was never raised.
+pub(super) fn nofile_at_start() -> Option<(u64, u64)> {
+    AT_START.get().copied()
 }
 
 #[cfg(test)]

@@ -55,6 +55,12 @@ pub(super) const ROWS: &[Opt] = &[
         .value(Kind::Number(0, 1_000_000), "number").default("100").sample("100"),
     opt("smtp-max-recipients", SERVER, 4, SMTP_ROLE, "Recipients of one message.")
         .value(Kind::Number(1, 1_000_000), "number").default("10000").sample("10000"),
+    opt("filter-max", SERVER, 5, BOTH,
+        "Filter programs that run at the same time. Default: four for each processor, at least 8.")
+        .value(Kind::Number(1, 10_000), "number").sample("16").unbuilt(),
+    opt("filter-queue-timeout", SERVER, 5, BOTH,
+        "How long a message may wait for its turn when so many filters run; after that its client is told to try again.")
+        .value(Kind::Duration, "time").default("30").sample("30").unbuilt(),
     opt("scanner", SERVER, super::HIDDEN, SMTP_ROLE, "").value(Kind::Text, "address").old(Old::Filter("net:")),
     opt("verifier", SERVER, super::HIDDEN, SMTP_ROLE, "")
         .value(Kind::Program, "program").old(Old::Renamed("address-verifier")),

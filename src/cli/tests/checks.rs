@@ -15,8 +15,8 @@ fn broken(line: &str) -> String {
     let first = merged.instances.remove(0);
     let unix_next_hop = line.contains("forward-to=/");
     let log = Mode::new(Program::Relay, &merged.process, &first.entries).logs(&merged.process);
-    let facts =
-        Facts { entries: &first.entries, process: &merged.process, log, knows: &|_| true, unix_next_hop };
+    let (entries, process, env) = (&first.entries, &merged.process, &env());
+    let facts = Facts { entries, env, process, log, knows: &|_| true, unix_next_hop };
     checks::instance(&facts).err().unwrap_or_default()
 }
 

@@ -1,5 +1,6 @@
 //! Every fact that can be logged, one variant for each, with its text, its kind, and its journal fields.
 
+mod filter;
 mod forward;
 mod process;
 mod server;
@@ -8,6 +9,7 @@ mod start;
 
 use std::fmt;
 
+pub use filter::{FilterEvent, FilterVerdict};
 pub use forward::{Delivery, ForwardEvent};
 pub use process::ProcessEvent;
 pub use server::ServerEvent;
@@ -32,6 +34,8 @@ pub enum Event {
     Process(ProcessEvent),
     /// SMTP server.
     Server(ServerEvent),
+    /// Filters and the programs that are run.
+    Filter(FilterEvent),
     /// Forwarding.
     Forward(ForwardEvent),
     /// Spool directory.
@@ -71,6 +75,14 @@ pub struct Fields {
     pub user: Option<String>,
     /// `INSTANCE`: name of the instance.
     pub instance: Option<String>,
+    /// `FILTER`: name of the filter, or of all filters of a position.
+    pub filter: Option<String>,
+    /// `RESULT`: `ok`, `abandon` or `fail`.
+    pub result: Option<&'static str>,
+    /// `EXIT`: exit code of a program.
+    pub exit: Option<u32>,
+    /// `MS`: how long it took, in milliseconds.
+    pub took_ms: Option<u64>,
 }
 
 /// The servers a process can have.
@@ -122,6 +134,7 @@ impl Event {
             Event::Start(event) => Some(event),
             Event::Process(event) => Some(event),
             Event::Server(event) => Some(event),
+            Event::Filter(event) => Some(event),
             Event::Forward(event) => Some(event),
             Event::Spool(event) => Some(event),
             Event::Protocol { .. } => None,
@@ -152,6 +165,7 @@ areas!(
     Start(StartEvent),
     Process(ProcessEvent),
     Server(ServerEvent),
+    Filter(FilterEvent),
     Forward(ForwardEvent),
     Spool(SpoolEvent)
 );

@@ -1,0 +1,231 @@
+//! Filters: users' programs, servers and our own code that see each message before it is acknowledged or sent on.
+//!
+//! A [`Chain`] runs the filters of one position one after another on the two files of a message, each of which may change,
+//! replace or remove them, and returns one [`Outcome`]. It decides nothing about the message itself: what an outcome means is
+//! for the SMTP server's session and for forwarding.
+//!
+//! | module | what it is |
+//! |---|---|
+//! | `chain` | the sequence, and the log lines of its verdict |
+//! | `code` | exit codes, of programs and of `exit:`, at each position |
+//! | `text` | what a program or server wrote for the client |
+//! | `program` | external programs, over [`crate::program`] |
+//! | `simple` | `exit:` and `sleepms:` |
+//!
+//! To add a kind: a variant of [`FilterSpec`], a type that is a [`Filter`], and a line in [`build`].
+
+mod chain;
+mod code;
+mod program;
+mod simple;
+mod text;
+
+use std::fmt;
+use std::path::PathBuf;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio_util::sync::CancellationToken;
+
+use crate::config::filter::{BuiltIn, FilterSpec};
+use crate::log::{self, Context, FilterEvent};
+use crate::program::Runner;
+use crate::spool::{MessageId, Spool};
+
+pub use chain::Chain;
+
+/// When a filter runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Position {
+    /// A message has been received and is not yet acknowledged.
+    Server,
+    /// A message is about to be sent.
+    Client,
+    /// As `Client`, for a message whose envelope asks for routing (`ForwardTo`).
+    Routing,
+}
+
+impl Position {
+    /// The word in log lines.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Server => "filter",
+            Self::Client => "client-filter",
+            Self::Routing => "routing-filter",
+        }
+    }
+}
+
+/// A message before a filter. Nobody else touches its files meanwhile.
+#[derive(Clone, Debug)]
+pub struct Job {
+    /// When.
+    pub position: Position,
+    /// The message.
+    pub id: MessageId,
+    /// Absolute path of the content.
+    pub content: PathBuf,
+    /// Absolute path of the envelope: `.envelope.new` at the server position, else `.envelope.busy`.
+    pub envelope: PathBuf,
+    /// Where the message is from.
+    pub facts: Facts,
+    /// Where log lines belong.
+    pub context: Context,
+    /// Cancelled when the process cannot wait any longer. The filter then ends soon; its outcome is not used.
+    pub stop: CancellationToken,
+}
+
+/// What is known of a message apart from its files.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Facts {
+    /// Address of the client that brought it, without port; `/` for a unix socket.
+    pub client: String,
+    /// Who authenticated; empty if nobody did.
+    pub authentication: String,
+    /// Return path.
+    pub sender: String,
+}
+
+/// What a filter, or a chain of them, says of a message.
+#[derive(Debug, Default)]
+pub struct Outcome {
+    /// The verdict.
+    pub verdict: Verdict,
+    /// At the server position: forward at once. At the others: after this message take no more in this run.
+    pub flag: bool,
+    /// What is to be done if the whole chain lets the message through or abandons it.
+    pub prepared: Vec<Box<dyn Prepared>>,
+}
+
+/// The verdict on a message.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Verdict {
+    /// Go on with it.
+    #[default]
+    Ok,
+    /// The filter has dealt with it: leave alone what it has left.
+    Abandon,
+    /// Refuse it.
+    Fail(Failure),
+}
+
+/// Why a message is refused.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Failure {
+    /// For the client, one line, not yet escaped.
+    pub response: String,
+    /// SMTP code, 400 to 599, if the filter gave one.
+    pub code: Option<u16>,
+    /// For the log and the envelope.
+    pub reason: String,
+    /// The message is not to blame: the filter could not do its work. Queued mail waits.
+    pub is_fault: bool,
+}
+
+/// Work of a filter that takes effect only when the whole chain has been passed, so that a message refused by a later
+/// filter leaves nothing behind. Dropped without [`Prepared::apply`] it undoes itself.
+pub trait Prepared: Send + fmt::Debug {
+    /// Makes it durable and visible. Blocking.
+    ///
+    /// # Errors
+    /// The reason; nothing of it is left, and the message is refused for now.
+    fn apply(self: Box<Self>) -> Result<(), String>;
+}
+
+/// The running of a filter.
+pub type Running<'a> = Pin<Box<dyn Future<Output = Outcome> + Send + 'a>>;
+
+/// One filter. It serves many messages at the same time, at any position.
+pub trait Filter: Send + Sync + fmt::Debug {
+    /// Name in log lines.
+    fn name(&self) -> String;
+
+    /// Looks at a message. Keeps its own time limit ([`Tools::timeout`]), never blocks the thread, and ends soon after [`Job::stop`]
+    /// is cancelled, or at once when it is dropped, leaving no process at work on the files. Faults are outcomes.
+    fn run<'a>(&'a self, job: &'a Job) -> Running<'a>;
+
+    /// Does nothing at all, and is worth no line in the log.
+    fn is_idle(&self) -> bool {
+        false
+    }
+
+    /// Runs a program that may change the content in place, so the file must not be shared with other messages.
+    fn edits_in_place(&self) -> bool {
+        false
+    }
+}
+
+/// What filters are made with.
+#[derive(Clone, Debug)]
+pub struct Tools {
+    /// The spool of the messages.
+    pub spool: Arc<Spool>,
+    /// Runs programs.
+    pub runner: Arc<Runner>,
+    /// `--filter-timeout`.
+    pub timeout: Option<Duration>,
+    /// Our name, for what filters add to messages.
+    pub domain: String,
+}
+
+/// Makes a filter of its specification.
+///
+/// # Errors
+/// It is not built into this version; completes `invalid filter specification: `.
+pub fn build(spec: &FilterSpec, tools: &Tools) -> Result<Box<dyn Filter>, String> {
+    match spec {
+        FilterSpec::Exit(code) => Ok(Box::new(simple::Exit(*code))),
+        FilterSpec::Sleep(time) => Ok(Box::new(simple::Sleep(*time))),
+        FilterSpec::Program(program) => Ok(Box::new(program::Program::new(program.clone(), tools))),
+        FilterSpec::Net(_) => Err(BuiltIn::not_built("net")),
+        FilterSpec::Spam { .. } => Err(BuiltIn::not_built("spam")),
+        FilterSpec::BuiltIn(kind, _) => Err(BuiltIn::not_built(kind.as_str())),
+    }
+}
+
+impl Outcome {
+    /// Go on.
+    #[must_use]
+    pub fn ok() -> Self {
+        Self::default()
+    }
+
+    /// Leave it alone.
+    #[must_use]
+    pub fn abandon() -> Self {
+        Self { verdict: Verdict::Abandon, ..Self::default() }
+    }
+
+    /// Refuse it.
+    #[must_use]
+    pub fn fail(failure: Failure) -> Self {
+        Self { verdict: Verdict::Fail(failure), ..Self::default() }
+    }
+
+    /// A filter of our own could not do its work: tells the log why.
+    #[must_use]
+    pub fn exception(job: &Job, name: &str, reason: String) -> Self {
+        let event = FilterEvent::Exception { reason: reason.clone(), name: name.to_owned() };
+        log::emit(&job.context, &event.into());
+        Self::fail(Failure::fault("failed", reason))
+    }
+}
+
+impl Failure {
+    /// Refused by the filter, with a text for the client and the same for the log.
+    #[must_use]
+    pub fn rejected(response: &str, reason: impl Into<String>) -> Self {
+        Self { response: response.to_owned(), code: None, reason: reason.into(), is_fault: false }
+    }
+
+    /// Not filtered, because something does not work.
+    #[must_use]
+    pub fn fault(response: &str, reason: impl Into<String>) -> Self {
+        Self { is_fault: true, ..Self::rejected(response, reason) }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,170 @@
+//! Starting a program that is not ours: in a process group of its own, with nothing of ours but the identity.
+
+use std::ffi::OsString;
+use std::io;
+use std::os::fd::{FromRawFd, OwnedFd};
+use std::os::unix::process::{CommandExt, ExitStatusExt};
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+
+use nix::fcntl::OFlag;
+use nix::unistd::{getpid, pipe2};
+use tokio::io::unix::AsyncFd;
+
+use super::limits;
+
+/// The environment of every program, whole: what we were started with may hold secrets.
+const ENVIRONMENT: [(&str, &str); 2] = [("PATH", "/usr/bin:/bin"), ("IFS", " \t\n")];
+
+/// Exit code for a program whose own cannot be known.
+const LOST: u8 = 127;
+
+/// What a program that died by a signal adds to its number, as in shells.
+const BY_SIGNAL: i32 = 128;
+
+/// What is to be started.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Launch {
+    /// The file; no search path, no shell.
+    pub program: PathBuf,
+    /// Arguments from the first on; the one before them is the path.
+    pub arguments: Vec<OsString>,
+    /// Variables beyond `PATH` and `IFS`.
+    pub variables: Vec<(&'static str, OsString)>,
+}
+
+/// A program that was started. Its process stays a zombie until it is reaped, so its number and that of its group
+/// cannot be given to others meanwhile.
+#[derive(Debug)]
+pub struct Process {
+    child: Child,
+    exit: Option<OwnedFd>,
+}
+
+/// Tells when a process has ended.
+#[derive(Debug)]
+pub struct Exit(AsyncFd<OwnedFd>);
+
+/// Starts a program. Standard input and error are the null device, everything else is closed. It cannot gain
+/// privileges, leaves no core file, and is killed when the thread that started it ends: that must be one that lives as long as
+/// the process.
+///
+/// Returns the process and the reading end of its standard output.
+///
+/// # Errors
+/// What the system says to starting it; see [`is_shortage`].
+pub fn launch(launch: &Launch) -> io::Result<(Process, OwnedFd)> {
+    let (reader, writer) = pipe2(OFlag::O_CLOEXEC)?;
+    let mut command = Command::new(&launch.program);
+    command
+        .args(&launch.arguments)
+        .env_clear()
+        .envs(ENVIRONMENT)
+        .envs(launch.variables.iter().map(|(name, value)| (name, value)))
+        .stdin(Stdio::null())
+        .stdout(writer)
+        .stderr(Stdio::null())
+        .process_group(0);
+    confine(&mut command);
+    let mut child = command.spawn()?;
+    // The command holds our copy of the writing end, without which there would be no end of file.
+    drop(command);
+    match open_process(child.id()) {
+        Ok(exit) => Ok((Process { child, exit: Some(exit) }, reader)),
+        Err(error) => {
+            let _ = child.kill();
+            let _ = child.wait();
+            Err(error)
+        }
+    }
+}
+
+/// The error says that the system lacks processes, memory or descriptors, and nothing about the program.
+#[must_use]
+pub fn is_shortage(error: &io::Error) -> bool {
+    let code = error.raw_os_error();
+    [libc::EAGAIN, libc::ENOMEM, libc::EMFILE, libc::ENFILE].iter().any(|shortage| code == Some(*shortage))
+}
+
+/// What is done in the new process before the program takes its place.
+#[expect(unsafe_code, reason = "nothing else runs in the new process")]
+fn confine(command: &mut Command) {
+    let (parent, files) = (getpid().as_raw(), limits::nofile_at_start());
+    let prepare = move || {
+        // SAFETY: these are system calls, which may be made after a fork; they get numbers and addresses of locals.
+        unsafe {
+            libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL);
+            if libc::getppid() != parent {
+                return Err(io::Error::from_raw_os_error(libc::ESRCH));
+            }
+            libc::umask(0o077);
+            libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
+            let none = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+            libc::setrlimit(libc::RLIMIT_CORE, &raw const none);
+            if let Some((soft, hard)) = files {
+                let limit = libc::rlimit { rlim_cur: soft, rlim_max: hard };
+                libc::setrlimit(libc::RLIMIT_NOFILE, &raw const limit);
+            }
+            // All of ours are close-on-exec; this is for those that a library or our parent forgot. Old kernels refuse.
+            libc::syscall(libc::SYS_close_range, 3, libc::c_uint::MAX, libc::CLOSE_RANGE_CLOEXEC);
+        }
+        Ok(())
+    };
+    // SAFETY: the closure makes system calls only: it allocates nothing and takes no lock.
+    unsafe { command.pre_exec(prepare) };
+}
+
+/// A descriptor that becomes readable when the process has ended.
+#[expect(unsafe_code, reason = "nix has no pidfd_open")]
+fn open_process(pid: u32) -> io::Result<OwnedFd> {
+    // SAFETY: the call takes numbers only.
+    let number = unsafe { libc::syscall(libc::SYS_pidfd_open, pid, 0) };
+    let number = i32::try_from(number).unwrap_or(-1);
+    if number < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    // SAFETY: the kernel has just given this number to us, close-on-exec, and nothing else has it.
+    Ok(unsafe { OwnedFd::from_raw_fd(number) })
+}
+
+impl Process {
+    /// Number of the process, and of its group.
+    #[must_use]
+    pub fn id(&self) -> i32 {
+        i32::try_from(self.child.id()).unwrap_or(i32::MAX)
+    }
+
+    /// What tells that the process has ended. To be called once, within a runtime.
+    ///
+    /// # Errors
+    /// The system lacks something, or it was called before.
+    #[expect(unsafe_code, reason = "the runtime cannot see that the descriptor stays open")]
+    pub fn exit(&mut self) -> io::Result<Exit> {
+        let exit = self.exit.take().ok_or(io::ErrorKind::NotFound)?;
+        // SAFETY: an OwnedFd is open until it is dropped, and it is dropped together with the registration.
+        Ok(Exit(unsafe { AsyncFd::register(exit)? }))
+    }
+
+    /// Takes the exit code, which frees the process's number; none while it runs. Death by a signal counts as 128 and
+    /// the signal's number.
+    pub fn reap(&mut self) -> Option<u8> {
+        let status = match self.child.try_wait() {
+            Ok(status) => status?,
+            Err(_) => return Some(LOST),
+        };
+        let code = status.code().or_else(|| status.signal().map(|signal| BY_SIGNAL + signal));
+        Some(code.and_then(|code| u8::try_from(code).ok()).unwrap_or(LOST))
+    }
+}
+
+impl Exit {
+    /// Waits until the process has ended.
+    pub async fn wait(&self) {
+        // An error means that the runtime ends, and the waiting with it.
+        let _ = self.0.readable().await;
+    }
+}
+
+#[cfg(test)]
+#[path = "launch_tests.rs"]
+mod tests;
