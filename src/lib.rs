@@ -35,6 +35,7 @@
 //!
 //! 1. `role::smtp` accepts a connection, judges the peer's address, counts it, and gives the stream to
 //!    [`net::server`], which pumps an [`smtp::server::Session`]. The session asks; the role answers from the spool.
+//!    AUTH is a question too: the session carries lines, [`sasl::server`] judges them by the accounts of [`secrets`].
 //! 2. At MAIL the spool is asked whether it can take a message. Content is kept in memory up to 64 KiB, then written
 //!    to its file as it comes.
 //! 3. At the end of data the role writes and syncs content and envelope and hands both to the spool's commit thread,

@@ -12,8 +12,9 @@ use crate::config::keywords::{self, ClientKeywords, Parsed, ServerKeywords};
 use crate::config::number::limit;
 use crate::config::{
     Anonymous, Durability, FilterSettings, ForwardSettings, InDoubt, LogFormat, LogSettings, ProcessSettings,
-    Retry, Settings, SmtpSettings, Verbosity,
+    Retry, ServerAuth, Settings, SmtpSettings, Verbosity,
 };
+use crate::sasl::Policy;
 
 /// What the modes `--as-server`, `--as-client` and `--as-proxy` of the first instance mean for the process.
 #[derive(Debug, Clone, Copy)]
@@ -159,6 +160,7 @@ pub(super) fn instance(
         anonymous,
         compat: compat || forward.keywords.compat26,
         sweep: !values.on("no-sweep"),
+        auth_policy: policy(values, "server-auth-config", remarks),
         interfaces: interfaces(values, smtp.enabled, remarks),
         smtp,
         forward,
@@ -223,7 +225,8 @@ fn smtp(
     let keywords: Parsed<ServerKeywords> =
         keywords::server(&values.text("server-smtp-config").unwrap_or_default());
     let remote_clients = values.on("remote-clients");
-    if enabled && remote_clients {
+    let auth = enabled.then(|| server_auth(values, "server-auth", remarks)).transpose()?.flatten();
+    if enabled && remote_clients && auth.is_none() {
         remarks.both(
             "--remote-clients without --server-auth or --address-verifier lets anybody send mail through this server",
         );
@@ -237,8 +240,33 @@ fn smtp(
         keywords: usable(keywords, "server-smtp-config", remarks)?,
         max_connections: values.number("smtp-max-connections"),
         max_per_address: values.number("smtp-max-per-address").filter(|number| *number > 0),
+        auth,
+        auth_delay: values.duration("smtp-auth-delay").and_then(limit),
         max_recipients: values.number("smtp-max-recipients").unwrap_or(u32::MAX),
     })
+}
+
+/// Who may log in, by `--server-auth` or `--pop-auth`.
+fn server_auth(values: &Values, option: &str, remarks: &mut Remarks) -> Result<Option<ServerAuth>, Failure> {
+    let Some(value) = values.path(option) else { return Ok(None) };
+    if value.is_empty() {
+        return Err(Failure::Usage(format!("the --{option} value must not be empty")));
+    }
+    if ServerAuth::is_old_spelling(&value) {
+        remarks.user.push("pam authentication should be enabled with pam: rather than /pam".to_owned());
+    }
+    let auth = ServerAuth::parse(&value);
+    if matches!(auth, ServerAuth::Pam { .. }) {
+        return Err(Failure::Usage(format!("--{option}=pam: is not built into this version")));
+    }
+    Ok(Some(auth))
+}
+
+/// Lists of mechanisms.
+fn policy(values: &Values, option: &str, remarks: &mut Remarks) -> Policy {
+    let (policy, unknown) = Policy::parse(&values.text(option).unwrap_or_default());
+    remarks.user.extend(unknown.iter().map(|item| format!("unknown --{option} item [{item}]")));
+    policy
 }
 
 fn interfaces(values: &Values, smtp: bool, remarks: &mut Remarks) -> Vec<Item> {

@@ -17,10 +17,13 @@ use super::table::Kind;
 /// A credential is named and there are none, or its name is not one.
 pub(super) fn expand_all(entries: &mut Entries, env: &Environment, absolute: bool) -> Result<(), String> {
     for entry in entries.values_mut().filter(|entry| is_path(entry)) {
-        let value = expand(&entry.value, env).map_err(|reason| {
+        let (before, path) = divide(entry);
+        let path = expand(&path, env).map_err(|reason| {
             format!("invalid value for --{}: {reason}{}", entry.opt.name, place(&entry.origin))
         })?;
-        entry.value = if absolute { env.cwd.join(value).into_os_string() } else { value };
+        let mut value = OsString::from(before);
+        value.push(if absolute { env.cwd.join(path).into_os_string() } else { path });
+        entry.value = value;
     }
     Ok(())
 }
@@ -39,11 +42,24 @@ fn place(origin: &Origin) -> String {
     origin.suffix()
 }
 
+/// A path may stand behind `pam:,`.
+fn divide(entry: &Entry) -> (&'static str, OsString) {
+    const BEFORE: &str = "pam:,";
+    let text = entry.value.as_bytes();
+    match text.strip_prefix(BEFORE.as_bytes()).filter(|_| entry.opt.kind == Kind::Secret) {
+        Some(path) => (BEFORE, OsStr::from_bytes(path).to_owned()),
+        None => ("", entry.value.clone()),
+    }
+}
+
 fn is_path(entry: &Entry) -> bool {
     let text = entry.value.as_bytes();
     match entry.opt.kind {
         Kind::Path => !text.is_empty() && !text.starts_with(b"<"),
-        Kind::Secret => !text.starts_with(b"plain:") && !text.starts_with(b"pam:") && text != b"/pam",
+        Kind::Secret => match text.strip_prefix(b"pam:") {
+            Some(rest) => rest.len() > 1 && rest.starts_with(b","),
+            None => !text.is_empty() && !text.starts_with(b"plain:") && text != b"/pam",
+        },
         _ => false,
     }
 }

@@ -1,7 +1,7 @@
 //! Bringing a process up, in the order that keeps rights and reports right:
 //!
 //! 1. sockets that systemd passed are taken, options are read (nothing is opened yet);
-//! 2. the log is opened and listening sockets are bound, with the rights of the starting user;
+//! 2. the log and secrets files are opened and listening sockets are bound, with the rights of the starting user;
 //! 3. into the background, if asked for; the starting process waits for the outcome;
 //! 4. pid file, then root is given up for good;
 //! 5. the log's thread, runtime, spool, roles; ready.
@@ -28,7 +28,8 @@ use crate::os::identity::User;
 use crate::os::pidfile::PidFile;
 use crate::os::{credentials, file, identity, limits, notify};
 use crate::role::bind::{self, BindError, ServerSockets};
-use crate::role::instance::{Handle, Instance};
+use crate::role::instance::{Handle, Instance, Resources};
+use crate::role::login::{Accounts, Files};
 use crate::role::settings;
 use crate::role::supervise::{self, Ended, Process, Signals};
 use crate::spool::Spool;
@@ -70,7 +71,7 @@ pub fn main(program: Program) -> u8 {
             say(&format!("{}: {text}", invocation.process.name));
             0
         }
-        Ok(Start::Go { sockets, user }) => background(program, invocation, sockets, user.as_ref(), logs),
+        Ok(Start::Go { resources, user }) => background(program, invocation, resources, user.as_ref(), logs),
         Err(error) => {
             fatal(&invocation.process.name, &error, logs.as_ref());
             let bind = |error: &BindError| matches!(error, BindError::Bind { .. });
@@ -82,9 +83,9 @@ pub fn main(program: Program) -> u8 {
 enum Start {
     /// There is nothing to do; what to say.
     Nothing(&'static str),
-    /// With the listening sockets of each instance.
+    /// With what was opened for each instance.
     Go {
-        sockets: Vec<ServerSockets>,
+        resources: Vec<Resources>,
         /// Who to become.
         user: Option<User>,
     },
@@ -106,16 +107,19 @@ fn prepare(
     let process = &invocation.process;
     let user = unprivileged(&process.user)?;
     *logs = Some(open_log(program, process, user.as_ref())?);
-    let mut sockets = Vec::new();
+    let mut files = Files::default();
+    let mut resources = Vec::new();
     for settings in &invocation.instances {
-        sockets.push(bind_servers(settings, &process.user, user.as_ref(), &mut inherited)?);
+        let accounts = Accounts::open(settings, &mut files)?;
+        let sockets = bind_servers(settings, &process.user, user.as_ref(), &mut inherited)?;
+        resources.push(Resources { sockets, accounts });
     }
     let only_forwards =
         program == Program::Relay && invocation.instances.iter().all(Settings::ends_after_first_run);
     if only_forwards && invocation.instances.iter().all(|settings| !Spool::has_waiting(&settings.spool_dir)) {
         return Ok(Start::Nothing("no messages to send"));
     }
-    Ok(Start::Go { sockets, user })
+    Ok(Start::Go { resources, user })
 }
 
 /// Under a service manager nothing goes to the background, whatever the options.
@@ -216,7 +220,7 @@ fn fatal(name: &str, error: &anyhow::Error, logs: Option<&LogHandle>) {
 fn background(
     program: Program,
     invocation: Invocation,
-    sockets: Vec<ServerSockets>,
+    resources: Vec<Resources>,
     user: Option<&User>,
     logs: Option<LogHandle>,
 ) -> u8 {
@@ -226,7 +230,7 @@ fn background(
         match daemon::daemonise() {
             Ok(Daemonised::Parent(code)) => {
                 // Dropping them would remove the files of unix sockets, which are the daemon's.
-                std::mem::forget(sockets);
+                std::mem::forget(resources);
                 return code;
             }
             Ok(Daemonised::Daemon(ready)) => pipe = Some(ready),
@@ -237,7 +241,7 @@ fn background(
         }
     }
     let Some(mut logs) = logs else { return CODE_ERROR };
-    match serve(program, invocation, sockets, user, &mut logs, &mut pipe) {
+    match serve(program, invocation, resources, user, &mut logs, &mut pipe) {
         Ok(code) => code,
         Err(error) => {
             fatal(&name, &error, Some(&logs));
@@ -252,7 +256,7 @@ fn background(
 fn serve(
     program: Program,
     invocation: Invocation,
-    sockets: Vec<ServerSockets>,
+    resources: Vec<Resources>,
     user: Option<&User>,
     logs: &mut LogHandle,
     pipe: &mut Option<ReadyPipe>,
@@ -275,7 +279,7 @@ fn serve(
     }
     warn_about_rights(&process.user);
     let runtime = runtime(&instances).context("cannot start the runtime")?;
-    let result = runtime.block_on(run(program, instances, process, sockets, descriptors, logs, pipe));
+    let result = runtime.block_on(run(program, instances, process, resources, descriptors, logs, pipe));
     runtime.shutdown_background();
     result
 }
@@ -357,7 +361,7 @@ async fn run(
     program: Program,
     settings: Vec<Settings>,
     process: Arc<ProcessSettings>,
-    sockets: Vec<ServerSockets>,
+    resources: Vec<Resources>,
     descriptors: u64,
     logs: &LogHandle,
     pipe: &mut Option<ReadyPipe>,
@@ -366,8 +370,8 @@ async fn run(
     let stop = CancellationToken::new();
     let split = program != Program::Relay;
     let mut instances = Vec::new();
-    for (settings, sockets) in settings.into_iter().zip(sockets) {
-        instances.push(Instance::new(settings, sockets, &process, descriptors, split, &stop)?);
+    for (settings, resources) in settings.into_iter().zip(resources) {
+        instances.push(Instance::new(settings, resources, &process, descriptors, split, &stop)?);
     }
     let relay = Arc::new(Relay {
         handles: instances.iter().map(Instance::handle).collect(),

@@ -7,6 +7,7 @@
 //! anything.
 
 pub mod address;
+mod auth;
 pub mod filter;
 pub mod interface;
 pub mod keywords;
@@ -16,6 +17,7 @@ pub mod number;
 pub mod program;
 mod settings;
 
+pub use auth::{ClientAuth, ServerAuth};
 pub use filter::{FilterSettings, FilterSpec};
 pub use logging::{Facility, LogFormat, LogSettings, Verbosity};
 pub use settings::{

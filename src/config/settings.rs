@@ -4,9 +4,11 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::address::{Local, Remote};
+use super::auth::ServerAuth;
 use super::filter::FilterSettings;
 use super::interface::{Item, Server};
 use super::keywords::{ClientKeywords, ServerKeywords};
+use crate::sasl::Policy;
 
 /// How sure a message is on disk before it is acknowledged (`--durability`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -76,6 +78,10 @@ pub struct SmtpSettings {
     pub max_connections: Option<u32>,
     /// `--smtp-max-per-address`; `None` is unlimited. Loopback and unix sockets are exempt.
     pub max_per_address: Option<u32>,
+    /// `--server-auth`; `None`: nobody needs to log in.
+    pub auth: Option<ServerAuth>,
+    /// `--smtp-auth-delay`: how long the first refused login waits. `None`: refused logins neither wait nor count.
+    pub auth_delay: Option<Duration>,
     /// `--smtp-max-recipients` of one message.
     pub max_recipients: u32,
 }
@@ -135,6 +141,8 @@ pub struct Settings {
     pub sweep: bool,
     /// `--interface`, without repeated items; see [`super::interface::places`].
     pub interfaces: Vec<Item>,
+    /// `--server-auth-config`, for SMTP and POP.
+    pub auth_policy: Policy,
     /// The SMTP server.
     pub smtp: SmtpSettings,
     /// Forwarding.

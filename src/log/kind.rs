@@ -197,6 +197,28 @@ kinds! {
     /// A program that was told to end takes its time.
     FILTER_KILLED = "8f99619a650149aeaf8afc9040dba90b", Verbose;
 
+    // Logins
+    /// A client has logged in.
+    LOGIN = "7cd5a3ee1f4447f79cb5f886b3bfd40d", Verbose;
+    /// A login was refused.
+    LOGIN_FAILED = "abc1c7d9984742f293589a9d33b2aa26", Warning;
+    /// An address failed to log in too often.
+    LOGIN_THROTTLED = "4d313e92b5be41428f37d9a0a617ef2e", Warning;
+    /// A changed secrets file is in use.
+    SECRETS_READ = "4159185e5e974085a99b47e33ffc7c5c", Info;
+    /// Something in a secrets file deserves a look.
+    SECRETS_WARNING = "70c6e846a33e49029dd6a463ae6dd1ca", Warning;
+    /// A line of a secrets file is wrong.
+    SECRETS_ERROR = "129719ec2138470ab3ab0ca478ad85fe", Error;
+    /// A changed secrets file is not used.
+    SECRETS_KEPT = "95eddb7fae08409aaa98bb3a6bb38f1d", Error;
+    /// A secrets file cannot be read any more.
+    SECRETS_GONE = "20c352141fe943ff87f3fcc5805ed93f", Warning;
+    /// A client uses AUTH wrongly.
+    AUTH_MISUSE = "959f69b3fef74c2d83935b7b2ec37421", Warning peer;
+    /// Whether an address is trusted.
+    AUTH_TRUST = "7b17b9c4235c41e0853449568c9ee055", Verbose;
+
     // Forwarding
     /// A forwarding run starts.
     RUN_STARTED = "e5f2918287244060a2a0549f2c92e243", Verbose;

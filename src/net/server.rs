@@ -12,11 +12,12 @@ use tokio_util::sync::CancellationToken;
 
 use crate::net::limits::Seat;
 use crate::net::read::{consume, read_some};
+use crate::smtp::line::MAX_AUTH_LINE;
 use crate::smtp::server::{Answer, CloseReason, Event, Output, Question, Session};
 
 /// Input given to the session at a time. The replies that so much input can provoke bound the output buffer, because
-/// it is written out before more is taken (RFC 2920 section 3.2).
-const SLICE: usize = 8 * 1024;
+/// it is written out before more is taken (RFC 2920 section 3.2). The longest line must fit into it.
+const SLICE: usize = MAX_AUTH_LINE;
 
 /// Replies are written when so many bytes have gathered, even if there is more input to answer.
 const MAX_UNSENT: usize = 64 * 1024;

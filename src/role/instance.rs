@@ -16,6 +16,7 @@ use crate::net::listener::Bound;
 use crate::role::bind::{ServerSockets, Sockets};
 use crate::role::doorbell::Doorbell;
 use crate::role::forward::{self, REQUESTS, Triggers};
+use crate::role::login::{Accounts, Logins};
 use crate::role::serve::{self, Service};
 use crate::role::settings;
 use crate::role::smtp::{Listeners, SmtpRole};
@@ -42,6 +43,15 @@ impl Listeners for Quiet {
     fn session_ended(&self) {}
 }
 
+/// What was opened with the rights of the starting user.
+#[derive(Debug, Default)]
+pub struct Resources {
+    /// Listening sockets.
+    pub sockets: ServerSockets,
+    /// Secrets files.
+    pub accounts: Accounts,
+}
+
 /// An instance that is ready to run.
 pub struct Instance {
     context: Context,
@@ -54,6 +64,8 @@ pub struct Instance {
     doorbell: Option<Arc<Doorbell>>,
     requests: Option<mpsc::Receiver<Reason>>,
     sockets: ServerSockets,
+    /// Who may log in at the SMTP server.
+    logins: Option<Arc<Logins>>,
     stop: CancellationToken,
     /// Cancelled when the sessions have ended, so that the doorbell's last ring is not missed.
     after_sessions: CancellationToken,
@@ -66,7 +78,7 @@ impl Instance {
     /// If the spool cannot be used.
     pub fn new(
         settings: Settings,
-        sockets: ServerSockets,
+        resources: Resources,
         process: &ProcessSettings,
         descriptors: u64,
         split: bool,
@@ -88,10 +100,15 @@ impl Instance {
             (None, Some(_)) if settings.forward.on_disconnect => Arc::new(OnDisconnect(ask)),
             _ => Arc::new(Quiet),
         };
+        let Resources { sockets, accounts } = resources;
+        let logins = accounts.server.map(|source| {
+            let (policy, domain) = (settings.auth_policy.clone(), settings::domain(&settings));
+            Logins::new(source, policy, domain, context.clone(), settings.smtp.auth_delay.is_some())
+        });
         let smtp = settings.smtp.enabled.then(|| {
             let limits = settings::limits(&settings, descriptors);
             let limits = ConnectionLimits::new(limits.0, limits.1);
-            let config = settings::smtp(&settings);
+            let config = settings::smtp(&settings, logins.clone());
             SmtpRole::new(Arc::clone(&spool), config, limits, context.clone(), hears, stop.child_token())
         });
         Ok(Self {
@@ -104,6 +121,7 @@ impl Instance {
             doorbell,
             requests: Some(requests),
             sockets,
+            logins,
             stop: stop.clone(),
             after_sessions: CancellationToken::new(),
         })
@@ -149,6 +167,7 @@ impl Instance {
             spool: Arc::clone(&self.spool),
             smtp: self.smtp.clone(),
             engine: self.engine.clone(),
+            logins: self.logins.clone(),
         }
     }
 
@@ -268,6 +287,7 @@ pub struct Handle {
     spool: Arc<Spool>,
     smtp: Option<Arc<SmtpRole>>,
     engine: Option<Arc<Engine>>,
+    logins: Option<Arc<Logins>>,
 }
 
 impl Handle {
@@ -302,7 +322,10 @@ impl Handle {
     /// Takes over what can change while running; tells what cannot.
     pub fn reload(&self, new: &Settings) {
         if let Some(smtp) = &self.smtp {
-            smtp.reload(settings::smtp(new));
+            smtp.reload(settings::smtp(new, self.logins.clone()));
+        }
+        if let Some(logins) = &self.logins {
+            logins.look();
         }
         if let (Some(engine), Some(config)) =
             (&self.engine, settings::engine(new, self.keep, self.context.clone()))

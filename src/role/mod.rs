@@ -8,6 +8,7 @@ pub mod forward;
 #[cfg(test)]
 mod forward_stress;
 pub mod instance;
+pub mod login;
 pub mod serve;
 pub mod settings;
 pub mod smtp;

@@ -11,6 +11,7 @@ use crate::forward::outcome::{InDoubt, Policy};
 use crate::log::{self, Context, JournalText, Level, LogConfig, ProcessEvent, Stderr};
 use crate::net::connect;
 use crate::os::identity::User;
+use crate::role::login::Logins;
 use crate::role::smtp::SmtpSettings;
 use crate::smtp::client::ClientConfig;
 use crate::smtp::server::{self, Anonymous, Extensions, ServerConfig};
@@ -37,8 +38,8 @@ pub fn spool(settings: &Settings) -> SpoolConfig {
     }
 }
 
-/// The SMTP server's settings.
-pub fn smtp(settings: &Settings) -> SmtpSettings {
+/// The SMTP server's settings; who may log in is known already.
+pub fn smtp(settings: &Settings, logins: Option<Arc<Logins>>) -> SmtpSettings {
     let keywords = &settings.smtp.keywords;
     let session = ServerConfig {
         domain: domain(settings),
@@ -65,12 +66,14 @@ pub fn smtp(settings: &Settings) -> SmtpSettings {
         },
         idle_timeout: settings.smtp.idle_timeout,
         max_recipients: settings.smtp.max_recipients,
+        auth_delay: settings.smtp.auth_delay,
         trace: log::is_enabled(Level::Verbose),
         ..ServerConfig::default()
     };
     SmtpSettings {
         session: Arc::new(session),
         remote_clients: settings.smtp.remote_clients,
+        logins,
         reset_on_close: !keywords.linger,
     }
 }
@@ -206,6 +209,8 @@ pub fn fixed_instance(old: &Settings, new: &Settings) -> Vec<&'static str> {
         ("interface", old.interfaces != new.interfaces),
         ("smtp-max-connections", old.smtp.max_connections != new.smtp.max_connections),
         ("smtp-max-per-address", old.smtp.max_per_address != new.smtp.max_per_address),
+        ("server-auth", old.smtp.auth != new.smtp.auth),
+        ("server-auth-config", old.auth_policy != new.auth_policy),
         ("poll", old.forward.poll != new.forward.poll),
         ("forward-to or --forward-on-disconnect", triggers(old) != triggers(new)),
     ])
@@ -232,7 +237,8 @@ fn format(words: &config::LogFormat) -> log::Format {
     }
 }
 
-fn domain(settings: &Settings) -> String {
+/// Our name.
+pub fn domain(settings: &Settings) -> String {
     settings.domain.clone().unwrap_or_else(crate::os::hostname::default_domain)
 }
 

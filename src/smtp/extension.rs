@@ -2,6 +2,8 @@
 
 /// RFC 1870: followed by the size limit in bytes.
 pub const SIZE: &str = "SIZE";
+/// RFC 4954 §3: followed by the mechanisms.
+pub const AUTH: &str = "AUTH";
 /// RFC 5321 §3.5.
 pub const VRFY: &str = "VRFY";
 /// RFC 3030 §2.

@@ -5,6 +5,9 @@
 /// Longest command line, CRLF included. RFC 5321 §4.5.3.1.4 asks for 512 and room for extensions.
 pub const MAX_LINE: usize = 4096;
 
+/// Longest response in an exchange of AUTH, CRLF included (RFC 4954 §4).
+pub const MAX_AUTH_LINE: usize = 12_288;
+
 /// Bytes of one line after which the peer is not talking SMTP and is cut off.
 pub const MAX_UNENDED: usize = 80_000;
 
@@ -20,23 +23,23 @@ pub enum Front<'a> {
     },
     /// No end of line yet, and still room for one.
     Incomplete,
-    /// [`MAX_LINE`] bytes without a line end: take these and [`Skip`] the rest.
+    /// As many bytes as a line may have without a line end: take these and [`Skip`] the rest.
     TooLong,
 }
 
-/// Finds the first line.
-pub fn front(bytes: &[u8]) -> Front<'_> {
-    let window = bytes.get(..MAX_LINE).unwrap_or(bytes);
+/// Finds the first line, which may have `limit` bytes.
+pub fn front(bytes: &[u8], limit: usize) -> Front<'_> {
+    let window = bytes.get(..limit).unwrap_or(bytes);
     match find_crlf(window) {
         Some(end) => {
             Front::Line { text: window.get(..end).unwrap_or_default(), taken: end.saturating_add(CRLF.len()) }
         }
-        None if window.len() < MAX_LINE => Front::Incomplete,
+        None if window.len() < limit => Front::Incomplete,
         None => Front::TooLong,
     }
 }
 
-/// Swallows the rest of a line that was too long; starts after its first [`MAX_LINE`] bytes.
+/// Swallows the rest of a line that was too long; starts after the bytes that it may have.
 #[derive(Clone, Copy, Debug)]
 pub struct Skip {
     /// Bytes of the line so far, at most [`MAX_UNENDED`].
@@ -57,9 +60,9 @@ pub enum Skipped {
 }
 
 impl Skip {
-    /// Starts behind the bytes that [`Front::TooLong`] takes; `first` is those bytes.
-    pub fn new(first: &[u8]) -> Self {
-        Self { length: MAX_LINE as u32, after_cr: first.get(MAX_LINE.saturating_sub(1)) == Some(&b'\r') }
+    /// Starts behind the `limit` bytes that [`Front::TooLong`] takes; `first` is those bytes.
+    pub fn new(first: &[u8], limit: usize) -> Self {
+        Self { length: limit as u32, after_cr: first.get(limit.saturating_sub(1)) == Some(&b'\r') }
     }
 
     /// Goes on through `bytes`.
@@ -92,27 +95,27 @@ mod tests {
 
     #[test]
     fn only_crlf_ends_a_line() {
-        assert_eq!(front(b"a\nb\rc\r\nNOOP"), Front::Line { text: b"a\nb\rc", taken: 7 });
-        assert_eq!(front(b"a\r\r\n"), Front::Line { text: b"a\r", taken: 4 });
-        assert_eq!(front(b"a\n\r"), Front::Incomplete);
-        assert_eq!(front(b""), Front::Incomplete);
+        assert_eq!(front(b"a\nb\rc\r\nNOOP", MAX_LINE), Front::Line { text: b"a\nb\rc", taken: 7 });
+        assert_eq!(front(b"a\r\r\n", MAX_LINE), Front::Line { text: b"a\r", taken: 4 });
+        assert_eq!(front(b"a\n\r", MAX_LINE), Front::Incomplete);
+        assert_eq!(front(b"", MAX_LINE), Front::Incomplete);
     }
 
     #[test]
     fn the_limit_counts_the_line_end() {
         let mut line = vec![b'x'; MAX_LINE - 2];
         line.extend_from_slice(b"\r\n");
-        assert!(matches!(front(&line), Front::Line { taken: MAX_LINE, .. }));
+        assert!(matches!(front(&line, MAX_LINE), Front::Line { taken: MAX_LINE, .. }));
         line.insert(0, b'x');
-        assert_eq!(front(&line), Front::TooLong);
-        assert_eq!(Skip::new(&line).feed(&line[MAX_LINE..]), Skipped::Ended(1));
+        assert_eq!(front(&line, MAX_LINE), Front::TooLong);
+        assert_eq!(Skip::new(&line, MAX_LINE).feed(&line[MAX_LINE..]), Skipped::Ended(1));
     }
 
     #[test]
     fn an_endless_line_is_found_at_any_split() {
         let bytes = vec![b'x'; MAX_UNENDED];
         for step in [1, 7, 4096, MAX_UNENDED] {
-            let mut skip = Skip::new(&bytes);
+            let mut skip = Skip::new(&bytes, MAX_LINE);
             let mut fed = MAX_LINE;
             let mut last = Skipped::All;
             for chunk in bytes[MAX_LINE..].chunks(step) {

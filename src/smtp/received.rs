@@ -18,8 +18,15 @@ pub struct Received<'a> {
     pub date: &'a str,
 }
 
-/// `with` keyword of a session in clear without login (RFC 3848).
-pub const ESMTP: &str = "ESMTP";
+/// `with` keyword (RFC 3848) of a session, encrypted or not, with or without login.
+pub const fn protocol(secure: bool, login: bool) -> &'static str {
+    match (secure, login) {
+        (false, false) => "ESMTP",
+        (false, true) => "ESMTPA",
+        (true, false) => "ESMTPS",
+        (true, true) => "ESMTPSA",
+    }
+}
 
 impl Received<'_> {
     /// The line with its CRLF.
@@ -45,7 +52,7 @@ mod tests {
             peer: &peer_name(b"x y\tz\xff"),
             address: "::1",
             domain: "relay.example.com",
-            protocol: ESMTP,
+            protocol: protocol(false, false),
             date: "Fri, 20 Nov 2026 10:32:36 +0000",
         };
         assert_eq!(

@@ -157,6 +157,11 @@ pub fn recipient_refused(code: u16, address: &str, reason: &str) -> Reply {
     reply.with_status(if code < 500 { "4.2.0" } else { "5.1.1" })
 }
 
+/// A step of AUTH (RFC 4954 §4); the text is base64, or empty.
+pub fn challenge(text: &str) -> Reply {
+    Reply::new(334, text)
+}
+
 /// A chunk that is not the last has come (RFC 3030 §2).
 pub fn chunk_received(size: u64) -> Reply {
     Reply::new(250, &format!("{size} bytes received"))
@@ -174,6 +179,8 @@ pub fn cannot_verify(address: &str) -> Reply {
 
 /// QUIT (RFC 5321 §4.1.1.10).
 pub const GOODBYE: Reply = Reply::fixed(221, "OK");
+/// AUTH (RFC 4954 §6).
+pub const AUTH_SUCCESSFUL: Reply = Reply::fixed(235, "authentication successful");
 /// NOOP (RFC 5321 §4.1.1.9).
 pub const NOOP: Reply = Reply::fixed(250, "noop");
 /// HELO (RFC 5321 §4.1.1.1).
@@ -197,6 +204,10 @@ pub const IDLE_TIMEOUT: Reply = Reply::coded(421, "4.4.2", "idle timeout");
 pub const TOO_SLOW: Reply = Reply::coded(421, "4.4.2", "data too slow");
 /// Graceful stop (RFC 5321 §3.8, enhanced code of RFC 3463).
 pub const SHUTTING_DOWN: Reply = Reply::fixed(421, "4.3.2 service shutting down");
+/// Too many refused logins (RFC 4954 §4 leaves the limit to the server).
+pub const TOO_MANY_AUTH_FAILURES: Reply = Reply::coded(421, "4.7.0", "too many authentication failures");
+/// The login cannot be judged now (RFC 4954 §4.7.6).
+pub const AUTH_UNAVAILABLE: Reply = Reply::fixed(454, "temporary authentication failure");
 /// A question of the session was answered with something else: temporary, so that no mail is lost to our own fault.
 pub const LOCAL_ERROR: Reply = Reply::fixed(452, "error");
 /// RCPT over the limit (RFC 5321 §4.5.3.1.10).
@@ -211,8 +222,10 @@ pub const LINE_TOO_LONG: Reply = Reply::fixed(500, "line too long");
 pub const PARAMETER_REQUIRED: Reply = Reply::fixed(501, "parameter required");
 /// EHLO or HELO with a name over 255 bytes (RFC 5321 §4.5.3.1.2).
 pub const PARAMETER_TOO_LONG: Reply = Reply::fixed(501, "parameter too long");
-/// BDAT without a size (RFC 3030 §2).
+/// BDAT without a size (RFC 3030 §2), AUTH with a bad initial response (RFC 4954 §4).
 pub const INVALID_ARGUMENT: Reply = Reply::fixed(501, "invalid argument");
+/// The client has ended the exchange of AUTH (RFC 4954 §4).
+pub const AUTH_CANCELLED: Reply = Reply::fixed(501, "authentication cancelled");
 /// HELP, EXPN, and AUTH when there is nothing to log in with (RFC 5321 §4.2.4).
 pub const NOT_IMPLEMENTED: Reply = Reply::fixed(502, "command not implemented");
 /// Command in the wrong state (RFC 5321 §4.1.4).
@@ -220,6 +233,12 @@ pub const OUT_OF_SEQUENCE: Reply = Reply::fixed(503, "command out of sequence --
 /// DATA for a message that can only be sent by BDAT (RFC 3030 §3).
 pub const BINARY_DATA: Reply =
     Reply::fixed(503, "invalid data command with binarymime -- use RSET to resynchronise");
+/// AUTH with a mechanism that is not offered (RFC 4954 §4).
+pub const UNSUPPORTED_MECHANISM: Reply = Reply::fixed(504, "unsupported authentication mechanism");
+/// MAIL and VRFY before a login (RFC 4954 §6).
+pub const AUTH_REQUIRED: Reply = Reply::fixed(530, "authentication required");
+/// AUTH with the wrong credentials (RFC 4954 §6).
+pub const AUTH_FAILED: Reply = Reply::fixed(535, "authentication failed");
 /// VRFY of nothing.
 pub const INVALID_MAILBOX: Reply = Reply::coded(550, "5.1.3", "invalid mailbox");
 /// Over the size limit (RFC 1870 §6.1).

@@ -24,6 +24,7 @@ mod container_roles;
 mod crash;
 mod forward;
 mod hostile;
+mod login;
 mod openwrt;
 mod peers;
 mod power_cut;

@@ -17,10 +17,10 @@ pub(super) const ROWS: &[Opt] = &[
     opt("client-auth-config", AUTH, 3, CLIENT, "Mechanisms to prefer (m:, with TLS a:) and to avoid (x:, with TLS d:) as client.")
         .value(Kind::Text, "config").sample("m:cram-sha1,cram-md5").unbuilt(),
     opt("server-auth", AUTH, 3, SMTP, "Lets SMTP clients log in with the accounts in this file, or by pam:.")
-        .short('S').value(Kind::Secret, "file").sample("/etc/private/emailrelay.auth").unbuilt(),
+        .short('S').value(Kind::Secret, "file").sample("/etc/private/emailrelay.auth"),
     opt("server-auth-config", AUTH, 3, SERVER,
         "Mechanisms to offer (m:, with TLS a:) and not to offer (x:, with TLS d:) as server.")
-        .value(Kind::Text, "config").sample("m:cram-sha256,cram-sha1").unbuilt(),
+        .value(Kind::Text, "config").sample("m:cram-sha256,cram-sha1"),
     opt("pop-auth", AUTH, 4, POP, "Lets POP clients log in with the accounts in this file, or by pam:.")
         .short('F').value(Kind::Secret, "file").sample("/etc/private/emailrelay-pop.auth").unbuilt(),
 

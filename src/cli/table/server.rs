@@ -47,6 +47,10 @@ pub(super) const ROWS: &[Opt] = &[
         .short('Z').value(Kind::Text, "config").list().sample("+chunking,+smtputf8"),
     opt("size", SERVER, 3, SMTP_ROLE, "Largest message in bytes, or with k, m or g behind the number; 0 for no limit.")
         .short('M').value(Kind::Size, "bytes").default("0").sample("10000000"),
+    opt("smtp-auth-delay", SERVER, 4, SMTP_ROLE,
+        "How long the first refused login waits for its reply; later ones wait longer, the fifth ends the connection, and an address \
+         with many of them is turned away for a while. 0 for none of this.")
+        .value(Kind::Duration, "time").default("1").sample("1"),
     opt("smtp-max-connections", SERVER, 4, SMTP_ROLE,
         "SMTP connections at the same time. The default is 1000, or less when the system allows fewer open files.")
         .value(Kind::Number(1, 1_000_000), "number").sample("1000"),

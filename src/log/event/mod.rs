@@ -2,6 +2,7 @@
 
 mod filter;
 mod forward;
+mod login;
 mod process;
 mod server;
 mod spool;
@@ -11,6 +12,7 @@ use std::fmt;
 
 pub use filter::{FilterEvent, FilterVerdict};
 pub use forward::{Delivery, ForwardEvent};
+pub use login::LoginEvent;
 pub use process::ProcessEvent;
 pub use server::ServerEvent;
 pub use spool::SpoolEvent;
@@ -36,6 +38,8 @@ pub enum Event {
     Server(ServerEvent),
     /// Filters and the programs that are run.
     Filter(FilterEvent),
+    /// Logins and secrets files.
+    Login(LoginEvent),
     /// Forwarding.
     Forward(ForwardEvent),
     /// Spool directory.
@@ -135,6 +139,7 @@ impl Event {
             Event::Process(event) => Some(event),
             Event::Server(event) => Some(event),
             Event::Filter(event) => Some(event),
+            Event::Login(event) => Some(event),
             Event::Forward(event) => Some(event),
             Event::Spool(event) => Some(event),
             Event::Protocol { .. } => None,
@@ -166,6 +171,7 @@ areas!(
     Process(ProcessEvent),
     Server(ServerEvent),
     Filter(FilterEvent),
+    Login(LoginEvent),
     Forward(ForwardEvent),
     Spool(SpoolEvent)
 );

@@ -51,9 +51,10 @@ impl Handler for Accepts {
         use crate::smtp::server::Verdict;
         match question {
             Question::Begin { .. } => Answer::Begun { received_date: String::new() },
-            Question::Verify { recipient: address, .. } | Question::Vrfy { argument: address } => {
+            Question::Verify { recipient: address, .. } | Question::Vrfy { argument: address, .. } => {
                 Answer::Verified(Verdict::Remote { address })
             }
+            Question::Authenticate(_) => Answer::LoginRefused,
             Question::Commit(_) => {
                 self.storing.notify_one();
                 self.disk.notified().await;
@@ -72,7 +73,7 @@ impl Handler for Accepts {
 }
 
 fn session() -> Session {
-    Session::new(Arc::default(), Peer { address: "/".to_owned() }, now())
+    Session::new(Arc::default(), Peer { address: "/".to_owned(), ..Peer::default() }, now())
 }
 
 fn seat() -> (Admission, Driver) {

@@ -20,7 +20,16 @@ fn kind_of(event: &server::Event) -> &'static Kind {
         server::Event::BareLineEndings => kind::BARE_LINE_ENDS,
         server::Event::TooManyRecipients { .. } => kind::TOO_MANY_RECIPIENTS,
         server::Event::AuthNotAdvertised => kind::AUTH_NOT_OFFERED,
+        server::Event::TooManyAuth
+        | server::Event::AuthInClear
+        | server::Event::UnsupportedMechanism { .. }
+        | server::Event::BadAuthParameter
+        | server::Event::BadAuthResponse
+        | server::Event::UnexpectedInitialResponse => kind::AUTH_MISUSE,
+        server::Event::Trusting { .. } | server::Event::NotTrusted { .. } => kind::AUTH_TRUST,
         server::Event::ClientGone => kind::CLIENT_GONE,
-        server::Event::Rx(_) | server::Event::RxContent | server::Event::Tx(_) => kind::TRACE,
+        server::Event::Rx(_) | server::Event::RxContent | server::Event::RxAuth | server::Event::Tx(_) => {
+            kind::TRACE
+        }
     }
 }

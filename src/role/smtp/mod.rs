@@ -12,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::log::{Context, Event, Server};
 use crate::net::limits::ConnectionLimits;
+use crate::role::login::Logins;
 use crate::role::serve::{Arrival, Gate, Seldom, Service, not_local};
 use crate::smtp::reply;
 use crate::smtp::server::ServerConfig;
@@ -27,6 +28,8 @@ pub struct SmtpSettings {
     pub session: Arc<ServerConfig>,
     /// Connections from other than local networks are accepted.
     pub remote_clients: bool,
+    /// Who may log in; none: nobody needs to.
+    pub logins: Option<Arc<Logins>>,
     /// Connections are closed with a reset (`nolinger`).
     pub reset_on_close: bool,
 }

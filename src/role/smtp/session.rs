@@ -11,9 +11,11 @@ use crate::message::date::date_time;
 use crate::net::address::Endpoint;
 use crate::net::server::{Driver, Handler};
 use crate::os::clock;
+use crate::role::login::{self, Attempt, Logins};
 use crate::role::serve::{Alarm, Arrival};
 use crate::role::smtp::{SmtpRole, events};
-use crate::smtp::server::{self, Answer, Peer, Question, Refusal, Session, Transaction, Verdict};
+use crate::sasl::server::Binding;
+use crate::smtp::server::{self, Answer, AuthStep, Peer, Question, Refusal, Session, Transaction, Verdict};
 use crate::spool::{Envelope, MessageId, NewMessage, Spool, StoreError};
 
 /// Content is kept in memory up to this size, so that a small message is written in one visit to the disk; more of it
@@ -35,7 +37,7 @@ pub(super) async fn run(role: Arc<SmtpRole>, arrival: Arrival) {
         let _ = stream.reset_on_close();
     }
     let config = Arc::clone(&settings.session);
-    let who = Peer { address: peer.host() };
+    let (who, attempt) = identify(settings.logins.as_ref(), &peer, &context).await;
     let mut session = if role.spool.smtp_disabled() {
         log::emit(&context, &ServerEvent::Disabled { address: peer.to_string() }.into());
         Session::disabled(config, who, now())
@@ -47,8 +49,14 @@ pub(super) async fn run(role: Arc<SmtpRole>, arrival: Arrival) {
         stop: role.gate.stop.clone(),
         seat: admission.seat(),
     };
-    let mut store =
-        Store { role: &role, peer: &peer, client: &context, context: context.clone(), message: None };
+    let mut store = Store {
+        role: &role,
+        peer: &peer,
+        client: &context,
+        context: context.clone(),
+        message: None,
+        attempt,
+    };
     let reason = tokio::select! {
         biased;
         reason = driver.run(&mut stream, &mut session, &mut store) => reason.to_string(),
@@ -59,6 +67,23 @@ pub(super) async fn run(role: Arc<SmtpRole>, arrival: Arrival) {
     log::emit(&context, &ServerEvent::Disconnected { server, reason, address: peer.to_string() }.into());
     drop(admission);
     role.session_ended();
+}
+
+/// What the session is to know of the client, and how it can log in.
+async fn identify(
+    logins: Option<&Arc<Logins>>,
+    peer: &Endpoint,
+    context: &Context,
+) -> (Peer, Option<Attempt>) {
+    let address = peer.host();
+    let Some(logins) = logins else { return (Peer { address, ..Peer::default() }, None) };
+    logins.consult().await;
+    let trust = logins.trust(peer.ip()).map(|trust| {
+        let reason = format!("matched [{}] from line {}", trust.range, trust.line);
+        Box::new(server::Trust { keyword: trust.keyword, reason })
+    });
+    let attempt = Attempt::new(Arc::clone(logins), peer.ip(), trust.is_none(), context.clone());
+    (Peer { address, offer: Some(logins.offer()), trust }, Some(attempt))
 }
 
 /// The message that a session is taking in.
@@ -85,6 +110,8 @@ struct Store<'a> {
     /// and from the start of a message until the next one also about that.
     context: Context,
     message: Option<OpenMessage>,
+    /// None where nobody needs to log in.
+    attempt: Option<Attempt>,
 }
 
 impl Handler for Store<'_> {
@@ -93,7 +120,8 @@ impl Handler for Store<'_> {
             Question::Begin { declared_size, .. } => self.begin(declared_size),
             // Every address is accepted as a remote one as long as there is no verifier.
             Question::Verify { recipient, .. } => Answer::Verified(Verdict::Remote { address: recipient }),
-            Question::Vrfy { argument } => Answer::Verified(Verdict::Remote { address: argument }),
+            Question::Vrfy { argument, .. } => Answer::Verified(Verdict::Remote { address: argument }),
+            Question::Authenticate(step) => self.authenticate(step).await,
             Question::Commit(transaction) => self.commit(*transaction).await,
         }
     }
@@ -159,6 +187,23 @@ impl Store<'_> {
                 Answer::Begun { received_date: date_time(&clock::now()) }
             }
             Err(error) => self.refuse("", &error),
+        }
+    }
+
+    async fn authenticate(&mut self, step: AuthStep) -> Answer {
+        // Only asked where something is offered.
+        let Some(attempt) = &mut self.attempt else { return Answer::LoginRefused };
+        let verdict = match step {
+            AuthStep::Begin { mechanism, initial } => {
+                attempt.begin(mechanism, initial, Binding::default()).await
+            }
+            AuthStep::Respond(response) => attempt.respond(response).await,
+        };
+        match verdict {
+            login::Verdict::Challenge(bytes) => Answer::Challenge(bytes),
+            login::Verdict::Accepted { identity } => Answer::LoggedIn { identity },
+            login::Verdict::Refused => Answer::LoginRefused,
+            login::Verdict::Unavailable => Answer::LoginUnavailable,
         }
     }
 

@@ -1,7 +1,9 @@
 //! What a session is told at its start.
 
+use std::sync::Arc;
 use std::time::Duration;
 
+use crate::sasl::Mechanism;
 use crate::{PRODUCT, VERSION};
 
 /// Settings shared by all sessions of a server.
@@ -29,6 +31,9 @@ pub struct ServerConfig {
     pub idle_timeout: Option<Duration>,
     /// Most recipients of one message.
     pub max_recipients: u32,
+    /// How long the first refused login waits; the next ones wait longer, and the last one ends the session. None: none
+    /// of this.
+    pub auth_delay: Option<Duration>,
     /// Produce an [`super::Event`] for each protocol line.
     pub trace: bool,
 }
@@ -47,6 +52,7 @@ impl Default for ServerConfig {
             bare_lf: BareLf::default(),
             idle_timeout: Some(Duration::from_secs(1800)),
             max_recipients: 10_000,
+            auth_delay: Some(Duration::from_secs(1)),
             trace: false,
         }
     }
@@ -103,8 +109,42 @@ pub enum BareLf {
 }
 
 /// The client of one session.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Peer {
     /// Address without port; `/` for a unix-domain socket.
     pub address: String,
+    /// How clients can log in; none: nobody needs to.
+    pub offer: Option<Arc<Offer>>,
+    /// Why this one need not.
+    pub trust: Option<Box<Trust>>,
+}
+
+/// The mechanisms of AUTH.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Offer {
+    /// For sessions in clear, in the order of the EHLO reply.
+    pub clear: Vec<Mechanism>,
+    /// For encrypted sessions.
+    pub secure: Vec<Mechanism>,
+}
+
+impl Offer {
+    /// Those of one kind of session.
+    pub fn mechanisms(&self, secure: bool) -> &[Mechanism] {
+        if secure { &self.secure } else { &self.clear }
+    }
+
+    /// Whether there is any.
+    pub fn is_some(&self) -> bool {
+        !(self.clear.is_empty() && self.secure.is_empty())
+    }
+}
+
+/// An address from which nobody needs to log in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Trust {
+    /// Stands for the login.
+    pub keyword: String,
+    /// Where that is said, for the log.
+    pub reason: String,
 }

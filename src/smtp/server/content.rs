@@ -10,7 +10,7 @@ use super::question::Question;
 use super::session::{Asked, Open, Session, State};
 use crate::smtp::Body;
 use crate::smtp::data::Decoder;
-use crate::smtp::received::{ESMTP, Received};
+use crate::smtp::received::{Received, protocol};
 use crate::smtp::reply::{self, Reply};
 
 /// Content on its way.
@@ -119,7 +119,7 @@ impl Session {
             peer: &open.transaction.hello,
             address: &self.peer.address,
             domain: &self.config.domain,
-            protocol: ESMTP,
+            protocol: protocol(self.is_secure(), self.login.is_some()),
             date: &open.received_date,
         };
         line.to_line().into_bytes()

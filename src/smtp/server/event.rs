@@ -38,12 +38,41 @@ pub enum Event {
     },
     /// AUTH was tried although it is not offered.
     AuthNotAdvertised,
+    /// AUTH after a login.
+    TooManyAuth,
+    /// AUTH in clear where that is possible only under TLS.
+    AuthInClear,
+    /// AUTH with a mechanism that is not offered.
+    UnsupportedMechanism {
+        /// Its name, printable.
+        name: String,
+    },
+    /// AUTH with an initial response that is not base64.
+    BadAuthParameter,
+    /// A response that is not base64.
+    BadAuthResponse,
+    /// An initial response where the server speaks first.
+    UnexpectedInitialResponse,
+    /// The peer's address stands for a login.
+    Trusting {
+        /// The address.
+        address: String,
+        /// Where that is said.
+        reason: String,
+    },
+    /// The peer has not logged in.
+    NotTrusted {
+        /// Its address.
+        address: String,
+    },
     /// The peer went away after end of data; its message was completed all the same.
     ClientGone,
     /// Protocol line received; printable, secrets taken out.
     Rx(String),
     /// Content was received; stands for all of it.
     RxContent,
+    /// A response in an exchange of AUTH was received.
+    RxAuth,
     /// Reply line sent; printable.
     Tx(String),
 }
@@ -63,7 +92,8 @@ impl Event {
     /// How much it matters.
     pub fn severity(&self) -> Severity {
         match self {
-            Self::Rx(_) | Self::RxContent | Self::Tx(_) => Severity::Trace,
+            Self::Rx(_) | Self::RxContent | Self::RxAuth | Self::Tx(_) => Severity::Trace,
+            Self::Trusting { .. } | Self::NotTrusted { .. } => Severity::Trace,
             Self::ClientGone => Severity::Info,
             _ => Severity::Warning,
         }
@@ -89,9 +119,24 @@ impl fmt::Display for Event {
             }
             Self::TooManyRecipients { limit } => write!(f, "too many recipients: limit is {limit}"),
             Self::AuthNotAdvertised => f.write_str("client protocol error: AUTH requested but not advertised"),
+            Self::TooManyAuth => f.write_str("too many AUTH requests"),
+            Self::AuthInClear => f.write_str("rejecting authentication attempt without encryption"),
+            Self::UnsupportedMechanism { name } => {
+                write!(f, "request for unsupported server AUTH mechanism: {name}")
+            }
+            Self::BadAuthParameter => f.write_str("invalid base64 encoding of AUTH parameter"),
+            Self::BadAuthResponse => f.write_str("invalid base64 encoding of authentication response"),
+            Self::UnexpectedInitialResponse => {
+                f.write_str("unexpected initial-response with a server-first AUTH mechanism")
+            }
+            Self::Trusting { address, reason } => write!(f, "trusting [{address}]: {reason}"),
+            Self::NotTrusted { address } => {
+                write!(f, "server authentication enabled but not a trusted address: {address}")
+            }
             Self::ClientGone => f.write_str("client gone before reply"),
             Self::Rx(line) => write!(f, "rx<<: \"{line}\""),
             Self::RxContent => f.write_str("rx<<: [message content not logged]"),
+            Self::RxAuth => f.write_str("rx<<: [authentication response not logged]"),
             Self::Tx(line) => write!(f, "tx>>: \"{line}\""),
         }
     }
@@ -104,6 +149,8 @@ pub enum CloseReason {
     Quit,
     /// Too many protocol errors.
     TooManyErrors,
+    /// Too many refused logins.
+    TooManyAuthFailures,
     /// The peer closed.
     PeerDisconnected {
         /// The system's text when the connection broke.
@@ -141,6 +188,7 @@ impl fmt::Display for CloseReason {
             Self::TooManyErrors => {
                 f.write_str("smtp protocol done: too many protocol errors from the client")
             }
+            Self::TooManyAuthFailures => f.write_str("smtp protocol done: too many authentication failures"),
             Self::PeerDisconnected { error: None } => f.write_str("peer disconnected"),
             Self::PeerDisconnected { error: Some(error) } => write!(f, "peer disconnected: {error}"),
             Self::Idle { seconds } => write!(f, "idle timeout: no activity after {seconds}s"),

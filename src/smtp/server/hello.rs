@@ -21,26 +21,31 @@ impl Session {
 
     pub(super) fn ehlo(&mut self, argument: &[u8], now: Instant) {
         let reply = self.extensions();
-        self.hello(argument, &reply, now);
+        if self.hello(argument, &reply, now) {
+            self.log_out();
+        }
     }
 
     pub(super) fn helo(&mut self, argument: &[u8], now: Instant) {
         self.hello(argument, &reply::HELLO, now);
     }
 
-    /// Both are legal in every state and end the transaction in progress (RFC 5321 §4.1.4).
-    fn hello(&mut self, argument: &[u8], accepted: &Reply, now: Instant) {
+    /// Both are legal in every state and end the transaction in progress (RFC 5321 §4.1.4). False if refused.
+    fn hello(&mut self, argument: &[u8], accepted: &Reply, now: Instant) -> bool {
         let name = trim(argument);
         if name.is_empty() {
-            return self.reply(&reply::PARAMETER_REQUIRED, now);
+            self.reply(&reply::PARAMETER_REQUIRED, now);
+            return false;
         }
         if name.len() > MAX_PEER_NAME {
-            return self.reply(&reply::PARAMETER_TOO_LONG, now);
+            self.reply(&reply::PARAMETER_TOO_LONG, now);
+            return false;
         }
         self.abort();
         self.hello = Some(peer_name(name).into_boxed_str());
         self.state = State::Idle;
         self.finish(accepted, now);
+        true
     }
 
     /// The EHLO reply. The order of its lines is fixed; 8BITMIME is always there and always last.
@@ -49,6 +54,7 @@ impl Session {
         let name = if config.anonymous.server { reply::ANONYMOUS_NAME } else { &config.domain };
         let mut lines = vec![reply::says_hello(name)];
         lines.extend(config.max_size.map(|size| format!("{} {size}", extension::SIZE)));
+        lines.extend(self.auth_line().map(|names| format!("{} {names}", extension::AUTH)));
         let switched = [
             (extension::VRFY, !config.anonymous.vrfy),
             (extension::CHUNKING, config.extensions.chunking),

@@ -6,6 +6,8 @@ use std::time::{Duration, Instant};
 pub const MAX_ERRORS: u16 = 8;
 /// VRFY commands per connection that are really looked at.
 pub const MAX_VRFY: u8 = 20;
+/// Refused logins of a connection; with the last the session closes.
+pub const MAX_AUTH_FAILURES: u8 = 5;
 /// Longest name in EHLO and HELO, in bytes (RFC 5321 §4.5.3.1.2).
 pub const MAX_PEER_NAME: usize = 255;
 /// Bytes of replies waiting to be fetched at which no more input is taken.

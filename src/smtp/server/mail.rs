@@ -15,6 +15,9 @@ impl Session {
         if self.state != State::Idle {
             return self.out_of_sequence(now);
         }
+        if let Some(refusal) = self.unauthorised() {
+            return self.reply(&refusal, now);
+        }
         match self.read_mail(argument) {
             Ok((sender, parameters)) => self.ask_to_begin(&sender, parameters),
             Err(refusal) => self.reply(&refusal, now),
@@ -67,6 +70,7 @@ impl Session {
             body: parameters.body,
             mail_auth: parameters.auth,
             utf8_mailboxes: sender.has_utf8_local(),
+            authentication: self.who().map(|login| login.identity).unwrap_or_default(),
             hello: self.hello.as_deref().unwrap_or_default().to_owned(),
             ..Transaction::default()
         };

@@ -17,7 +17,8 @@
 //! | state | meaning | leaves by |
 //! |---|---|---|
 //! | start | connected | EHLO, HELO |
-//! | idle | greeted, no transaction | MAIL |
+//! | idle | greeted, no transaction | MAIL, AUTH |
+//! | auth | an exchange of AUTH is under way (RFC 4954) | its outcome, `*` |
 //! | mail | sender accepted | RCPT, DATA (refused), RSET |
 //! | rcpt | at least one recipient accepted | DATA, BDAT, RSET |
 //! | must-reset | DATA was tried for a binary message, or a chunk was refused | RSET |
@@ -29,9 +30,9 @@
 //! Across these lies busy: a question is open, or a reply is held back from a peer that makes too many errors.
 //! A refused chunk is dropped on the way to the next command, whatever the state.
 //!
-//! AUTH (RFC 4954) and STARTTLS (RFC 3207) have no states yet; their verbs are answered as on a server that does not
-//! offer them, and so is BDAT unless [`Extensions::chunking`] is set.
+//! STARTTLS (RFC 3207) has no state yet; it is answered as on a server that does not offer it, and so is BDAT unless [`Extensions::chunking`] is set.
 
+mod auth;
 mod chunk;
 mod config;
 mod content;
@@ -49,12 +50,13 @@ mod trace;
 #[cfg(test)]
 mod tests;
 
-pub use config::{Anonymous, BareLf, Extensions, Peer, ServerConfig};
+pub use auth::Login;
+pub use config::{Anonymous, BareLf, Extensions, Offer, Peer, ServerConfig, Trust};
 pub use event::{CloseReason, Event, Severity};
 pub use limits::{
-    MAX_ERRORS, MAX_IDLE_BEFORE_HELLO, MAX_PEER_NAME, MAX_QUEUED, MAX_SMALL_CHUNKS, MAX_VRFY, OVERSIZE_SLACK,
-    RATE_FLOOR, SMALL_CHUNK,
+    MAX_AUTH_FAILURES, MAX_ERRORS, MAX_IDLE_BEFORE_HELLO, MAX_PEER_NAME, MAX_QUEUED, MAX_SMALL_CHUNKS,
+    MAX_VRFY, OVERSIZE_SLACK, RATE_FLOOR, SMALL_CHUNK,
 };
 pub use output::Output;
-pub use question::{Answer, Question, Refusal, Transaction, Verdict};
+pub use question::{Answer, AuthStep, Question, Refusal, Transaction, Verdict};
 pub use session::Session;

@@ -1,5 +1,7 @@
 //! What a session asks its driver, and the answers.
 
+use super::auth::Login;
+use crate::sasl::{Mechanism, Secret};
 use crate::smtp::Body;
 use crate::smtp::reply::{self, Reply};
 
@@ -21,16 +23,37 @@ pub enum Question {
         recipient: String,
         /// Envelope sender.
         sender: String,
+        /// Who the client is.
+        login: Option<Login>,
     },
     /// Is this address good? Asked at VRFY. [`Answer::Verified`].
     Vrfy {
         /// The argument of VRFY, as it came.
         argument: String,
+        /// Who the client is.
+        login: Option<Login>,
     },
+    /// Is the client who it says it is? [`Answer::Challenge`], [`Answer::LoggedIn`], [`Answer::LoginRefused`], or
+    /// [`Answer::LoginUnavailable`].
+    Authenticate(AuthStep),
     /// All content has been given out: make the message durable. [`Answer::Stored`] or [`Answer::Refused`].
     ///
     /// From here on the message is the driver's: there is no [`super::Output::Discard`] for it any more.
     Commit(Box<Transaction>),
+}
+
+/// What the client said in an exchange of AUTH. A new beginning ends the exchange before it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum AuthStep {
+    /// It has chosen a mechanism, of those that it was offered.
+    Begin {
+        /// The mechanism.
+        mechanism: Mechanism,
+        /// Its first response, if it came with the command.
+        initial: Option<Secret>,
+    },
+    /// It has answered a challenge.
+    Respond(Secret),
 }
 
 /// The answer to a [`Question`].
@@ -45,6 +68,17 @@ pub enum Answer {
     Verified(Verdict),
     /// To [`Question::Commit`]: the message is safe.
     Stored,
+    /// To [`Question::Authenticate`]: the client must answer this.
+    Challenge(Vec<u8>),
+    /// To [`Question::Authenticate`]: it is this user.
+    LoggedIn {
+        /// For the envelope, and for verifiers.
+        identity: String,
+    },
+    /// To [`Question::Authenticate`]: it is not.
+    LoginRefused,
+    /// To [`Question::Authenticate`]: that cannot be said now.
+    LoginUnavailable,
     /// To any question: no.
     Refused(Refusal),
 }

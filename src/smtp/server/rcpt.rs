@@ -21,6 +21,7 @@ impl Session {
                 self.queue.push(Output::Ask(Question::Verify {
                     recipient: recipient.address().to_owned(),
                     sender: open.transaction.sender.clone(),
+                    login: self.who(),
                 }));
                 self.asked = Asked::Verify {
                     sent: recipient.as_sent().to_owned(),
@@ -67,9 +68,13 @@ impl Session {
         if self.config.anonymous.vrfy || self.vrfys > MAX_VRFY {
             return self.reply(&reply::CANNOT_VRFY, now);
         }
+        if let Some(refusal) = self.unauthorised() {
+            return self.reply(&refusal, now);
+        }
         match vrfy_argument(argument) {
             Some(argument) => {
-                self.queue.push(Output::Ask(Question::Vrfy { argument: argument.clone() }));
+                let login = self.who();
+                self.queue.push(Output::Ask(Question::Vrfy { argument: argument.clone(), login }));
                 self.asked = Asked::Vrfy { argument };
             }
             None => self.reply(&reply::INVALID_MAILBOX, now),

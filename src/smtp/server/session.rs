@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
+use super::auth::Login;
 use super::chunk::{Chunks, RefusedChunk};
 use super::config::{Peer, ServerConfig};
 use super::content::Content;
@@ -12,6 +13,7 @@ use super::limits::{Errors, MAX_QUEUED, SLOW_DELAY};
 use super::output::{Output, Queue};
 use super::question::{Answer, Transaction};
 use super::trace;
+use crate::sasl::Mechanism;
 use crate::smtp::command::{Command, Verb};
 use crate::smtp::data::LONG_LINE;
 use crate::smtp::line::{self, Front, Skip, Skipped};
@@ -46,7 +48,13 @@ pub struct Session {
     /// Bytes offered and not taken at the last input: what comes beyond them is new.
     untaken: usize,
     /// Lines to come that may hold credentials.
-    secret_lines: u8,
+    pub(super) secret_lines: u8,
+    /// The mechanism of the exchange under way, or of the login.
+    pub(super) mechanism: Option<Mechanism>,
+    /// Who the client has shown to be.
+    pub(super) login: Option<Box<Login>>,
+    /// Refused logins so far.
+    pub(super) auth_failures: u8,
     /// The first bytes were not those of a TLS handshake.
     clear: bool,
     /// It is to end as soon as no message is in its data or commit phase.
@@ -60,6 +68,8 @@ pub struct Session {
 pub(super) enum State {
     Start,
     Idle,
+    /// In an exchange of AUTH: the next line is a response.
+    Auth,
     Mail,
     Rcpt,
     MustReset,
@@ -86,6 +96,7 @@ pub(super) enum Asked {
     Vrfy {
         argument: String,
     },
+    Authenticate,
     Commit,
 }
 
@@ -141,6 +152,9 @@ impl Session {
             active: now,
             untaken: 0,
             secret_lines: 0,
+            mechanism: None,
+            login: None,
+            auth_failures: 0,
             clear: false,
             ending: None,
             gone: false,
@@ -150,8 +164,8 @@ impl Session {
     /// Consumes bytes from the peer and returns how many were taken.
     ///
     /// `bytes` is all that has been read and not yet taken, oldest first; bytes offered before are offered again. It
-    /// takes none while [`Session::is_busy`] or closed, leaves an incomplete command line (never more than
-    /// [`line::MAX_LINE`] bytes), and may leave more while [`Session::next`] has not been drained.
+    /// takes none while [`Session::is_busy`] or closed, leaves an incomplete line (never more than
+    /// [`line::MAX_AUTH_LINE`] bytes), and may leave more while [`Session::next`] has not been drained.
     pub fn input(&mut self, bytes: &[u8], now: Instant) -> usize {
         if bytes.len() > self.untaken {
             self.active = now;
@@ -191,6 +205,11 @@ impl Session {
             (Asked::Vrfy { argument }, Answer::Verified(verdict)) => {
                 self.vrfy_verified(&argument, verdict, now);
             }
+            (Asked::Authenticate, Answer::Challenge(challenge)) => self.challenged(&challenge),
+            (Asked::Authenticate, Answer::LoggedIn { identity }) => self.logged_in(identity, now),
+            (Asked::Authenticate, Answer::LoginRefused) => self.login_refused(now),
+            (Asked::Authenticate, Answer::Refused(refusal)) => self.reply(&refusal.to_reply(), now),
+            (Asked::Authenticate, _) => self.reply(&reply::AUTH_UNAVAILABLE, now),
             (Asked::Commit, Answer::Stored) => self.committed(&reply::PROCESSED, now),
             (Asked::Commit, Answer::Refused(refusal)) => self.committed(&refusal.to_reply(), now),
             (Asked::Verify { .. } | Asked::Vrfy { .. }, Answer::Refused(refusal)) => {
@@ -255,15 +274,24 @@ impl Session {
         if !self.clear && !self.is_clear(bytes) {
             return if self.state == State::Closed { bytes.len() } else { 0 };
         }
-        match line::front(bytes) {
+        let limit = if self.state == State::Auth { line::MAX_AUTH_LINE } else { line::MAX_LINE };
+        match line::front(bytes, limit) {
             Front::Incomplete => 0,
             Front::Line { text, taken } => {
-                self.command(text, now);
+                match self.state {
+                    State::Auth => self.auth_response(text, now),
+                    _ => self.command(text, now),
+                }
                 taken
             }
             Front::TooLong => {
-                self.skip = Some(Skip::new(bytes));
-                self.note_line(line::MAX_LINE);
+                self.skip = Some(Skip::new(bytes, limit));
+                self.note_line(limit);
+                if self.state == State::Auth {
+                    self.state = State::Idle;
+                    self.protocol_error(&reply::LINE_TOO_LONG, now);
+                    return limit;
+                }
                 if self.config.extensions.chunking && Command::parse(bytes).verb == Some(Verb::Bdat) {
                     self.bad_chunk();
                     return line::MAX_LINE;
@@ -299,20 +327,20 @@ impl Session {
                 self.reply(&reply::GOODBYE, now);
                 self.close(CloseReason::Quit);
             }
-            Some(Verb::Auth) => self.auth_not_offered(now),
+            Some(Verb::Auth) => self.auth(argument, now),
             // Not offered: the verbs are as unknown as any other word.
             Some(Verb::Bdat | Verb::StartTls) | None => self.protocol_error(&reply::UNRECOGNIZED, now),
         }
     }
 
-    fn auth_not_offered(&mut self, now: Instant) {
-        self.secret_lines = trace::LINES_AFTER_AUTH;
-        if self.state == State::Idle {
-            self.log(Event::AuthNotAdvertised);
-            self.reply(&reply::NOT_IMPLEMENTED, now);
-        } else {
-            self.out_of_sequence(now);
-        }
+    /// Whether the peer's bytes come encrypted.
+    pub(super) fn is_secure(&self) -> bool {
+        false
+    }
+
+    /// A refusal that says what would help, where that is so.
+    pub(super) fn with_hint(&self, refusal: &Reply) -> Reply {
+        refusal.clone()
     }
 
     /// The message is stored or refused.

@@ -28,7 +28,11 @@ fn transcripts() {
 #[test]
 fn an_idle_session_is_small() {
     assert!(size_of::<Session>() <= 512, "{}", size_of::<Session>());
-    let mut session = Session::new(Arc::default(), Peer { address: "127.0.0.1".to_owned() }, Instant::now());
+    let mut session = Session::new(
+        Arc::default(),
+        Peer { address: "127.0.0.1".to_owned(), ..Peer::default() },
+        Instant::now(),
+    );
     while session.next().is_some() {}
     assert!(!session.is_busy());
 }
@@ -36,7 +40,8 @@ fn an_idle_session_is_small() {
 #[test]
 fn an_answer_of_the_wrong_kind_is_temporary_and_ends_the_transaction() {
     let now = Instant::now();
-    let mut session = Session::new(Arc::default(), Peer { address: "127.0.0.1".to_owned() }, now);
+    let mut session =
+        Session::new(Arc::default(), Peer { address: "127.0.0.1".to_owned(), ..Peer::default() }, now);
     session.input(b"EHLO x\r\nMAIL FROM:<a>\r\n", now);
     session.answer(Answer::Stored, now);
     session.input(b"MAIL FROM:<a>\r\n", now);
@@ -51,7 +56,7 @@ fn an_answer_of_the_wrong_kind_is_temporary_and_ends_the_transaction() {
 #[test]
 fn an_answer_after_the_close_is_ignored() {
     let now = Instant::now();
-    let mut session = Session::new(Arc::default(), Peer { address: "/".to_owned() }, now);
+    let mut session = Session::new(Arc::default(), Peer { address: "/".to_owned(), ..Peer::default() }, now);
     session.input(b"EHLO x\r\nMAIL FROM:<a>\r\n", now);
     session.peer_closed(None, now);
     session.answer(Answer::Begun { received_date: String::new() }, now);

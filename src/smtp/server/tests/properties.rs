@@ -6,7 +6,8 @@ use std::time::Instant;
 use proptest::prelude::*;
 
 use super::super::*;
-use crate::smtp::line::MAX_LINE;
+use crate::sasl::Mechanism;
+use crate::smtp::line::{MAX_AUTH_LINE, MAX_LINE};
 
 /// All that a session said and did, however it was cut into pieces.
 #[derive(Debug, Default, PartialEq)]
@@ -24,7 +25,7 @@ struct Record {
 /// Drives a session with the input cut after the given lengths; each piece comes when the one before is used up.
 fn drive(config: ServerConfig, input: &[u8], cuts: &[usize]) -> Record {
     let mut now = Instant::now();
-    let mut session = Session::new(Arc::new(config), Peer { address: "::1".to_owned() }, now);
+    let mut session = Session::new(Arc::new(config), trusted(), now);
     let mut record = Record::default();
     let mut untaken = Vec::new();
     let mut rest = input;
@@ -51,7 +52,7 @@ fn drive(config: ServerConfig, input: &[u8], cuts: &[usize]) -> Record {
         } else if rest.is_empty() || record.closed.is_some() {
             break;
         } else {
-            assert!(untaken.len() <= MAX_LINE, "an incomplete line is never longer than the limit");
+            assert!(untaken.len() <= MAX_AUTH_LINE, "an incomplete line is never longer than the limit");
             let (piece, tail) = rest.split_at(cuts.next().unwrap().min(rest.len()));
             untaken.extend_from_slice(piece);
             rest = tail;
@@ -63,6 +64,19 @@ fn drive(config: ServerConfig, input: &[u8], cuts: &[usize]) -> Record {
     }
     assert!(record.closed.is_some());
     record
+}
+
+/// A peer that may log in and need not.
+fn trusted() -> Peer {
+    let clear = vec![Mechanism::Plain, Mechanism::Login];
+    Peer {
+        address: "::1".to_owned(),
+        offer: Some(Arc::new(Offer { clear, secure: Vec::new() })),
+        trust: Some(Box::new(Trust {
+            keyword: "x".to_owned(),
+            reason: "matched [::1] from line 1".to_owned(),
+        })),
+    }
 }
 
 fn perform(session: &mut Session, output: Output, record: &mut Record, now: Instant) {
@@ -79,9 +93,14 @@ fn perform(session: &mut Session, output: Output, record: &mut Record, now: Inst
         Output::Ask(question) => {
             let answer = match &question {
                 Question::Begin { .. } => Answer::Begun { received_date: "now".to_owned() },
-                Question::Verify { recipient: address, .. } | Question::Vrfy { argument: address } => {
+                Question::Verify { recipient: address, .. } | Question::Vrfy { argument: address, .. } => {
                     Answer::Verified(Verdict::Remote { address: address.clone() })
                 }
+                Question::Authenticate(AuthStep::Begin { initial: None, .. }) => Answer::Challenge(vec![]),
+                Question::Authenticate(AuthStep::Respond(secret)) if secret.expose() == b"ok" => {
+                    Answer::LoggedIn { identity: "al".to_owned() }
+                }
+                Question::Authenticate(_) => Answer::LoginRefused,
                 Question::Commit(transaction) => {
                     let size = record.content.len() - record.handed_over;
                     assert!(transaction.size < size as u64, "content is complete, with its Received line");
@@ -103,6 +122,7 @@ fn dialogue() -> impl Strategy<Value = Vec<u8>> {
             "RCPT TO:<>\r\n", "DATA\r\n", ".\r\n", "..a\r\n", "text\r\n", "\r\n.\r\n", "\n.\r\n", "\r.\r", "RSET\r\n",
             "NOOP\r\n", "VRFY x SMTPUTF8\r\n", "HELP\r\n", "QUIT\r\n", "MAIL FROM:<> BODY=BINARYMIME\r\n",
             "BDAT 0\r\n", "BDAT 3\r\na\r\n", "BDAT 6\r\nNOOP\r\n", "BDAT 2 LAST\r\n.\r", "BDAT 700\r\n", "BDAT x\r\n",
+            "AUTH PLAIN\r\n", "AUTH LOGIN YQ==\r\n", "AUTH PLAIN\r\nb2s=\r\n", "b2s=\r\n", "*\r\n", "AUTH X\r\n",
             "EHLO me\r\nMAIL FROM:<a>\r\nRCPT TO:<b>\r\nBDAT 3\r\n\n.\nBDAT 4\r\n\r\n.\rBDAT 1 LAST\r\n\n",
             "EHLO me\r\nMAIL FROM:<a>\r\nRCPT TO:<b>\r\nDATA\r\nSubject: x\r\n\r\n.b\r\n.\r\n",
         ]).prop_map(|s: &str| s.as_bytes().to_vec()),
@@ -207,7 +227,8 @@ proptest! {
 #[test]
 fn a_peer_that_never_reads_makes_nothing_grow() {
     let now = Instant::now();
-    let mut session = Session::new(Arc::default(), Peer { address: "::1".to_owned() }, now);
+    let mut session =
+        Session::new(Arc::default(), Peer { address: "::1".to_owned(), ..Peer::default() }, now);
     let noops = b"NOOP\r\n".repeat(1 << 16);
     let taken = session.input(&noops, now);
     assert!(taken < MAX_QUEUED, "{taken}");

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::super::Verdict;
+use super::super::{Answer, Verdict};
 
 /// One line of a transcript.
 #[derive(Debug)]
@@ -31,6 +31,8 @@ pub(super) enum Step {
     Shutdown,
     /// `! verdict ...`: for the next question about an address.
     Verdict(Verdict),
+    /// `! login ...`: for the next step of an exchange of AUTH.
+    Login(Answer),
     /// `! refuse 452 text`: the next commit; `! refuse-mail 452 text`: the next begin.
     Refuse { begin: bool, code: u16, text: String },
     /// `! hold`: questions stay open until `! answer`.
@@ -106,6 +108,7 @@ fn event(text: &str) -> Result<Step, String> {
         "hold" => Step::Hold,
         "answer" => Step::Answer,
         "verdict" => Step::Verdict(verdict(rest)?),
+        "login" => Step::Login(login(rest)?),
         "refuse" | "refuse-mail" => {
             let (code, text) = coded(rest)?;
             Step::Refuse { begin: word == "refuse-mail", code, text }
@@ -151,6 +154,17 @@ fn verdict(text: &str) -> Result<Verdict, String> {
         }
         "abort" => Verdict::Abort,
         _ => return Err(format!("unknown verdict {text:?}")),
+    })
+}
+
+fn login(text: &str) -> Result<Answer, String> {
+    let (word, rest) = text.split_once(' ').unwrap_or((text, ""));
+    Ok(match word {
+        "challenge" => Answer::Challenge(unescape(rest)),
+        "accept" => Answer::LoggedIn { identity: rest.to_owned() },
+        "refuse" => Answer::LoginRefused,
+        "cannot" => Answer::LoginUnavailable,
+        _ => return Err(format!("unknown answer {text:?}")),
     })
 }
 

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use super::super::*;
 use super::script::{self, Step, glob};
+use crate::sasl::Mechanism;
 
 /// Date in every `Received:` line.
 const DATE: &str = "Fri, 20 Nov 2026 10:29:08 +0000";
@@ -37,7 +38,7 @@ struct Runner {
     config: ServerConfig,
     /// Makes the sessions.
     create: fn(Arc<ServerConfig>, Peer, Instant) -> Session,
-    address: String,
+    peer: Peer,
     session: Option<Session>,
     now: Instant,
     /// Bytes of `C& ` lines.
@@ -52,6 +53,7 @@ struct Runner {
     held: Option<Question>,
     hold: bool,
     verdicts: VecDeque<Verdict>,
+    logins: VecDeque<Answer>,
     begin_refusal: Option<Refusal>,
     commit_refusal: Option<Refusal>,
 }
@@ -65,7 +67,7 @@ impl Runner {
                 ..ServerConfig::default()
             },
             create: Session::new,
-            address: "127.0.0.1".to_owned(),
+            peer: Peer { address: "127.0.0.1".to_owned(), ..Peer::default() },
             session: None,
             now: Instant::now(),
             batch: Vec::new(),
@@ -79,6 +81,7 @@ impl Runner {
             held: None,
             hold: false,
             verdicts: VecDeque::new(),
+            logins: VecDeque::new(),
             begin_refusal: None,
             commit_refusal: None,
         }
@@ -111,6 +114,7 @@ impl Runner {
             Step::Shutdown => self.with(|session, now| session.shutdown(now))?,
             Step::MakeRoom => self.with(|session, now| session.make_room(now))?,
             Step::Verdict(verdict) => self.verdicts.push_back(verdict),
+            Step::Login(answer) => self.logins.push_back(answer),
             Step::Refuse { begin: true, code, text } => self.begin_refusal = Some(Refusal::new(code, text)),
             Step::Refuse { begin: false, code, text } => self.commit_refusal = Some(Refusal::new(code, text)),
             Step::Hold => self.hold = true,
@@ -188,9 +192,8 @@ impl Runner {
 
     fn connected(&mut self) {
         if self.session.is_none() {
-            let peer = Peer { address: self.address.clone() };
             let config = Arc::new(self.config.clone());
-            self.session = Some((self.create)(config, peer, self.now));
+            self.session = Some((self.create)(config, self.peer.clone(), self.now));
             self.pump();
         }
     }
@@ -200,7 +203,7 @@ impl Runner {
         *self = Self {
             config: self.config.clone(),
             create: self.create,
-            address: std::mem::take(&mut self.address),
+            peer: std::mem::take(&mut self.peer),
             ..Self::new()
         };
         Ok(())
@@ -262,11 +265,25 @@ impl Runner {
                     _ => return Err("unknown value".to_owned()),
                 }
             }
-            "peer" => self.address = value.to_owned(),
+            "peer" => self.peer.address = value.to_owned(),
+            "auth" => self.offer().clear = mechanisms(value)?,
+            "auth-tls" => self.offer().secure = mechanisms(value)?,
+            "trust" => {
+                let trust = |(keyword, reason): (&str, &str)| Trust {
+                    keyword: keyword.to_owned(),
+                    reason: reason.to_owned(),
+                };
+                self.peer.trust = value.split_once(' ').map(trust).map(Box::new);
+            }
+            "auth-delay" => config.auth_delay = Some(number()?).filter(|n| *n > 0).map(Duration::from_secs),
             "disabled" => self.create = if yes { Session::disabled } else { Session::new },
             _ => return Err("unknown key".to_owned()),
         }
         Ok(())
+    }
+
+    fn offer(&mut self) -> &mut Offer {
+        Arc::make_mut(self.peer.offer.get_or_insert_default())
     }
 
     fn with(&mut self, act: impl FnOnce(&mut Session, Instant)) -> Result<(), String> {
@@ -342,9 +359,10 @@ impl Runner {
                 Some(refusal) => Answer::Refused(refusal),
                 None => Answer::Begun { received_date: DATE.to_owned() },
             },
-            Question::Verify { recipient: address, .. } | Question::Vrfy { argument: address } => {
+            Question::Verify { recipient: address, .. } | Question::Vrfy { argument: address, .. } => {
                 Answer::Verified(self.verdicts.pop_front().unwrap_or(Verdict::Remote { address }))
             }
+            Question::Authenticate(_) => self.logins.pop_front().unwrap_or(Answer::LoginRefused),
             Question::Commit(_) => self.commit_refusal.take().map_or(Answer::Stored, Answer::Refused),
         };
         self.session.as_mut().unwrap().answer(answer, self.now);
@@ -355,10 +373,30 @@ fn describe(question: &Question) -> String {
     match question {
         Question::Begin { sender, declared_size: None } => format!("begin <{sender}>"),
         Question::Begin { sender, declared_size: Some(size) } => format!("begin <{sender}> size={size}"),
-        Question::Verify { recipient, sender } => format!("verify <{recipient}> from <{sender}>"),
-        Question::Vrfy { argument } => format!("vrfy {argument}"),
+        Question::Verify { recipient, sender, login } => {
+            format!("verify <{recipient}> from <{sender}>{}", by(login.as_ref()))
+        }
+        Question::Vrfy { argument, login } => format!("vrfy {argument}{}", by(login.as_ref())),
+        Question::Authenticate(AuthStep::Begin { mechanism, initial: None }) => format!("auth {mechanism}"),
+        Question::Authenticate(AuthStep::Begin { mechanism, initial: Some(bytes) }) => {
+            format!("auth {mechanism} [{}]", bytes.expose().escape_ascii())
+        }
+        Question::Authenticate(AuthStep::Respond(bytes)) => {
+            format!("auth response [{}]", bytes.expose().escape_ascii())
+        }
         Question::Commit(_) => "commit".to_owned(),
     }
+}
+
+fn by(login: Option<&Login>) -> String {
+    let mechanism =
+        |login: &Login| login.mechanism.map_or("none".to_owned(), |mechanism| mechanism.to_string());
+    login.map(|login| format!(" by {} {}", mechanism(login), login.identity)).unwrap_or_default()
+}
+
+fn mechanisms(names: &str) -> Result<Vec<Mechanism>, String> {
+    let names = names.split(',').filter(|name| !name.is_empty());
+    names.map(|name| Mechanism::by_name(name).ok_or(format!("unknown mechanism {name}"))).collect()
 }
 
 fn field(transaction: &Transaction, key: &str) -> Result<String, String> {
@@ -369,6 +407,7 @@ fn field(transaction: &Transaction, key: &str) -> Result<String, String> {
         "body" => transaction.body.as_parameter().unwrap_or("unknown").to_owned(),
         "auth" => transaction.mail_auth.clone().unwrap_or_default(),
         "utf8" => u8::from(transaction.utf8_mailboxes).to_string(),
+        "login" => transaction.authentication.clone(),
         "size" => transaction.size.to_string(),
         "hello" => transaction.hello.clone(),
         "recipients" => transaction.recipients().to_string(),

@@ -1,0 +1,165 @@
+//! One client on its way through an exchange.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
+
+use tokio::task::spawn_blocking;
+
+use super::throttle::Throttle;
+use super::{Logins, Source};
+use crate::log::{self, Context, LoginEvent};
+use crate::os::random;
+use crate::sasl::server::{Binding, Exchange, Fresh, Outcome, Step, check_apop, check_password};
+use crate::sasl::{Mechanism, Secret};
+
+/// What to tell the client.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// This is to be answered.
+    Challenge(Vec<u8>),
+    /// It is who it says it is.
+    Accepted {
+        /// That name, printable.
+        identity: String,
+    },
+    /// It is not.
+    Refused,
+    /// That cannot be said now.
+    Unavailable,
+}
+
+/// The logins of one client, one after the other.
+#[derive(Debug)]
+pub struct Attempt {
+    logins: Arc<Logins>,
+    peer: Option<IpAddr>,
+    /// Its failures count for its address.
+    counted: bool,
+    context: Context,
+    /// The exchange under way.
+    open: Option<(Mechanism, Exchange)>,
+}
+
+impl Attempt {
+    /// A client that has not tried yet; `peer` is none for unix-domain sockets. `counted`: its failures are held against
+    /// its address, as they are not if that is trusted.
+    pub fn new(logins: Arc<Logins>, peer: Option<IpAddr>, counted: bool, context: Context) -> Self {
+        Self { logins, peer, counted, context, open: None }
+    }
+
+    /// The client has chosen a mechanism. An exchange that was under way is forgotten.
+    pub async fn begin(
+        &mut self,
+        mechanism: Mechanism,
+        initial: Option<Secret>,
+        binding: Binding,
+    ) -> Verdict {
+        self.open = None;
+        if self.is_rejected() {
+            return Verdict::Unavailable;
+        }
+        self.logins.consult().await;
+        let mut exchange = Exchange::new(mechanism, &self.fresh(), binding);
+        let secrets = self.logins.secrets();
+        let step = spawn_blocking(move || {
+            let step = exchange.begin(&*secrets, initial.as_ref().map(Secret::expose));
+            (step, exchange)
+        });
+        self.carry_on(mechanism, step.await.ok()).await
+    }
+
+    /// The client has answered.
+    pub async fn respond(&mut self, response: Secret) -> Verdict {
+        let Some((mechanism, mut exchange)) = self.open.take() else { return Verdict::Refused };
+        let secrets = self.logins.secrets();
+        let step = spawn_blocking(move || (exchange.respond(&*secrets, response.expose()), exchange));
+        self.carry_on(mechanism, step.await.ok()).await
+    }
+
+    /// The client has said a name and a password in other words, as POP's USER and PASS.
+    pub async fn password(&mut self, user: Vec<u8>, password: Secret) -> Verdict {
+        if self.is_rejected() {
+            return Verdict::Unavailable;
+        }
+        self.logins.consult().await;
+        self.check(Mechanism::Plain, user, password).await
+    }
+
+    /// The client has answered the challenge in the greeting (RFC 1939 §7).
+    pub async fn apop(&mut self, challenge: &str, user: &[u8], digest: &[u8]) -> Verdict {
+        if self.is_rejected() {
+            return Verdict::Unavailable;
+        }
+        self.logins.consult().await;
+        let outcome = check_apop(&*self.logins.secrets(), challenge, user, digest);
+        self.conclude(Mechanism::Apop, &outcome)
+    }
+
+    /// What is new in an exchange; POP's greeting has one too.
+    pub fn fresh(&self) -> Fresh {
+        let time = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| time.as_secs());
+        Fresh { random: random::bytes(), time, domain: self.logins.domain.clone() }
+    }
+
+    async fn carry_on(&mut self, mechanism: Mechanism, done: Option<(Step, Exchange)>) -> Verdict {
+        // None: it panicked, which the runtime reports.
+        let Some((step, exchange)) = done else { return Verdict::Unavailable };
+        match step {
+            Step::Challenge(bytes) => {
+                self.open = Some((mechanism, exchange));
+                Verdict::Challenge(bytes)
+            }
+            Step::Password { user, password } => self.check(mechanism, user, password).await,
+            Step::Done(outcome) => self.conclude(mechanism, &outcome),
+        }
+    }
+
+    async fn check(&mut self, mechanism: Mechanism, user: Vec<u8>, password: Secret) -> Verdict {
+        match &self.logins.source {
+            Source::File(store) => {
+                let secrets = store.current();
+                let checked = spawn_blocking(move || check_password(&*secrets, &user, &password));
+                match checked.await {
+                    Ok(outcome) => self.conclude(mechanism, &outcome),
+                    Err(_) => Verdict::Unavailable,
+                }
+            }
+        }
+    }
+
+    /// Says in the log how it ended.
+    fn conclude(&self, mechanism: Mechanism, outcome: &Outcome) -> Verdict {
+        let user = outcome.user.as_deref().map(printable);
+        let event = LoginEvent::Login {
+            accepted: outcome.accepted,
+            mechanism: mechanism.to_string(),
+            kind: outcome.used.map(|used| used.kind),
+            user: user.clone(),
+            line: outcome.used.and_then(|used| used.line),
+        };
+        log::emit(&self.context, &event.into());
+        if outcome.accepted {
+            return Verdict::Accepted { identity: user.unwrap_or_default() };
+        }
+        if let Some(throttle) = self.throttle()
+            && throttle.failed(self.peer, Instant::now())
+        {
+            log::emit(&self.context, &LoginEvent::Throttled.into());
+        }
+        Verdict::Refused
+    }
+
+    fn is_rejected(&self) -> bool {
+        self.throttle().is_some_and(|throttle| throttle.rejects(self.peer, Instant::now()))
+    }
+
+    fn throttle(&self) -> Option<&Throttle> {
+        self.logins.throttle.as_ref().filter(|_| self.counted)
+    }
+}
+
+/// A name as text. Names that are not UTF-8 are told apart by their bytes.
+fn printable(user: &[u8]) -> String {
+    String::from_utf8(user.to_vec()).unwrap_or_else(|_| user.escape_ascii().to_string())
+}
