@@ -26,7 +26,7 @@ SBIN_PROGRAMS := emailrelay emailrelay-smtp emailrelay-forward
 BIN_PROGRAMS := emailrelay-submit
 UNITS := $(notdir $(wildcard systemd/*.target systemd/*.socket systemd/*.service systemd/*.path systemd/*.timer))
 CATALOGS := $(notdir $(wildcard systemd/*.catalog))
-DOCS := README.md CHANGELOG.md LICENSE LICENSE-MIT LICENSE-APACHE docs/differences.md
+DOCS := README.md CHANGELOG.md LICENSE LICENSE-MIT LICENSE-APACHE docs/differences.md docs/limits.md
 
 SUBSTITUTE := sed -e 's|@SBINDIR@|$(SBINDIR)|g' -e 's|@SYSCONFDIR@|$(SYSCONFDIR)|g' -e 's|@DOCDIR@|$(DOCDIR)|g'
 

@@ -13,6 +13,7 @@
 
 #[cfg(test)]
 mod bad_config;
+mod bounds;
 mod chunking;
 mod clients;
 mod commit_order;

@@ -18,7 +18,9 @@ fn kind_of(event: &server::Event) -> &'static Kind {
         server::Event::RecipientRejected { .. } => kind::RECIPIENT_REJECTED,
         server::Event::TlsHello => kind::TLS_HELLO,
         server::Event::BareLineEndings => kind::BARE_LINE_ENDS,
-        server::Event::TooManyRecipients { .. } => kind::TOO_MANY_RECIPIENTS,
+        server::Event::TooManyRecipients { .. } | server::Event::RecipientsTooLong { .. } => {
+            kind::TOO_MANY_RECIPIENTS
+        }
         server::Event::AuthNotAdvertised => kind::AUTH_NOT_OFFERED,
         server::Event::TooManyAuth
         | server::Event::AuthInClear

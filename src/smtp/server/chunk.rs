@@ -9,8 +9,9 @@ use super::config::ServerConfig;
 use super::content::most_read;
 use super::event::{CloseReason, Event};
 use super::limits::{MAX_SMALL_CHUNKS, Rate, SMALL_CHUNK};
+use super::open::Open;
 use super::output::Output;
-use super::session::{Open, Session, State};
+use super::session::{Session, State};
 use crate::smtp::command::is_blank;
 use crate::smtp::reply::{self, Reply};
 

@@ -36,6 +36,11 @@ pub enum Event {
         /// The limit.
         limit: u32,
     },
+    /// The recipients of a message took more room than they may. Once per message.
+    RecipientsTooLong {
+        /// The limit in bytes.
+        limit: usize,
+    },
     /// AUTH was tried although it is not offered.
     AuthNotAdvertised,
     /// AUTH after a login.
@@ -118,6 +123,7 @@ impl fmt::Display for Event {
                 if reason.is_empty() { Ok(()) } else { write!(f, ": {reason}") }
             }
             Self::TooManyRecipients { limit } => write!(f, "too many recipients: limit is {limit}"),
+            Self::RecipientsTooLong { limit } => write!(f, "too many recipients: limit is {limit} bytes"),
             Self::AuthNotAdvertised => f.write_str("client protocol error: AUTH requested but not advertised"),
             Self::TooManyAuth => f.write_str("too many AUTH requests"),
             Self::AuthInClear => f.write_str("rejecting authentication attempt without encryption"),

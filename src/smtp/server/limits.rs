@@ -20,6 +20,11 @@ pub const OVERSIZE_SLACK: u64 = 1024 * 1024;
 pub const SMALL_CHUNK: u64 = 1024;
 /// Small chunks of one message; one more refuses it.
 pub const MAX_SMALL_CHUNKS: u32 = 10_000;
+/// Bytes that the recipients of one message may take, each counted with [`RECIPIENT_OVERHEAD`]: what an envelope file
+/// has room for, and the most that a client can make us keep.
+pub const MAX_RECIPIENT_BYTES: usize = 896 * 1024;
+/// Bytes of a recipient besides its address: its line in the envelope, its place in memory.
+pub const RECIPIENT_OVERHEAD: usize = 32;
 /// Least average rate of content, in bytes per second over ten minutes.
 pub const RATE_FLOOR: u64 = 100;
 

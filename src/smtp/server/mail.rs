@@ -3,9 +3,10 @@
 use std::time::Instant;
 
 use super::event::Event;
+use super::open::Open;
 use super::output::Output;
 use super::question::{Question, Transaction};
-use super::session::{Asked, Open, Session, State};
+use super::session::{Asked, Session, State};
 use crate::smtp::params::MailParameters;
 use crate::smtp::path::{self, Mailbox, PathError, Rules};
 use crate::smtp::reply::{self, Reply};

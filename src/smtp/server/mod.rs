@@ -41,6 +41,7 @@ mod event;
 mod hello;
 mod limits;
 mod mail;
+mod open;
 mod output;
 mod question;
 mod rcpt;
@@ -54,8 +55,8 @@ pub use auth::Login;
 pub use config::{Anonymous, BareLf, Extensions, Offer, Peer, ServerConfig, Trust};
 pub use event::{CloseReason, Event, Severity};
 pub use limits::{
-    MAX_AUTH_FAILURES, MAX_ERRORS, MAX_IDLE_BEFORE_HELLO, MAX_PEER_NAME, MAX_QUEUED, MAX_SMALL_CHUNKS,
-    MAX_VRFY, OVERSIZE_SLACK, RATE_FLOOR, SMALL_CHUNK,
+    MAX_AUTH_FAILURES, MAX_ERRORS, MAX_IDLE_BEFORE_HELLO, MAX_PEER_NAME, MAX_QUEUED, MAX_RECIPIENT_BYTES,
+    MAX_SMALL_CHUNKS, MAX_VRFY, OVERSIZE_SLACK, RATE_FLOOR, RECIPIENT_OVERHEAD, SMALL_CHUNK,
 };
 pub use output::Output;
 pub use question::{Answer, AuthStep, Question, Refusal, Transaction, Verdict};

@@ -3,10 +3,11 @@
 use std::time::Instant;
 
 use super::event::{CloseReason, Event};
-use super::limits::MAX_VRFY;
+use super::limits::{MAX_RECIPIENT_BYTES, MAX_VRFY, RECIPIENT_OVERHEAD};
+use super::open::Open;
 use super::output::Output;
 use super::question::{Question, Verdict};
-use super::session::{Asked, Open, Session, State};
+use super::session::{Asked, Session, State};
 use crate::smtp::command::{is_blank, trim};
 use crate::smtp::path::{self, Mailbox, PathError};
 use crate::smtp::reply::{self, Reply};
@@ -37,16 +38,19 @@ impl Session {
     }
 
     pub(super) fn recipient_verified(&mut self, sent: &str, address: String, verdict: Verdict, now: Instant) {
-        let Some(open) = &mut self.open else { return };
-        let transaction = &mut open.transaction;
+        let Some(open) = self.open.as_deref_mut() else { return };
+        let Open { transaction, recipient_bytes, .. } = open;
+        let mut count = |address: &str| *recipient_bytes += address.len().saturating_add(RECIPIENT_OVERHEAD);
         let accepted = match verdict {
             Verdict::Local { mailbox, .. } => {
+                count(&mailbox);
                 transaction.local.push(mailbox);
                 reply::local_recipient_ok(sent)
             }
             Verdict::Remote { address } => {
                 let local_part = address.rsplit_once('@').map_or(&*address, |(local, _)| local);
                 transaction.utf8_mailboxes |= !local_part.is_ascii();
+                count(&address);
                 transaction.remote.push(address);
                 reply::remote_recipient_ok(sent)
             }
@@ -103,14 +107,23 @@ impl Session {
         if self.lacks_utf8(&recipient, open.smtputf8) {
             return Err(refusal(PathError::RecipientNeedsUtf8));
         }
-        let limit = self.config.max_recipients;
-        if open.transaction.recipients() >= limit as usize {
+        if let Some(excess) = self.is_one_too_many(open, recipient.address()) {
             if !std::mem::replace(&mut open.limit_told, true) {
-                self.log(Event::TooManyRecipients { limit });
+                self.log(excess);
             }
             return Err(reply::TOO_MANY_RECIPIENTS);
         }
         Ok(recipient)
+    }
+
+    /// What there is to log if a message cannot have this recipient as well.
+    fn is_one_too_many(&self, open: &Open, address: &str) -> Option<Event> {
+        let limit = self.config.max_recipients;
+        if open.transaction.recipients() >= limit as usize {
+            return Some(Event::TooManyRecipients { limit });
+        }
+        let size = open.recipient_bytes.saturating_add(address.len()).saturating_add(RECIPIENT_OVERHEAD);
+        (size > MAX_RECIPIENT_BYTES).then_some(Event::RecipientsTooLong { limit: MAX_RECIPIENT_BYTES })
     }
 
     fn rejected(

@@ -4,14 +4,14 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::auth::Login;
-use super::chunk::{Chunks, RefusedChunk};
+use super::chunk::RefusedChunk;
 use super::config::{Peer, ServerConfig};
-use super::content::Content;
 use super::ends::Ending;
 use super::event::{CloseReason, Event};
 use super::limits::{Errors, MAX_QUEUED, SLOW_DELAY};
+use super::open::Open;
 use super::output::{Output, Queue};
-use super::question::{Answer, Transaction};
+use super::question::Answer;
 use super::trace;
 use crate::sasl::Mechanism;
 use crate::smtp::command::{Command, Verb};
@@ -98,24 +98,6 @@ pub(super) enum Asked {
     },
     Authenticate,
     Commit,
-}
-
-/// A transaction under way.
-#[derive(Debug, Default)]
-pub(super) struct Open {
-    pub(super) transaction: Transaction,
-    /// SMTPUTF8 was given at MAIL.
-    pub(super) smtputf8: bool,
-    /// Date for the `Received:` line.
-    pub(super) received_date: String,
-    /// The driver has been told to drop the message; the rest of its content is only counted.
-    pub(super) dropped: bool,
-    /// [`Event::TooManyRecipients`] has been logged.
-    pub(super) limit_told: bool,
-    /// Set in the data state.
-    pub(super) content: Option<Content>,
-    /// Set from the first chunk on.
-    pub(super) chunks: Option<Chunks>,
 }
 
 impl Session {

@@ -65,6 +65,11 @@ impl SmtpClient {
         Ok(self.stream.get_mut().write_all(bytes)?)
     }
 
+    /// The connection itself.
+    pub(crate) fn stream(&mut self) -> &mut TcpStream {
+        self.stream.get_mut()
+    }
+
     /// Reads one reply.
     pub(crate) fn reply(&mut self) -> Result<Reply, Broken> {
         read_reply(&mut self.stream)
