@@ -13,15 +13,39 @@ pub enum Endpoint {
     Unix(Option<PathBuf>),
     /// An abstract unix-domain socket.
     Abstract(String),
+    /// A process of this machine on a unix-domain socket that asks who its peers are.
+    Process(Credentials),
+}
+
+/// Whose process a peer is, as the kernel says (`SO_PEERCRED`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Credentials {
+    /// Effective user id.
+    pub uid: u32,
+    /// Effective group id.
+    pub gid: u32,
+    /// Process id, if the process is in our pid namespace.
+    pub pid: Option<i32>,
 }
 
 impl Endpoint {
-    /// The address without its port: `192.0.2.7`, `2001:db8::5`, or `/` for a unix-domain peer.
+    /// The address without its port: `192.0.2.7`, `2001:db8::5`, or `/` for a unix-domain peer; `/uid=1000` for one that
+    /// was asked who it is.
     #[must_use]
     pub fn host(&self) -> String {
         match self {
             Self::Ip(address) => address.ip().to_string(),
             Self::Unix(_) | Self::Abstract(_) => "/".to_owned(),
+            Self::Process(Credentials { uid, .. }) => format!("/uid={uid}"),
+        }
+    }
+
+    /// The user whose process the peer is, if it was asked.
+    #[must_use]
+    pub fn user(&self) -> Option<u32> {
+        match self {
+            Self::Process(credentials) => Some(credentials.uid),
+            _ => None,
         }
     }
 
@@ -30,7 +54,7 @@ impl Endpoint {
     pub fn ip(&self) -> Option<IpAddr> {
         match self {
             Self::Ip(address) => Some(address.ip()),
-            Self::Unix(_) | Self::Abstract(_) => None,
+            Self::Unix(_) | Self::Abstract(_) | Self::Process(_) => None,
         }
     }
 
@@ -39,7 +63,7 @@ impl Endpoint {
     pub fn port(&self) -> Option<u16> {
         match self {
             Self::Ip(address) => Some(address.port()),
-            Self::Unix(_) | Self::Abstract(_) => None,
+            Self::Unix(_) | Self::Abstract(_) | Self::Process(_) => None,
         }
     }
 }
@@ -53,7 +77,7 @@ impl From<SocketAddr> for Endpoint {
 
 impl fmt::Display for Endpoint {
     /// `192.0.2.7:25`, `2001:db8::5.25` (a dot before the port, as E-MailRelay has always shown IPv6), `/run/smtp.s`,
-    /// `@name`, and `/` for an unnamed unix-domain peer.
+    /// `@name`, `/uid=1000,gid=1000,pid=4711`, and `/` for an unnamed unix-domain peer.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Ip(SocketAddr::V4(address)) => write!(f, "{address}"),
@@ -64,6 +88,10 @@ impl fmt::Display for Endpoint {
             Self::Unix(Some(path)) => write!(f, "{}", path.display()),
             Self::Unix(None) => f.write_str("/"),
             Self::Abstract(name) => write!(f, "@{name}"),
+            Self::Process(Credentials { uid, gid, pid }) => {
+                write!(f, "/uid={uid},gid={gid}")?;
+                pid.map_or(Ok(()), |pid| write!(f, ",pid={pid}"))
+            }
         }
     }
 }
@@ -83,6 +111,11 @@ mod tests {
         assert_eq!(endpoint("[2001:db8::5]:25").host(), "2001:db8::5");
         assert_eq!(Endpoint::Unix(None).to_string(), "/");
         assert_eq!(Endpoint::Unix(Some("/run/s".into())).host(), "/");
+        let process = Endpoint::Process(Credentials { uid: 1000, gid: 100, pid: Some(7) });
+        assert_eq!(
+            (process.to_string(), process.host()),
+            ("/uid=1000,gid=100,pid=7".into(), "/uid=1000".into())
+        );
     }
 
     #[test]

@@ -7,6 +7,8 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::Notify;
 
+use crate::net::address::Endpoint;
+
 /// A session that has been waiting for a command for less than this is at work, and does not have to make room.
 pub const LEAST_IDLE: Duration = Duration::from_secs(10);
 
@@ -23,7 +25,24 @@ struct Counts {
     /// Connections by number. One that was told to make room is no longer among them.
     seats: HashMap<u64, Arc<Seat>>,
     next: u64,
-    by_address: HashMap<IpAddr, usize>,
+    by_origin: HashMap<Origin, usize>,
+}
+
+/// Where a connection comes from, as far as there is a limit on it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Origin {
+    /// An address other than loopback, which all local programs share.
+    Address(IpAddr),
+    /// A user of this machine other than root.
+    User(u32),
+}
+
+impl Origin {
+    /// What is known of the peer of a connection; none if it is exempt.
+    pub fn of(peer: &Endpoint) -> Option<Self> {
+        let address = peer.ip().filter(|ip| !ip.is_loopback()).map(Self::Address);
+        address.or_else(|| peer.user().filter(|uid| *uid != 0).map(Self::User))
+    }
 }
 
 /// Why a connection is refused.
@@ -41,7 +60,7 @@ pub struct Admission {
     limits: Arc<ConnectionLimits>,
     number: u64,
     seat: Arc<Seat>,
-    address: Option<IpAddr>,
+    origin: Option<Origin>,
 }
 
 /// A connection's place: it says here since when it has been idle, and hears when it has to make room.
@@ -96,30 +115,28 @@ impl ConnectionLimits {
         self.lock().seats.len()
     }
 
-    /// Counts a connection in. `address` is `None` for unix-domain peers; these and loopback addresses are exempt from
-    /// the limit per address, as all local programs share them.
+    /// Counts a connection in. Those without an origin are exempt from the limit per address.
     ///
     /// At the limit on all, the connection that has been idle for longest has to make room, if for [`LEAST_IDLE`].
     ///
     /// # Errors
     /// Which limit is reached.
-    pub fn admit(self: &Arc<Self>, address: Option<IpAddr>, now: Instant) -> Result<Admission, Refused> {
-        let address = address.filter(|ip| !ip.is_loopback());
+    pub fn admit(self: &Arc<Self>, origin: Option<Origin>, now: Instant) -> Result<Admission, Refused> {
         let mut counts = self.lock();
-        if address.and_then(|ip| counts.by_address.get(&ip)).is_some_and(|n| *n >= self.max_per_address) {
+        if origin.and_then(|from| counts.by_origin.get(&from)).is_some_and(|n| *n >= self.max_per_address) {
             return Err(Refused::Address);
         }
         if counts.seats.len() >= self.max_total && !counts.make_room(now) {
             return Err(Refused::Total);
         }
-        if let Some(ip) = address {
-            *counts.by_address.entry(ip).or_default() += 1;
+        if let Some(from) = origin {
+            *counts.by_origin.entry(from).or_default() += 1;
         }
         let number = counts.next;
         counts.next += 1;
         let seat = Arc::<Seat>::default();
         counts.seats.insert(number, Arc::clone(&seat));
-        Ok(Admission { limits: Arc::clone(self), number, seat, address })
+        Ok(Admission { limits: Arc::clone(self), number, seat, origin })
     }
 
     fn lock(&self) -> MutexGuard<'_, Counts> {
@@ -155,12 +172,12 @@ impl Drop for Admission {
     fn drop(&mut self) {
         let mut counts = self.limits.lock();
         counts.seats.remove(&self.number);
-        if let Some(ip) = self.address
-            && let Some(count) = counts.by_address.get_mut(&ip)
+        if let Some(from) = self.origin
+            && let Some(count) = counts.by_origin.get_mut(&from)
         {
             *count -= 1;
             if *count == 0 {
-                counts.by_address.remove(&ip);
+                counts.by_origin.remove(&from);
             }
         }
     }
@@ -168,10 +185,13 @@ impl Drop for Admission {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use std::net::SocketAddr;
 
-    fn ip(last: u8) -> Option<IpAddr> {
-        Some(IpAddr::from([192, 0, 2, last]))
+    use super::*;
+    use crate::net::address::Credentials;
+
+    fn ip(last: u8) -> Option<Origin> {
+        Some(Origin::Address(IpAddr::from([192, 0, 2, last])))
     }
 
     #[test]
@@ -182,8 +202,13 @@ mod tests {
         let _second = limits.admit(ip(1), now).unwrap();
         assert_eq!(limits.admit(ip(1), now).unwrap_err(), Refused::Address);
         let _other = limits.admit(ip(2), now).unwrap();
-        let _local: Vec<_> =
-            (0..5).map(|_| limits.admit(Some(IpAddr::from([127, 0, 0, 1])), now).unwrap()).collect();
+        let loopback = Endpoint::from(SocketAddr::from(([127, 0, 0, 1], 25)));
+        let user = |uid| Endpoint::Process(Credentials { uid, gid: 0, pid: None });
+        for exempt in [loopback, user(0), Endpoint::Unix(None)] {
+            assert_eq!(Origin::of(&exempt), None);
+        }
+        let _local: Vec<_> = (0..5).map(|_| limits.admit(None, now).unwrap()).collect();
+        assert_eq!(Origin::of(&user(1000)), Some(Origin::User(1000)));
         drop(first);
         let _again = limits.admit(ip(1), now).unwrap();
     }
@@ -197,7 +222,7 @@ mod tests {
         assert_eq!(limits.admit(None, now).unwrap_err(), Refused::Total);
         drop((a, b));
         assert_eq!(limits.total(), 0);
-        assert!(limits.lock().by_address.is_empty());
+        assert!(limits.lock().by_origin.is_empty());
     }
     #[test]
     fn the_longest_idle_makes_room_and_the_busy_never() {

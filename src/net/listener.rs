@@ -14,9 +14,9 @@ use nix::sys::socket::{
     AddressFamily, Backlog, SockFlag, SockType, SockaddrStorage, UnixAddr as NixUnixAddr, bind, getsockname,
     listen, setsockopt, socket, sockopt,
 };
-use tokio::net::{TcpListener, UnixListener};
+use tokio::net::{TcpListener, UnixListener, UnixStream};
 
-use crate::net::address::Endpoint;
+use crate::net::address::{Credentials, Endpoint};
 use crate::net::stream::Stream;
 
 /// Connections that may wait to be accepted; the kernel caps it at `net.core.somaxconn`.
@@ -33,6 +33,8 @@ pub struct Bound {
     local: Endpoint,
     /// A socket file of ours, removed on drop.
     file: Option<SocketFile>,
+    /// Unix-domain peers are asked who they are.
+    asks: bool,
 }
 
 /// Removes a unix-domain socket that we created when the last user is gone.
@@ -102,7 +104,13 @@ impl Bound {
             // Connections inherit it: a peer whose host is gone is noticed also where no idle timeout is set.
             setsockopt(&fd, sockopt::KeepAlive, &true)?;
         }
-        Ok(Self { socket: fd, local, file })
+        Ok(Self { socket: fd, local, file, asks: false })
+    }
+
+    /// The same, asking unix-domain peers who they are: their address is then [`Endpoint::Process`].
+    #[must_use]
+    pub fn asking(self) -> Self {
+        Self { asks: true, ..self }
     }
 
     /// Where it listens.
@@ -116,7 +124,7 @@ impl Bound {
     /// # Errors
     /// The error of the registration.
     pub fn into_listener(self) -> io::Result<Listener> {
-        let Self { socket, local, file } = self;
+        let Self { socket, local, file, asks } = self;
         let kind = if matches!(local, Endpoint::Ip(_)) {
             let socket = std::net::TcpListener::from(socket);
             socket.set_nonblocking(true)?;
@@ -126,7 +134,7 @@ impl Bound {
             socket.set_nonblocking(true)?;
             Kind::Unix(UnixListener::from_std(socket)?)
         };
-        Ok(Listener { kind, local, _file: file })
+        Ok(Listener { kind, local, asks, _file: file })
     }
 }
 
@@ -162,6 +170,7 @@ fn unix_endpoint(address: &UnixAddr) -> Endpoint {
 pub struct Listener {
     kind: Kind,
     local: Endpoint,
+    asks: bool,
     _file: Option<SocketFile>,
 }
 
@@ -190,10 +199,17 @@ impl Listener {
             }
             Kind::Unix(listener) => {
                 let (stream, _) = listener.accept().await?;
-                Ok((Stream::from(stream), Endpoint::Unix(None)))
+                let peer = if self.asks { process(&stream)? } else { Endpoint::Unix(None) };
+                Ok((Stream::from(stream), peer))
             }
         }
     }
+}
+
+/// Who is at the other end.
+fn process(stream: &UnixStream) -> io::Result<Endpoint> {
+    let peer = stream.peer_cred()?;
+    Ok(Endpoint::Process(Credentials { uid: peer.uid(), gid: peer.gid(), pid: peer.pid() }))
 }
 
 #[cfg(test)]
@@ -252,5 +268,17 @@ mod tests {
         let client = tokio::net::TcpStream::connect(address).await.unwrap();
         let (_stream, peer) = listener.accept().await.unwrap();
         assert_eq!(peer.port(), client.local_addr().ok().map(|a| a.port()));
+    }
+
+    #[tokio::test]
+    async fn a_listener_that_asks_knows_its_peers() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("submit");
+        let listener = Bound::unix(&path).unwrap().asking().into_listener().unwrap();
+        let _client = StdUnixStream::connect(&path).unwrap();
+        let (_stream, peer) = listener.accept().await.unwrap();
+        let pid = i32::try_from(std::process::id()).unwrap();
+        let (uid, gid) = (nix::unistd::geteuid().as_raw(), nix::unistd::getegid().as_raw());
+        assert_eq!(peer, Endpoint::Process(Credentials { uid, gid, pid: Some(pid) }));
     }
 }

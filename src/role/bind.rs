@@ -80,6 +80,9 @@ pub fn sockets(
 /// Names of sockets whose clients begin with a TLS handshake. They must not be served in clear.
 const IMPLICIT_TLS: [&str; 2] = ["smtps", "pops"];
 
+/// Name of the socket on which programs of this machine hand messages over; see `emailrelay-submit`.
+const SUBMIT: &str = "submit";
+
 /// Which server a socket of the service manager is for, by its name (`FileDescriptorName=`). A socket with any other name,
 /// such as that of a unit which sets none, is for SMTP.
 fn serves(server: Server, name: &str) -> bool {
@@ -208,7 +211,10 @@ fn take_named(
     }
     found
         .into_iter()
-        .map(|socket| Bound::inherited(socket.fd).map_err(|error| unusable(&socket.name, &error)))
+        .map(|socket| {
+            let bound = Bound::inherited(socket.fd).map_err(|error| unusable(&socket.name, &error))?;
+            Ok(if socket.name == SUBMIT { bound.asking() } else { bound })
+        })
         .collect()
 }
 

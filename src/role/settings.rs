@@ -71,11 +71,18 @@ pub fn smtp(settings: &Settings, logins: Option<Arc<Logins>>) -> SmtpSettings {
         ..ServerConfig::default()
     };
     SmtpSettings {
+        handover: Arc::new(handover(&session)),
         session: Arc::new(session),
         remote_clients: settings.smtp.remote_clients,
         logins,
         reset_on_close: !keywords.linger,
     }
+}
+
+/// What differs for programs of this machine that hand messages over: content comes by BDAT, byte for byte.
+fn handover(session: &ServerConfig) -> ServerConfig {
+    let extensions = Extensions { chunking: true, smtputf8: true, ..session.extensions };
+    ServerConfig { extensions, ..session.clone() }
 }
 
 /// Connections in all and from one address. `descriptors` is the process's limit on open files.

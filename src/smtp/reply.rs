@@ -141,6 +141,11 @@ pub fn local_recipient_ok(address: &str) -> Reply {
     Reply::new(250, &format!("recipient <{address}>  OK")).with_status("2.1.5")
 }
 
+/// End of data, to a program of this machine that wants to know the name of its message.
+pub fn processed_as(name: &str) -> Reply {
+    Reply::new(250, &format!("{PROCESSED_TEXT}: {name}"))
+}
+
 /// MAIL, RCPT or a message refused by the spool, a filter or the next hop.
 pub fn refused(code: u16, text: &str) -> Reply {
     let reply = Reply::new(code, text);
@@ -188,7 +193,8 @@ pub const HELLO: Reply = Reply::uncoded(250, "hello");
 /// RSET (RFC 5321 §4.1.1.5).
 pub const RESET: Reply = Reply::fixed(250, "state reset");
 /// End of data: the message is ours now (RFC 5321 §4.2.5).
-pub const PROCESSED: Reply = Reply::fixed(250, "message processed");
+pub const PROCESSED: Reply = Reply::fixed(250, PROCESSED_TEXT);
+const PROCESSED_TEXT: &str = "message processed";
 /// VRFY when we do not tell (RFC 5321 §3.5.3).
 pub const CANNOT_VRFY: Reply = Reply::fixed(252, "cannot vrfy");
 /// DATA (RFC 5321 §4.1.1.4).

@@ -63,7 +63,7 @@ fn every_unit_passes_verify_without_a_word() {
     require!(need::program("systemd-analyze"));
     let installed = Installed::new();
     let units = installed.units(&[".service", ".socket", ".path", ".timer", ".target"]);
-    assert_eq!(units.len(), 14, "{units:?}");
+    assert_eq!(units.len(), 16, "{units:?}");
     for unit in units {
         let (success, said) = installed.analyze(&["verify", "--man=no", &unit]);
         // The machine's own units are looked at as well; what is said of them is not ours.
@@ -96,7 +96,7 @@ fn every_service_is_exposed_at_most_1_5() {
 
 #[test]
 fn units_say_what_the_roles_rely_on() {
-    let demands: [(&str, &[&str]); 6] = [
+    let demands: [(&str, &[&str]); 7] = [
         (
             ".socket",
             &[
@@ -108,6 +108,10 @@ fn units_say_what_the_roles_rely_on() {
             ],
         ),
         ("smtp.socket", &["FileDescriptorName=smtp", "ListenStream=25"]),
+        (
+            "submit.socket",
+            &["FileDescriptorName=submit", "ListenStream=/run/emailrelay/submit", "SocketMode=0666"],
+        ),
         ("submission.socket", &["FileDescriptorName=submission", "ListenStream=587"]),
         (
             ".service",

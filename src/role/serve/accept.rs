@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::log::{self, Event, ProcessEvent, ServerEvent};
 use crate::net::address::Endpoint;
-use crate::net::limits::{ConnectionLimits, Refused};
+use crate::net::limits::{ConnectionLimits, Origin, Refused};
 use crate::net::listener::Listener;
 use crate::net::stream::Stream;
 use crate::role::serve::{Arrival, Service};
@@ -88,7 +88,7 @@ pub(super) fn start<S: Service>(service: &Arc<S>, stream: Stream, peer: Endpoint
         return;
     }
     let now = Instant::now().into_std();
-    match gate.limits.admit(peer.ip(), now) {
+    match gate.limits.admit(Origin::of(&peer), now) {
         Ok(admission) => {
             let arrival = Arrival { stream, peer, context, admission };
             gate.sessions.spawn(Arc::clone(service).session(arrival));

@@ -26,6 +26,8 @@ const REPORT_SYNTAX: Duration = Duration::from_secs(3600);
 pub struct SmtpSettings {
     /// The session's side.
     pub session: Arc<ServerConfig>,
+    /// The same for programs of this machine that hand messages over.
+    pub handover: Arc<ServerConfig>,
     /// Connections from other than local networks are accepted.
     pub remote_clients: bool,
     /// Who may log in; none: nobody needs to.

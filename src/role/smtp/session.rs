@@ -36,8 +36,11 @@ pub(super) async fn run(role: Arc<SmtpRole>, arrival: Arrival) {
         // Only changes how the connection ends.
         let _ = stream.reset_on_close();
     }
-    let config = Arc::clone(&settings.session);
-    let (who, attempt) = identify(settings.logins.as_ref(), &peer, &context).await;
+    let handover = peer.user().is_some();
+    let config = Arc::clone(if handover { &settings.handover } else { &settings.session });
+    // Who hands messages over is known already.
+    let logins = settings.logins.as_ref().filter(|_| !handover);
+    let (who, attempt) = identify(logins, &peer, &context).await;
     let mut session = if role.spool.smtp_disabled() {
         log::emit(&context, &ServerEvent::Disabled { address: peer.to_string() }.into());
         Session::disabled(config, who, now())
@@ -237,7 +240,7 @@ impl Store<'_> {
         match finished.await.unwrap_or(Err(StoreError::Incomplete)) {
             Ok(id) => {
                 log::emit(&self.context, &stored.event(&id, self.peer));
-                Answer::Stored
+                if self.peer.user().is_some() { Answer::StoredAs(id.to_string()) } else { Answer::Stored }
             }
             Err(error) => self.refuse(&wanted, &error),
         }

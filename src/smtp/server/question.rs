@@ -79,6 +79,8 @@ pub enum Answer {
     LoginRefused,
     /// To [`Question::Authenticate`]: that cannot be said now.
     LoginUnavailable,
+    /// The same, for a client that wants to know the name it is stored by.
+    StoredAs(String),
     /// To any question: no.
     Refused(Refusal),
 }

@@ -193,6 +193,7 @@ impl Session {
             (Asked::Authenticate, Answer::Refused(refusal)) => self.reply(&refusal.to_reply(), now),
             (Asked::Authenticate, _) => self.reply(&reply::AUTH_UNAVAILABLE, now),
             (Asked::Commit, Answer::Stored) => self.committed(&reply::PROCESSED, now),
+            (Asked::Commit, Answer::StoredAs(name)) => self.committed(&reply::processed_as(&name), now),
             (Asked::Commit, Answer::Refused(refusal)) => self.committed(&refusal.to_reply(), now),
             (Asked::Verify { .. } | Asked::Vrfy { .. }, Answer::Refused(refusal)) => {
                 self.reply(&refusal.to_reply(), now);
