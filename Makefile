@@ -5,6 +5,7 @@
 #   make check              all tests
 #   make bench              compares speed and memory with postfix; benches/compare.py says what it needs
 #   make install            PREFIX (/usr/local), SYSCONFDIR (/etc), DESTDIR
+#   make install-sendmail  the names sendmail, mailq and newaliases for emailrelay-submit; the same variables
 #   make uninstall          the same variables; configuration and mail are kept
 
 PREFIX ?= /usr/local
@@ -36,7 +37,7 @@ INSTALLED := $(SBIN_PROGRAMS:%=$(SBINDIR)/%) $(BIN_PROGRAMS:%=$(BINDIR)/%) $(UNI
 	$(LIBDIR)/sysusers.d/emailrelay.conf $(LIBDIR)/tmpfiles.d/emailrelay.conf \
 	$(patsubst %,$(DOCDIR)/%,$(notdir $(DOCS))) $(DOCDIR)/emailrelay.conf.example
 
-.PHONY: all run check bench install uninstall
+.PHONY: all run check bench install install-sendmail uninstall
 .DELETE_ON_ERROR:
 
 all:
@@ -99,6 +100,15 @@ ifeq ($(DESTDIR),)
 	@echo 'systemctl daemon-reload; and see "Installation" in $(DOCDIR)/README.md.'
 endif
 
+# Apart from install: another mail program may have these names.
+install-sendmail:
+	ln -s '$(BINDIR)/emailrelay-submit' '$(DESTDIR)$(SBINDIR)/sendmail'
+	ln -s '$(BINDIR)/emailrelay-submit' '$(DESTDIR)$(BINDIR)/mailq'
+	ln -s '$(BINDIR)/emailrelay-submit' '$(DESTDIR)$(BINDIR)/newaliases'
+
 uninstall:
+	for f in '$(DESTDIR)$(SBINDIR)/sendmail' '$(DESTDIR)$(BINDIR)/mailq' '$(DESTDIR)$(BINDIR)/newaliases'; do \
+		test "$$(readlink "$$f")" != '$(BINDIR)/emailrelay-submit' || rm -f "$$f" || exit; \
+	done
 	rm -f $(INSTALLED:%='$(DESTDIR)%')
 	if [ -d '$(DESTDIR)$(DOCDIR)' ]; then rmdir --ignore-fail-on-non-empty '$(DESTDIR)$(DOCDIR)'; fi

@@ -43,6 +43,11 @@ pub fn lookup(name: &str) -> Result<User, IdentityError> {
     Ok(User { name: account.name, uid: account.uid.as_raw(), gid: account.gid.as_raw() })
 }
 
+/// The name of the account that runs this process; none if it has none.
+pub fn login_name() -> Option<String> {
+    Account::from_uid(getuid()).ok().flatten().map(|account| account.name)
+}
+
 /// Was the process started by root (real user id 0)?
 pub fn is_root() -> bool {
     getuid().is_root()

@@ -5,7 +5,7 @@ use std::path::Path;
 use super::Spool;
 use super::disk::Kind;
 use super::error::SpoolError;
-use super::id::{FileKind, MessageId, READY, classify};
+use super::id::{CONTENT, FileKind, MessageId, READY, classify};
 
 /// A message that is ready to be forwarded. Kept small: a list of 100 000 takes four megabytes.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -84,6 +84,12 @@ impl Spool {
             FileKind::Content | FileKind::New | FileKind::Temporary => {}
         })?;
         Ok(counts)
+    }
+
+    /// Size of a message's content in bytes; none if it has none, or has gone.
+    #[must_use]
+    pub fn content_size(&self, id: &MessageId) -> Option<u64> {
+        self.shared.disk.facts_at(&id.file(CONTENT)).ok().map(|facts| facts.size)
     }
 
     /// The messages that failed for good, in no order.

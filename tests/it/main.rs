@@ -24,6 +24,7 @@ mod container_readme;
 mod container_roles;
 mod crash;
 mod forward;
+mod handover;
 mod hostile;
 mod login;
 mod openwrt;

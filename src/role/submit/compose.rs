@@ -123,7 +123,9 @@ pub(super) fn compose(options: &Options, mut headers: Headers, stamp: &Stamp) ->
     }
     for line in added_lines(options, &headers, sender.as_deref(), &recipients.open, stamp) {
         notes.push(format!("content: added: {line}"));
-        headers.remove(replaced_by(&line));
+        if options.content_from || !line.starts_with(FROM) {
+            headers.remove(replaced_by(&line));
+        }
         headers.add_in_front(line);
     }
     let split = options.bcc_split && recipients.blind.len() > 1;
@@ -178,23 +180,22 @@ fn sender(options: &Options, headers: &Headers) -> Result<Option<String>, Fault>
 }
 
 fn recipients(options: &Options, headers: &Headers) -> Result<Recipients, Fault> {
-    if !options.recipients.is_empty() {
-        let open = options.recipients.iter().map(|text| typed(options, text, Fault::Recipient));
-        return Ok(Recipients { open: open.collect::<Result<_, _>>()?, ..Recipients::default() });
+    let given = options.recipients.iter().map(|text| typed(options, text, Fault::Recipient));
+    let mut given = given.collect::<Result<Vec<_>, _>>()?;
+    if !given.is_empty() && !options.header_recipients {
+        return Ok(Recipients { open: given, ..Recipients::default() });
     }
     let mut open = list::addresses(headers, TO)?;
     open.extend(list::addresses(headers, CC)?);
     let open = open.iter().map(|address| found(options, address, Fault::Recipient));
+    let mut open = open.collect::<Result<Vec<_>, _>>()?;
+    open.append(&mut given);
     let blind = list::addresses(headers, BCC)?;
     let blind = blind.iter().map(|address| {
         let name = address.plain_name().map(str::to_owned);
         found(options, address, Fault::Recipient).map(|address| Blind { address, name })
     });
-    Ok(Recipients {
-        from_headers: true,
-        open: open.collect::<Result<_, _>>()?,
-        blind: blind.collect::<Result<_, _>>()?,
-    })
+    Ok(Recipients { from_headers: true, open, blind: blind.collect::<Result<_, _>>()? })
 }
 
 impl Recipients {
@@ -229,16 +230,32 @@ fn added_lines(
     let id = |domain| format!("{MESSAGE_ID}: {}", date::message_id(&stamp.now, stamp.process, domain));
     let from =
         || format!("{FROM}: {}", sender.filter(|sender| !sender.is_empty()).unwrap_or(ANONYMOUS_GROUP));
+    let add_from = |name: &String| match sender.filter(|sender| !sender.is_empty() && !name.is_empty()) {
+        Some(sender) => format!("{FROM}: {} <{sender}>", display_name(name)),
+        None => from(),
+    };
     let domain = options.content_message_id.as_deref();
     [
         (options.content_date && !headers.has(DATE)).then(date),
         domain.filter(|_| !headers.has(MESSAGE_ID)).map(id),
         options.content_from.then(from),
+        options.add_from.as_ref().filter(|_| !options.content_from && !headers.has(FROM)).map(add_from),
         options.content_to.then(|| to_line(recipients)),
     ]
     .into_iter()
     .flatten()
     .collect()
+}
+
+/// A name as it may stand in front of an address: in quotes unless it is of words only (RFC 5322 section 3.2).
+fn display_name(name: &str) -> String {
+    let is_word = |c: char| c.is_ascii_alphanumeric() || !c.is_ascii() || " !#$%&'*+-/=?^_`{|}~".contains(c);
+    if name.chars().all(is_word) {
+        return name.to_owned();
+    }
+    let kept = name.chars().filter(|c| !c.is_control());
+    let escaped = kept.flat_map(|c| matches!(c, '"' | '\\').then_some('\\').into_iter().chain([c]));
+    format!("\"{}\"", escaped.collect::<String>())
 }
 
 /// The fields that an added line takes the place of. `Bcc` is for each message to decide.

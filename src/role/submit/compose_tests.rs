@@ -17,6 +17,42 @@ fn composed(arguments: &[&str], header: &str) -> Result<Submission, Fault> {
     compose(&options, headers, &Stamp { now, process: 9143 })
 }
 
+/// As [`composed`], but as `sendmail` does it.
+fn posted(name: &str, recipients: &[&str], header: &str) -> (Vec<String>, String) {
+    let Ok(Request::Submit(options)) = options::parse([], Path::new("/")) else { panic!("plain options") };
+    let options = Options {
+        from: Some("root".into()),
+        domain: Some("x.org".into()),
+        recipients: recipients.iter().map(OsString::from).collect(),
+        header_recipients: true,
+        add_from: Some(name.to_owned()),
+        ..*options
+    };
+    let headers = Headers::new(header.lines().map(|line| line.as_bytes().to_vec()).collect());
+    let submission = compose(&options, headers, &Stamp { now: jiff::Zoned::now(), process: 1 }).unwrap();
+    let text = String::from_utf8(submission.headers.to_bytes()).unwrap();
+    (submission.messages[0].envelope.recipients.clone(), text.replace("\r\n", "\n"))
+}
+
+#[test]
+fn sendmail_adds_what_is_missing_and_nothing_else() {
+    let both = |to: &[&str]| to.iter().map(|to| (*to).to_owned()).collect::<Vec<_>>();
+    assert_eq!(
+        posted("", &["b@x"], "To: a@x\n"),
+        (both(&["a@x", "b@x"]), "From: root@x.org\nTo: a@x\n".to_owned())
+    );
+    for (name, from) in [
+        ("The Root", "The Root <root@x.org>"),
+        ("R. \"\\\u{7}", "\"R. \\\"\\\\\" <root@x.org>"),
+        ("J\u{f6}rg", "J\u{f6}rg <root@x.org>"),
+    ] {
+        assert_eq!(posted(name, &["b"], "Subject: s\n").1, format!("From: {from}\nSubject: s\n"));
+    }
+    let own = "Sender: s@x\nFrom: me@x\nTo: a@x\n";
+    assert_eq!(posted("Name", &[], own).1, own);
+    assert_eq!(posted("", &["b@x"], "Sender: s@x\n").1, "From: root@x.org\nSender: s@x\n");
+}
+
 /// The envelope's `sender>recipient,...`, one for each message.
 fn envelopes(arguments: &[&str], header: &str) -> Vec<String> {
     let submission = composed(arguments, header).unwrap();

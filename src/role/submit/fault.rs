@@ -14,6 +14,8 @@ pub(super) const DATA: u8 = 65;
 pub(super) const NO_INPUT: u8 = 66;
 /// Exit code for a failure that may be over later (`EX_TEMPFAIL`).
 pub(super) const TEMPORARY: u8 = 75;
+/// Exit code for what the caller may not do (`EX_NOPERM`).
+pub(super) const NOT_PERMITTED: u8 = 77;
 
 /// Why nothing was stored.
 #[derive(Debug, thiserror::Error)]
@@ -36,6 +38,9 @@ pub(super) enum Fault {
     /// More `Bcc` recipients than can have messages of their own at once.
     #[error("too many bcc recipients to split: {0}")]
     SplitCount(usize),
+    /// The program does not understand itself.
+    #[error("no options")]
+    Options,
     /// A `--content` value is not base64.
     #[error("base64 encoding error")]
     Base64,
@@ -67,6 +72,7 @@ impl Fault {
             Self::Copy => USAGE,
             Self::Open(_) | Self::Read(_) => NO_INPUT,
             Self::Store(StoreFault::Temporary(_)) => TEMPORARY,
+            Self::Store(StoreFault::NotPermitted) => NOT_PERMITTED,
             _ => DATA,
         }
     }

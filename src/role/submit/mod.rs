@@ -2,7 +2,10 @@
 //!
 //! Options (`options`) → header and body (`read`) → sender, recipients and messages (`compose`) → spool (`store`).
 //! Made to be called by cron, mail programs and scripts: exit codes are those of sysexits, 0 only when the message is
-//! durable. It has the caller's rights and no others: who may write the spool, root and its group, may submit.
+//! durable. It has the caller's rights and no others: who may write the spool, root and its group, does (`spool_store`);
+//! for everybody else the SMTP role does, which knows them by the credentials of the connection (`socket_store`).
+//!
+//! Called as `sendmail`, `mailq` or `newaliases` it is that (`sendmail`, `queue`).
 
 mod compose;
 mod fault;
@@ -10,7 +13,11 @@ mod help;
 mod lex;
 mod line_ends;
 mod options;
+mod queue;
 mod read;
+mod sendmail;
+mod site;
+mod socket_store;
 mod spool_store;
 mod store;
 
@@ -27,8 +34,9 @@ use self::compose::Stamp;
 use self::fault::Fault;
 use self::options::{Options, Report, Request};
 use self::read::Input;
+use self::socket_store::SocketStore;
 use self::spool_store::SpoolStore;
-use self::store::Store;
+use self::store::{Store, StoreFault};
 
 /// Name in messages when the caller gives none.
 const PROGRAM: &str = "emailrelay-submit";
@@ -44,6 +52,9 @@ struct Trace<'a> {
 pub fn main(arguments: impl IntoIterator<Item = OsString>) -> u8 {
     let mut arguments = arguments.into_iter();
     let program = program_name(arguments.next().as_deref());
+    if sendmail::NAMES.contains(&&*program) {
+        return sendmail::main(&program, arguments);
+    }
     match options::parse(arguments, &program_directory()) {
         Err(errors) => {
             for error in errors.0 {
@@ -72,13 +83,13 @@ fn submit(program: &str, options: &Options) -> u8 {
     let trace = Trace { program, level: options.debug };
     let stamp = Stamp { now: crate::os::clock::now(), process: std::process::id() };
     let stored = |name: &str| print(&stored_line(options, name));
-    let result = check(options)
-        .and_then(|()| Input::open(options))
-        .and_then(|input| Ok((input, SpoolStore::open(&options.spool_dir)?)))
-        .and_then(|(input, store)| {
+    let result = check(options).and_then(|()| Input::open(options)).and_then(|input| match place(options)? {
+        Place::Spool(store) => {
             trace.warnings(store.warning());
             run(options, input, &store, &stamp, &trace, stored)
-        });
+        }
+        Place::Socket(store) => run(options, input, &store, &stamp, &trace, stored),
+    });
     match result {
         Ok(()) => 0,
         Err(fault) => {
@@ -86,6 +97,28 @@ fn submit(program: &str, options: &Options) -> u8 {
             fault.exit_code()
         }
     }
+}
+
+/// Where messages go.
+enum Place {
+    Spool(SpoolStore),
+    Socket(SocketStore),
+}
+
+/// The socket of the SMTP role, `emailrelay-submit.socket`.
+const SOCKET: &str = "/run/emailrelay/submit";
+
+/// The spool directory if it may be written, or is the one that was asked for; else the SMTP role, if it is there.
+fn place(options: &Options) -> Result<Place, StoreFault> {
+    if let Some(path) = &options.socket {
+        return Ok(Place::Socket(SocketStore::new(path)));
+    }
+    let spool = SpoolStore::open(&options.spool_dir);
+    let writable = spool.as_ref().is_ok_and(SpoolStore::is_writable);
+    if !writable && !options.spool_named && Path::new(SOCKET).exists() {
+        return Ok(Place::Socket(SocketStore::new(Path::new(SOCKET))));
+    }
+    spool.map(Place::Spool)
 }
 
 /// Reads, composes and stores.

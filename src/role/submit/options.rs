@@ -48,6 +48,10 @@ pub(super) struct Options {
     pub(super) input_file: Option<PathBuf>,
     /// The spool directory.
     pub(super) spool_dir: PathBuf,
+    /// It was named, so no other will do.
+    pub(super) spool_named: bool,
+    /// The socket of the SMTP role, to be used in any case.
+    pub(super) socket: Option<PathBuf>,
     /// What is printed about each stored message.
     pub(super) report: Report,
     /// One message for each `Bcc` recipient.
@@ -62,6 +66,12 @@ pub(super) struct Options {
     pub(super) content_message_id: Option<String>,
     /// Set `To` from the envelope recipients.
     pub(super) content_to: bool,
+    /// Add `From` with this name in front of the envelope sender; an empty name is none.
+    pub(super) add_from: Option<String>,
+    /// Take recipients from the header although there are others.
+    pub(super) header_recipients: bool,
+    /// A lone dot never ends the message.
+    pub(super) dots: bool,
     /// Copy the envelope into every sub-directory of the spool.
     pub(super) copy: bool,
     /// The authenticated id, for the envelope.
@@ -122,6 +132,7 @@ pub(super) enum Opt {
     Domain,
     KeepBcc,
     Size,
+    Socket,
 }
 
 /// Where an option is shown in help texts.
@@ -190,6 +201,7 @@ pub(super) const TABLE: &[Spec] = &[
     spec(Opt::Filename, 'n', "filename", Nothing, Usual, "prints the name of each new content file"),
     spec(Opt::KeepBcc, ' ', "keep-bcc", Nothing, Usual, "leaves Bcc headers in the message when they give the recipients"),
     spec(Opt::Size, ' ', "size", Value("bytes"), Usual, "refuses content that is bigger (default 0: no limit)"),
+    spec(Opt::Socket, ' ', "socket", Value("path"), Usual, "hands the message to the SMTP server on this socket; the default where the spool may not be written is /run/emailrelay/submit"),
     repeats(spec(Opt::To, ' ', "to", Value("address"), Usual, "adds an envelope recipient; the default comes from the message's To, Cc and Bcc headers")),
     spec(Opt::Version, 'V', "version", Nothing, Usual, "shows the version"),
     spec(Opt::Auth, 'a', "auth", Value("name"), Special, "sets the authenticated id in the envelope"),
@@ -236,6 +248,8 @@ fn options(arguments: &Arguments, app: &Path) -> Result<Options, UsageErrors> {
         recipients: recipients.collect(),
         input_file: path(Opt::InputFile),
         spool_dir: path(Opt::SpoolDir).unwrap_or_else(|| DEFAULT_SPOOL_DIR.into()),
+        spool_named: arguments.has(Opt::SpoolDir),
+        socket: path(Opt::Socket),
         report: match (arguments.has(Opt::Verbose), arguments.has(Opt::Filename)) {
             (true, _) => Report::Path,
             (false, true) => Report::Name,
@@ -253,6 +267,9 @@ fn options(arguments: &Arguments, app: &Path) -> Result<Options, UsageErrors> {
             (false, _) => None,
         },
         content_to: arguments.has(Opt::ContentTo),
+        add_from: None,
+        header_recipients: false,
+        dots: false,
         copy: arguments.has(Opt::Copy),
         auth: owned(Opt::Auth).unwrap_or_default(),
         body: arguments.has(Opt::Body),

@@ -60,7 +60,7 @@ impl Input {
             return Ok(Some(Self::new(file, false)));
         }
         let stdin = io::stdin();
-        let typed = stdin.is_terminal();
+        let typed = stdin.is_terminal() && !options.dots;
         Ok((!options.no_stdin).then(|| Self::new(stdin, typed)))
     }
 

@@ -7,6 +7,7 @@ use std::sync::mpsc;
 use crate::spool::{self, MessageId, NewMessage, Spool, SpoolConfig, StoreError, xtext};
 
 use super::compose::Envelope;
+use super::fault::Fault;
 use super::store::{Draft, Store, StoreFault};
 
 /// What the envelope says about the client, as there is none.
@@ -36,6 +37,24 @@ impl SpoolStore {
         }
     }
 
+    /// Asks for a forwarding run.
+    ///
+    /// # Errors
+    /// When the caller may not.
+    pub(super) fn flush(&self) -> Result<(), Fault> {
+        self.spool.request_forward().map_err(|error| StoreFault::Temporary(error.to_string()).into())
+    }
+
+    /// The spool itself, to look at.
+    pub(super) fn spool(&self) -> &Spool {
+        &self.spool
+    }
+
+    /// Files can be made in it.
+    pub(super) fn is_writable(&self) -> bool {
+        self.spool.writable()
+    }
+
     /// What is wrong with the directory already, if anything.
     pub(super) fn warning(&self) -> Option<String> {
         let path = self.spool.path().display();
@@ -46,7 +65,7 @@ impl SpoolStore {
 impl Store for SpoolStore {
     type Draft = SpoolDraft;
 
-    fn create(&self) -> Result<SpoolDraft, StoreFault> {
+    fn create(&self, _: &Envelope) -> Result<SpoolDraft, StoreFault> {
         let id = self.spool.next_id();
         match self.spool.create(&id) {
             Ok(message) => Ok(SpoolDraft { message }),
@@ -76,6 +95,12 @@ impl Store for SpoolStore {
 }
 
 impl SpoolDraft {
+    /// The name of its content file.
+    fn content_name(&self) -> String {
+        let path = self.message.content_path();
+        path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default()
+    }
+
     /// Starts the commit; its outcome comes from the spool's own thread.
     fn commit(self) -> (String, mpsc::Receiver<Result<MessageId, StoreError>>) {
         let name = self.content_name();
@@ -89,11 +114,6 @@ impl SpoolDraft {
 }
 
 impl Draft for SpoolDraft {
-    fn content_name(&self) -> String {
-        let path = self.message.content_path();
-        path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default()
-    }
-
     fn append(&mut self, bytes: &[u8]) -> Result<(), StoreFault> {
         let result = self.message.append(bytes);
         result.map_err(|error| {

@@ -13,11 +13,11 @@ pub(super) trait Store {
     /// A message that is not visible yet; dropping it removes it.
     type Draft: Draft;
 
-    /// Starts a message.
+    /// Starts a message, which will have this envelope.
     ///
     /// # Errors
-    /// When its content file cannot be created.
-    fn create(&self) -> Result<Self::Draft, StoreFault>;
+    /// When it is not wanted, or its content file cannot be created.
+    fn create(&self, envelope: &Envelope) -> Result<Self::Draft, StoreFault>;
 
     /// Makes the messages durable and visible, and calls `stored` with the name of each content file, in order.
     ///
@@ -32,9 +32,6 @@ pub(super) trait Store {
 
 /// A message that is being written.
 pub(super) trait Draft {
-    /// The name of its content file.
-    fn content_name(&self) -> String;
-
     /// Adds bytes to the content.
     ///
     /// # Errors
@@ -54,6 +51,12 @@ pub(super) enum StoreFault {
     /// Not now, for this reason.
     #[error("{0}")]
     Temporary(String),
+    /// Not at all, says the SMTP server with this reply.
+    #[error("message refused: {0}")]
+    Refused(String),
+    /// The envelope says what only those may say who can write the spool.
+    #[error("only who may write the spool directory may use --auth and --from-auth-out")]
+    NotPermitted,
     /// Its envelope is bigger than an envelope may be.
     #[error("too many recipients")]
     EnvelopeSize,
@@ -73,7 +76,7 @@ pub(super) fn store<S: Store>(
     let mut sizes = Vec::with_capacity(submission.messages.len());
     let mut drafts = Vec::with_capacity(submission.messages.len());
     for message in &submission.messages {
-        let mut draft = store.create()?;
+        let mut draft = store.create(&message.envelope)?;
         let mut header = match &message.bcc {
             Bcc::AsIs => submission.headers.to_bytes(),
             Bcc::Removed => submission.headers.to_bytes_replacing(BCC, None),

@@ -40,7 +40,7 @@ impl Memory {
 impl Store for Memory {
     type Draft = MemoryDraft;
 
-    fn create(&self) -> Result<MemoryDraft, StoreFault> {
+    fn create(&self, _: &Envelope) -> Result<MemoryDraft, StoreFault> {
         let number = self.created.get() + 1;
         self.created.set(number);
         Self::step(self.fail, Step::Create(number))?;
@@ -76,10 +76,6 @@ impl Store for Memory {
 }
 
 impl Draft for MemoryDraft {
-    fn content_name(&self) -> String {
-        self.name.clone()
-    }
-
     fn append(&mut self, bytes: &[u8]) -> Result<(), StoreFault> {
         self.content.extend_from_slice(bytes);
         Memory::step(self.fail, Step::Append)

@@ -56,6 +56,25 @@ pub enum AuthStep {
     Respond(Secret),
 }
 
+/// The open question, with the address as the client sent it where the reply will echo it.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) enum Asked {
+    #[default]
+    Nothing,
+    Begin {
+        sent: String,
+    },
+    Verify {
+        sent: String,
+        address: String,
+    },
+    Vrfy {
+        argument: String,
+    },
+    Authenticate,
+    Commit,
+}
+
 /// The answer to a [`Question`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Answer {

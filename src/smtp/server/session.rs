@@ -12,6 +12,7 @@ use super::limits::{Errors, MAX_QUEUED, SLOW_DELAY};
 use super::open::Open;
 use super::output::{Output, Queue};
 use super::question::Answer;
+pub(super) use super::question::Asked;
 use super::trace;
 use crate::sasl::Mechanism;
 use crate::smtp::command::{Command, Verb};
@@ -79,25 +80,6 @@ pub(super) enum State {
     /// In an accepted chunk.
     BdatData,
     Closed,
-}
-
-/// The open question, with the address as the client sent it where the reply will echo it.
-#[derive(Debug, Default, PartialEq, Eq)]
-pub(super) enum Asked {
-    #[default]
-    Nothing,
-    Begin {
-        sent: String,
-    },
-    Verify {
-        sent: String,
-        address: String,
-    },
-    Vrfy {
-        argument: String,
-    },
-    Authenticate,
-    Commit,
 }
 
 impl Session {
