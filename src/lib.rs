@@ -22,6 +22,7 @@
 //! | [`forward`] | the forwarding engine: which message is due, what a reply means, when to try again |
 //! | [`filter`] | filters of messages: programs, servers, and the chain that runs them |
 //! | [`program`] | users' programs, run within bounds, for filters and verifiers |
+//! | [`verify`] | address verifiers: programs, servers, accounts |
 //! | [`message`] | header fields, address lists, dates (RFC 5322), for submission |
 //! | [`log`] | typed events; text, syslog and journal; the fixed message ids |
 //! | [`os`] | Linux and systemd: activation, notification, identity, background; the only `unsafe` |
@@ -29,7 +30,7 @@
 //! | [`cli`] | the option table, command line and configuration files; bringing a process up |
 //! | [`role`] | wiring: one module for each role or long-lived task |
 //!
-//! Arrows go `bin → cli → role → {filter, program, net, forward, secrets, spool, message, os, log, config} → smtp → sasl`, never back.
+//! Arrows go `bin → cli → role → {filter, verify, program, net, forward, secrets, spool, message, os, log, config} → smtp → sasl`, never back.
 //!
 //! # The way of a message
 //!
@@ -80,3 +81,4 @@ pub mod sasl;
 pub mod secrets;
 pub mod smtp;
 pub mod spool;
+pub mod verify;

@@ -10,6 +10,7 @@ use crate::config::address::Remote;
 use crate::config::interface::{self, Item, Server};
 use crate::config::keywords::{self, ClientKeywords, Parsed, ServerKeywords};
 use crate::config::number::limit;
+use crate::config::verifier::VerifierSpec;
 use crate::config::{
     Anonymous, Durability, FilterSettings, ForwardSettings, InDoubt, LogFormat, LogSettings, ProcessSettings,
     Retry, ServerAuth, Settings, SmtpSettings, Verbosity,
@@ -148,7 +149,7 @@ pub(super) fn instance(
         remarks.user.push(format!("the domain should be printable ascii: try using \"{label}\""));
     }
     let forward = forward(program, compat, entries, values, remarks)?;
-    let smtp = smtp(program, entries, values, remarks)?;
+    let smtp = smtp(program, env, entries, values, remarks)?;
     Ok(Settings {
         name: name.to_owned(),
         spool_dir: PathBuf::from(values.path("spool-dir").unwrap_or_default()),
@@ -212,6 +213,7 @@ fn anonymous(entries: &Entries, values: &Values, remarks: &mut Remarks) -> Anony
 
 fn smtp(
     program: Program,
+    env: &Environment,
     entries: &Entries,
     values: &Values,
     remarks: &mut Remarks,
@@ -226,7 +228,8 @@ fn smtp(
         keywords::server(&values.text("server-smtp-config").unwrap_or_default());
     let remote_clients = values.on("remote-clients");
     let auth = enabled.then(|| server_auth(values, "server-auth", remarks)).transpose()?.flatten();
-    if enabled && remote_clients && auth.is_none() {
+    let verifier = verifier(entries, env, remarks)?;
+    if enabled && remote_clients && auth.is_none() && verifier == VerifierSpec::AcceptAll {
         remarks.both(
             "--remote-clients without --server-auth or --address-verifier lets anybody send mail through this server",
         );
@@ -243,6 +246,8 @@ fn smtp(
         auth,
         auth_delay: values.duration("smtp-auth-delay").and_then(limit),
         max_recipients: values.number("smtp-max-recipients").unwrap_or(u32::MAX),
+        verifier,
+        verifier_parallel: values.number("verifier-parallel").unwrap_or(1),
     })
 }
 
@@ -267,6 +272,16 @@ fn policy(values: &Values, option: &str, remarks: &mut Remarks) -> Policy {
     let (policy, unknown) = Policy::parse(&values.text(option).unwrap_or_default());
     remarks.user.extend(unknown.iter().map(|item| format!("unknown --{option} item [{item}]")));
     policy
+}
+
+fn verifier(entries: &Entries, env: &Environment, remarks: &mut Remarks) -> Result<VerifierSpec, Failure> {
+    let spec = filters::verifier(entries, env)?;
+    if let VerifierSpec::Account(account) = &spec {
+        for word in &account.unknown {
+            remarks.both(&format!("filter option ignored: [{word}]"));
+        }
+    }
+    Ok(spec)
 }
 
 fn interfaces(values: &Values, smtp: bool, remarks: &mut Remarks) -> Vec<Item> {

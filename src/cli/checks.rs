@@ -2,7 +2,6 @@
 
 use super::merge::Entries;
 use super::{Environment, filters, table};
-use crate::config::program;
 
 /// What the rules look at.
 pub(super) struct Facts<'a> {
@@ -199,13 +198,9 @@ fn values(facts: &Facts<'_>) -> Result<(), String> {
             "the --domain value must not be empty",
         ),
     ])?;
-    let check = |name, check: fn(&str) -> Result<(), String>, what| {
-        let result = facts.text(name).map_or(Ok(()), |text| check(&text));
-        result.map_err(|reason| format!("invalid {what} specification: {reason}"))
-    };
     filters::of(facts.entries, "filter", facts.env)?;
     filters::of(facts.entries, "client-filter", facts.env)?;
-    check("address-verifier", program::check_verifier, "verifier")
+    filters::verifier(facts.entries, facts.env).map(drop)
 }
 
 /// The text of the first rule that is broken.

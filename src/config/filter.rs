@@ -215,7 +215,7 @@ impl FilterList {
     }
 }
 
-fn absolute(text: &OsStr, around: &Surroundings<'_>) -> PathBuf {
+pub(super) fn absolute(text: &OsStr, around: &Surroundings<'_>) -> PathBuf {
     let app = text.as_bytes().strip_prefix(APP.as_bytes());
     match app {
         Some(rest) => {

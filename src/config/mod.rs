@@ -14,8 +14,8 @@ pub mod keywords;
 mod logging;
 pub mod network;
 pub mod number;
-pub mod program;
 mod settings;
+pub mod verifier;
 
 pub use auth::{ClientAuth, ServerAuth};
 pub use filter::{FilterSettings, FilterSpec};

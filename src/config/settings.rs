@@ -8,6 +8,7 @@ use super::auth::ServerAuth;
 use super::filter::FilterSettings;
 use super::interface::{Item, Server};
 use super::keywords::{ClientKeywords, ServerKeywords};
+use super::verifier::VerifierSpec;
 use crate::sasl::Policy;
 
 /// How sure a message is on disk before it is acknowledged (`--durability`).
@@ -84,6 +85,10 @@ pub struct SmtpSettings {
     pub auth_delay: Option<Duration>,
     /// `--smtp-max-recipients` of one message.
     pub max_recipients: u32,
+    /// `--address-verifier`.
+    pub verifier: VerifierSpec,
+    /// `--verifier-parallel`: recipients that are checked at the same time, at least 1.
+    pub verifier_parallel: u32,
 }
 
 /// Forwarding of an instance.

@@ -158,6 +158,14 @@ kinds! {
     TLS_HELLO = "b53903399c5a451bbe3b3c68b8e27b96", Warning peer;
     /// The verifier refused a recipient.
     RECIPIENT_REJECTED = "9f24a24959744b56ad1bb628c72b0f7a", Warning peer;
+    /// A verifier is asked about an address.
+    VERIFIER_ASKED = "272aec5536099bec8edb6fc2af00d886", Verbose;
+    /// A verifier has answered.
+    VERIFIER_ANSWERED = "e8e9962a9b81db56e404bd292a570b18", Verbose;
+    /// A verifier could not be asked.
+    VERIFIER_FAULT = "702f500809160d89c5ef909fca770c32", Warning peer;
+    /// A verifier gave an answer that must not be used.
+    VERIFIER_BAD_ANSWER = "972869def47083ff4ff369b0b9b596d0", Warning peer;
     /// A content file was made.
     CONTENT_FILE = "7a4fa94883644055977a3e035aa24a18", Verbose;
     /// An envelope file was made.

@@ -67,7 +67,7 @@ impl Driver {
     {
         let wire =
             Wire { stream, unread: Vec::new(), used: 0, unsent: Vec::new(), limit: self.write_timeout };
-        let mut pump = Pump { wire, session, handler };
+        let mut pump = Pump { wire, session, handler, stop: &self.stop };
         let mut stopping = false;
         loop {
             if let Some(reason) = pump.settle().await {
@@ -103,6 +103,7 @@ struct Pump<'a, S, H> {
     wire: Wire<'a, S>,
     session: &'a mut Session,
     handler: &'a mut H,
+    stop: &'a CancellationToken,
 }
 
 impl<S, H> Pump<'_, S, H>
@@ -143,9 +144,10 @@ where
 
     /// Gets an answer. Replies wait for one that is there at once, and go out in one piece with its own.
     ///
-    /// While a message is being stored the peer may go away, and the log should say that it does not know.
+    /// While a message is being stored the peer may go away, and the log should say that it does not know. One that goes
+    /// away while an address is looked at ends the look, and so does a stop.
     async fn ask(&mut self, question: Question) {
-        let Self { wire, session, handler } = self;
+        let Self { wire, session, handler, stop } = self;
         let mut answer = pin!(handler.ask(question));
         let at_once = tokio::select! {
             biased;
@@ -156,11 +158,16 @@ where
             Some(answer) => answer,
             None => {
                 wire.flush(session).await;
-                let mut watched = session.in_transaction_data();
+                let idle = session.asks_of_address();
+                let mut watched = idle || session.in_transaction_data();
                 loop {
+                    if idle && !session.asks_of_address() {
+                        return;
+                    }
                     tokio::select! {
                         biased;
                         answer = &mut answer => break answer,
+                        () = stop.cancelled(), if idle => session.shutdown(now()),
                         read = wire.read(), if watched && wire.unread.len() < MAX_UNREAD => match read {
                             Ok(1..) => {}
                             // What it has sent before is still to be looked at; the end will be read again.

@@ -12,6 +12,7 @@
 //!
 //! The environment is read and never written, except by step 1.
 
+pub mod account;
 pub mod activation;
 pub mod clock;
 pub mod credentials;

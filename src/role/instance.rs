@@ -1,8 +1,10 @@
 //! One instance: its spool, its roles, and how they are wired.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use anyhow::Context as _;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
@@ -105,12 +107,18 @@ impl Instance {
             let (policy, domain) = (settings.auth_policy.clone(), settings::domain(&settings));
             Logins::new(source, policy, domain, context.clone(), settings.smtp.auth_delay.is_some())
         });
-        let smtp = settings.smtp.enabled.then(|| {
+        let smtp = if settings.smtp.enabled {
+            if let Some(text) = program_warning(settings.smtp.verifier.program(), "verifier") {
+                log::emit(&context, &StartEvent::Configuration { text }.into());
+            }
             let limits = settings::limits(&settings, descriptors);
             let limits = ConnectionLimits::new(limits.0, limits.1);
-            let config = settings::smtp(&settings, logins.clone());
-            SmtpRole::new(Arc::clone(&spool), config, limits, context.clone(), hears, stop.child_token())
-        });
+            let config = settings::smtp(&settings, logins.clone()).context("cannot start verifiers")?;
+            let stop = stop.child_token();
+            Some(SmtpRole::new(Arc::clone(&spool), config, limits, context.clone(), hears, stop))
+        } else {
+            None
+        };
         Ok(Self {
             context,
             settings,
@@ -278,6 +286,15 @@ fn serving<S: Service>(
     })
 }
 
+/// What is wrong with a program file already. It may be put right while we run, so that is no reason not to start.
+fn program_warning(path: Option<&Path>, what: &str) -> Option<String> {
+    let path = path?;
+    if !path.exists() {
+        return Some(format!("{what} program does not exist: {}", path.display()));
+    }
+    path.is_dir().then(|| format!("invalid program: {}", path.display()))
+}
+
 /// A running instance, as supervision sees it.
 pub struct Handle {
     context: Context,
@@ -322,7 +339,13 @@ impl Handle {
     /// Takes over what can change while running; tells what cannot.
     pub fn reload(&self, new: &Settings) {
         if let Some(smtp) = &self.smtp {
-            smtp.reload(settings::smtp(new, self.logins.clone()));
+            match settings::smtp(new, self.logins.clone()) {
+                Ok(config) => smtp.reload(config),
+                Err(error) => {
+                    let reason = format!("cannot start verifiers: {}", crate::os::reason(&error));
+                    log::emit(&self.context, &ProcessEvent::ReloadFailed { reason }.into());
+                }
+            }
         }
         if let Some(logins) = &self.logins {
             logins.look();

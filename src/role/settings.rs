@@ -16,6 +16,7 @@ use crate::role::smtp::SmtpSettings;
 use crate::smtp::client::ClientConfig;
 use crate::smtp::server::{self, Anonymous, Extensions, ServerConfig};
 use crate::spool::{Durability, SpoolConfig};
+use crate::verify::Verifier;
 
 /// Connections at most when `--smtp-max-connections` is not given.
 const MAX_CONNECTIONS: u64 = 1000;
@@ -39,7 +40,10 @@ pub fn spool(settings: &Settings) -> SpoolConfig {
 }
 
 /// The SMTP server's settings; who may log in is known already.
-pub fn smtp(settings: &Settings, logins: Option<Arc<Logins>>) -> SmtpSettings {
+///
+/// # Errors
+/// The system refuses the thread that starts verifier programs.
+pub fn smtp(settings: &Settings, logins: Option<Arc<Logins>>) -> std::io::Result<SmtpSettings> {
     let keywords = &settings.smtp.keywords;
     let session = ServerConfig {
         domain: domain(settings),
@@ -70,13 +74,18 @@ pub fn smtp(settings: &Settings, logins: Option<Arc<Logins>>) -> SmtpSettings {
         trace: log::is_enabled(Level::Verbose),
         ..ServerConfig::default()
     };
-    SmtpSettings {
+    Ok(SmtpSettings {
         handover: Arc::new(handover(&session)),
         session: Arc::new(session),
         remote_clients: settings.smtp.remote_clients,
         logins,
         reset_on_close: !keywords.linger,
-    }
+        verifier: Verifier::new(
+            settings.smtp.verifier.clone(),
+            settings.filter.timeout,
+            count(settings.smtp.verifier_parallel),
+        )?,
+    })
 }
 
 /// What differs for programs of this machine that hand messages over: content comes by BDAT, byte for byte.

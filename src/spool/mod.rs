@@ -36,6 +36,7 @@
 //! probes.
 
 mod commit;
+mod delivery;
 mod disk;
 mod envelope;
 mod error;
@@ -60,6 +61,7 @@ use nix::errno::Errno;
 
 pub use crate::smtp::Body;
 use commit::Committer;
+pub use delivery::{InvalidMailbox, MailboxName};
 use disk::{Disk, RealDisk};
 pub use envelope::{
     Envelope, EnvelopeError, InDoubt, InvalidAddress, MAX_ENVELOPE, MAX_NEW_ENVELOPE, MAX_RECIPIENTS,

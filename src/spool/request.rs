@@ -14,6 +14,11 @@ const FORWARD_REQUEST: &str = "forward.request";
 /// While this file exists, new SMTP connections are answered with 421.
 const SMTP_DISABLED: &str = "smtp.disabled";
 
+/// The name is that of a file by which roles talk.
+pub(super) fn is_request(name: &str) -> bool {
+    [FORWARD_REQUEST, SMTP_DISABLED].contains(&name)
+}
+
 impl Spool {
     /// Asks for a forwarding run. To ask twice is the same as once.
     ///

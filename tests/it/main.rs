@@ -39,3 +39,4 @@ mod support;
 mod tidy;
 mod trouble;
 mod units;
+mod verify;

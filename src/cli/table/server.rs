@@ -17,8 +17,9 @@ pub(super) const ROWS: &[Opt] = &[
         .short('p').value(Kind::Port, "port").default("25").sample("587"),
     opt("remote-clients", SERVER, 2, SERVERS,
         "Allows clients from everywhere. Without it only this host and private networks may connect.").short('r'),
-    opt("address-verifier", SERVER, 3, SMTP_ROLE, "Runs a program to check each recipient.")
-        .value(Kind::Program, "program").sample("/usr/local/sbin/emailrelay-verifier").unbuilt(),
+    opt("address-verifier", SERVER, 3, SMTP_ROLE,
+        "Checks each recipient: a program, net:host:port for a server, or account: for the accounts of this machine.")
+        .value(Kind::Program, "program").sample("/usr/local/sbin/emailrelay-verifier"),
     opt("anonymous", SERVER, 3, BOTH,
         "Hides all, or what is listed of: vrfy (the command), server (its name and version), content (the Received line), \
          client (who submitted a message, from the next server).")
@@ -33,7 +34,7 @@ pub(super) const ROWS: &[Opt] = &[
     opt("filter", SERVER, 3, SMTP_ROLE, "Runs a filter on each message before it is acknowledged; several run one after another.")
         .short('z').value(Kind::Program, "program").list().sample("/usr/local/sbin/emailrelay-filter").unbuilt(),
     opt("filter-timeout", SERVER, 3, BOTH, "Limit for each filter and verifier; 0 for none.")
-        .short('W').value(Kind::Seconds, "seconds").default("60").sample("10").unbuilt(),
+        .short('W').value(Kind::Seconds, "seconds").default("60").sample("10"),
     opt("interface", SERVER, 3, SERVERS,
         "Where to listen: addresses, names of network interfaces (eth0, eth0-ipv4), unix sockets (/path, @abstract), inherited sockets \
          (fd#3, fd:name) or * for all. A prefix smtp=, pop= or admin= restricts an item to that server.")
@@ -59,6 +60,8 @@ pub(super) const ROWS: &[Opt] = &[
         .value(Kind::Number(0, 1_000_000), "number").default("100").sample("100"),
     opt("smtp-max-recipients", SERVER, 4, SMTP_ROLE, "Recipients of one message.")
         .value(Kind::Number(1, 1_000_000), "number").default("10000").sample("10000"),
+    opt("verifier-parallel", SERVER, 4, SMTP_ROLE, "Recipients that are checked at the same time; others wait for their turn.")
+        .value(Kind::Number(1, 1_000), "number").default("10").sample("10"),
     opt("filter-max", SERVER, 5, BOTH,
         "Filter programs that run at the same time. Default: four for each processor, at least 8.")
         .value(Kind::Number(1, 10_000), "number").sample("16").unbuilt(),

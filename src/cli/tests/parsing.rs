@@ -254,7 +254,8 @@ fn old_spellings_still_work_with_a_warning() {
     assert_eq!(moved.warnings, ["--interface client= is deprecated: using --client-interface"]);
     assert!(moved.instances[0].forward.client_interface.is_some());
     assert_eq!(moved.instances[0].interfaces.len(), 1);
-    assert_eq!(bad("--verifier=/x"), "usage error: --address-verifier is not built into this version");
-    assert_eq!(bad("-Z /x"), "usage error: --address-verifier is not built into this version");
+    let verifier = good("--verifier=account:");
+    assert_eq!(verifier.warnings, ["--verifier is deprecated: using --address-verifier"]);
+    assert_eq!(good("-Z /x").instances[0].smtp.verifier.program(), Some("/x".as_ref()));
     assert_eq!(bad("--scanner localhost:783"), "usage error: --filter is not built into this version");
 }

@@ -60,7 +60,7 @@ proptest! {
 
     #[test]
     fn addresses_and_interfaces_never_panic(text in ".{0,40}") {
-        use crate::config::{address, filter, interface, keywords, number, program};
+        use crate::config::{address, filter, interface, keywords, number, verifier};
         if let Ok(remote) = address::Remote::parse(&text, None) {
             // What the log shows is read back as the same address.
             prop_assert_eq!(address::Remote::parse(&remote.to_string(), None), Ok(remote));
@@ -68,8 +68,8 @@ proptest! {
         let _ = address::Local::parse(&text);
         let _ = interface::parse_list(&text);
         let _ = (keywords::server(&text), keywords::client(&text, true), number::size(&text), number::duration(&text));
-        let _ = program::check_verifier(&text);
         let around = filter::Surroundings { app_dir: Path::new("/a"), cwd: Path::new("/c"), is_file: &|path| path.as_os_str().len() % 2 == 0 };
+        let _ = verifier::parse(text.as_ref(), &around);
         let _ = filter::FilterList::parse(text.as_ref(), &around);
     }
 }

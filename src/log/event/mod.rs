@@ -7,6 +7,7 @@ mod process;
 mod server;
 mod spool;
 mod start;
+mod verify;
 
 use std::fmt;
 
@@ -17,6 +18,7 @@ pub use process::ProcessEvent;
 pub use server::ServerEvent;
 pub use spool::SpoolEvent;
 pub use start::StartEvent;
+pub use verify::VerifyEvent;
 
 use super::escape::Peer;
 use super::kind::{Kind, Level};
@@ -44,6 +46,8 @@ pub enum Event {
     Forward(ForwardEvent),
     /// Spool directory.
     Spool(SpoolEvent),
+    /// Address verifiers.
+    Verify(VerifyEvent),
     /// An event of a protocol session that carries its own text. Peer text in it is escaped already.
     Protocol {
         /// What kind it is; gives the level.
@@ -142,6 +146,7 @@ impl Event {
             Event::Login(event) => Some(event),
             Event::Forward(event) => Some(event),
             Event::Spool(event) => Some(event),
+            Event::Verify(event) => Some(event),
             Event::Protocol { .. } => None,
         }
     }
@@ -173,7 +178,8 @@ areas!(
     Filter(FilterEvent),
     Login(LoginEvent),
     Forward(ForwardEvent),
-    Spool(SpoolEvent)
+    Spool(SpoolEvent),
+    Verify(VerifyEvent)
 );
 
 impl Fields {

@@ -6,7 +6,13 @@ use crate::smtp::server;
 
 /// The log event of a session's fact.
 pub(super) fn of(event: &server::Event) -> Event {
-    Event::Protocol { kind: kind_of(event), text: event.to_string(), fields: Fields::default() }
+    let fields = match event {
+        server::Event::RecipientRejected { response, reason, .. } => {
+            Fields::reason(if reason.is_empty() { response } else { reason })
+        }
+        _ => Fields::default(),
+    };
+    Event::Protocol { kind: kind_of(event), text: event.to_string(), fields }
 }
 
 fn kind_of(event: &server::Event) -> &'static Kind {

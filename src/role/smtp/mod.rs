@@ -17,6 +17,7 @@ use crate::role::serve::{Arrival, Gate, Seldom, Service, not_local};
 use crate::smtp::reply;
 use crate::smtp::server::ServerConfig;
 use crate::spool::Spool;
+use crate::verify::Verifier;
 
 /// How often a client is reported that leaves out angle brackets: it does so in every message.
 const REPORT_SYNTAX: Duration = Duration::from_secs(3600);
@@ -34,6 +35,8 @@ pub struct SmtpSettings {
     pub logins: Option<Arc<Logins>>,
     /// Connections are closed with a reset (`nolinger`).
     pub reset_on_close: bool,
+    /// Decides about the addresses of recipients.
+    pub verifier: Arc<Verifier>,
 }
 
 /// What the rest of the process wants to hear of. Both are called often and must not block.

@@ -15,12 +15,16 @@ use crate::role::login::{self, Attempt, Logins};
 use crate::role::serve::{Alarm, Arrival};
 use crate::role::smtp::{SmtpRole, events};
 use crate::sasl::server::Binding;
-use crate::smtp::server::{self, Answer, AuthStep, Peer, Question, Refusal, Session, Transaction, Verdict};
+use crate::smtp::server::{self, Answer, AuthStep, Login, Peer, Question, Refusal, Session, Transaction};
 use crate::spool::{Envelope, MessageId, NewMessage, Spool, StoreError};
+use crate::verify::{Checker, Query};
 
 /// Content is kept in memory up to this size, so that a small message is written in one visit to the disk; more of it
 /// goes to the content file as it comes.
 const SPILL: usize = 64 * 1024;
+
+/// The mechanism of a client that has not authenticated, for the verifier.
+const NOT_AUTHENTICATED: &str = "none";
 
 /// Why a session ends that is still in the middle of a message at the end of the stop timeout.
 const CUT_OFF: &str = "shutting down";
@@ -59,6 +63,8 @@ pub(super) async fn run(role: Arc<SmtpRole>, arrival: Arrival) {
         context: context.clone(),
         message: None,
         attempt,
+        checker: Checker::new(Arc::clone(&settings.verifier)),
+        domain: &settings.session.domain,
     };
     let reason = tokio::select! {
         biased;
@@ -115,15 +121,23 @@ struct Store<'a> {
     message: Option<OpenMessage>,
     /// None where nobody needs to log in.
     attempt: Option<Attempt>,
+    checker: Checker,
+    /// What this server is called.
+    domain: &'a str,
 }
 
 impl Handler for Store<'_> {
     async fn ask(&mut self, question: Question) -> Answer {
         match question {
             Question::Begin { declared_size, .. } => self.begin(declared_size),
-            // Every address is accepted as a remote one as long as there is no verifier.
-            Question::Verify { recipient, .. } => Answer::Verified(Verdict::Remote { address: recipient }),
-            Question::Vrfy { argument, .. } => Answer::Verified(Verdict::Remote { address: argument }),
+            Question::Verify { recipient, sender, login } => self.verify(recipient, sender, login).await,
+            Question::Vrfy { argument, login } => {
+                let verified = self.verify(argument, String::new(), login).await;
+                if self.message.is_none() {
+                    self.checker.reset();
+                }
+                verified
+            }
             Question::Authenticate(step) => self.authenticate(step).await,
             Question::Commit(transaction) => self.commit(*transaction).await,
         }
@@ -156,6 +170,7 @@ impl Handler for Store<'_> {
     }
 
     fn discard(&mut self) {
+        self.checker.reset();
         self.context = self.client.clone();
         if let Some(OpenMessage { content: Content::File(message, _), .. }) = self.message.take() {
             // Removing files may take a moment, and nobody waits for it.
@@ -178,6 +193,20 @@ impl Handler for Store<'_> {
 impl Store<'_> {
     fn emit(&self, event: ServerEvent) {
         log::emit(&self.context, &event.into());
+    }
+
+    async fn verify(&mut self, address: String, sender: String, login: Option<Login>) -> Answer {
+        let mechanism = login.as_ref().and_then(|login| login.mechanism);
+        let query = Query {
+            address,
+            sender,
+            client: self.peer.to_string(),
+            domain: self.domain.to_owned(),
+            mechanism: mechanism
+                .map_or(NOT_AUTHENTICATED.to_owned(), |mechanism| mechanism.name().to_lowercase()),
+            identity: login.map(|login| login.identity).unwrap_or_default(),
+        };
+        Answer::Verified(self.checker.verify(&query, &self.context).await)
     }
 
     fn begin(&mut self, declared_size: Option<u64>) -> Answer {
@@ -211,6 +240,7 @@ impl Store<'_> {
     }
 
     async fn commit(&mut self, transaction: Transaction) -> Answer {
+        self.checker.reset();
         let Some(message) = self.message.take() else {
             return self.refuse("", &StoreError::Incomplete);
         };

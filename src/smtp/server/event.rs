@@ -203,7 +203,7 @@ impl fmt::Display for CloseReason {
             Self::TooSlow => f.write_str("message content too slow"),
             Self::TooBig => f.write_str("message content too big"),
             Self::TlsHello => f.write_str("unexpected tls handshake"),
-            Self::VerifierAbort => f.write_str("address verifier abort"),
+            Self::VerifierAbort => f.write_str("smtp protocol done: address verifier abort"),
             Self::Disabled => f.write_str("service not available"),
             Self::TooManyConnections => f.write_str("too many connections"),
             Self::Shutdown => f.write_str("service shutting down"),

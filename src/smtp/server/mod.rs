@@ -59,5 +59,5 @@ pub use limits::{
     MAX_SMALL_CHUNKS, MAX_VRFY, OVERSIZE_SLACK, RATE_FLOOR, RECIPIENT_OVERHEAD, SMALL_CHUNK,
 };
 pub use output::Output;
-pub use question::{Answer, AuthStep, Question, Refusal, Transaction, Verdict};
+pub use question::{Answer, AuthStep, Question, Refusal, Rejection, Transaction, Verdict};
 pub use session::Session;

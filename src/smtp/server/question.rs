@@ -119,10 +119,10 @@ pub enum Verdict {
         /// Address for the envelope.
         address: String,
     },
-    /// Refused, by 550, or by 450 if temporary.
+    /// Refused.
     Rejected {
-        /// May be accepted later.
-        temporary: bool,
+        /// How finally.
+        rejection: Rejection,
         /// Text for the client; empty: a general one.
         text: String,
         /// Cause for the log only; may be empty.
@@ -130,6 +130,29 @@ pub enum Verdict {
     },
     /// The connection is to be dropped without a reply.
     Abort,
+}
+
+/// How finally an address is refused; decides the reply code (RFC 5321 §4.2.2, §4.2.3).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Rejection {
+    /// 550: there is no such mailbox.
+    Permanent,
+    /// 450: the mailbox may be there later.
+    Temporary,
+    /// 451: we could not find out, by a fault of our own.
+    LocalFault,
+}
+
+impl Rejection {
+    /// The reply code.
+    #[must_use]
+    pub fn code(self) -> u16 {
+        match self {
+            Self::Permanent => 550,
+            Self::Temporary => 450,
+            Self::LocalFault => 451,
+        }
+    }
 }
 
 /// A refusal as the client will see it.

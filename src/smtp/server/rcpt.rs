@@ -6,7 +6,7 @@ use super::event::{CloseReason, Event};
 use super::limits::{MAX_RECIPIENT_BYTES, MAX_VRFY, RECIPIENT_OVERHEAD};
 use super::open::Open;
 use super::output::Output;
-use super::question::{Question, Verdict};
+use super::question::{Question, Rejection, Verdict};
 use super::session::{Asked, Session, State};
 use crate::smtp::command::{is_blank, trim};
 use crate::smtp::path::{self, Mailbox, PathError};
@@ -54,8 +54,8 @@ impl Session {
                 transaction.remote.push(address);
                 reply::remote_recipient_ok(sent)
             }
-            Verdict::Rejected { temporary, text, reason } => {
-                let refusal = self.rejected(sent, address, temporary, text, reason);
+            Verdict::Rejected { rejection, text, reason } => {
+                let refusal = self.rejected(sent, address, rejection, text, reason);
                 return self.reply(&refusal, now);
             }
             Verdict::Abort => return self.close(CloseReason::VerifierAbort),
@@ -90,8 +90,8 @@ impl Session {
             Verdict::Local { full_name, mailbox } if full_name.is_empty() => reply::verified(&mailbox),
             Verdict::Local { full_name, .. } => reply::verified(&full_name),
             Verdict::Remote { .. } => reply::cannot_verify(argument),
-            Verdict::Rejected { temporary, text, reason } => {
-                self.rejected(argument, argument.to_owned(), temporary, text, reason)
+            Verdict::Rejected { rejection, text, reason } => {
+                self.rejected(argument, argument.to_owned(), rejection, text, reason)
             }
             Verdict::Abort => return self.close(CloseReason::VerifierAbort),
         };
@@ -130,12 +130,12 @@ impl Session {
         &mut self,
         sent: &str,
         address: String,
-        temporary: bool,
+        rejection: Rejection,
         text: String,
         reason: String,
     ) -> Reply {
         let response = if text.is_empty() { reply::MAILBOX_UNAVAILABLE.to_owned() } else { text };
-        let reply = reply::recipient_refused(if temporary { 450 } else { 550 }, sent, &response);
+        let reply = reply::recipient_refused(rejection.code(), sent, &response);
         self.log(Event::RecipientRejected { address, response, reason });
         reply
     }

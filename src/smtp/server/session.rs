@@ -208,6 +208,12 @@ impl Session {
         self.in_content() || self.asked == Asked::Commit
     }
 
+    /// True while it waits for the verdict on an address. The peer may go away meanwhile: then it closes, and nobody needs
+    /// the answer any more.
+    pub fn asks_of_address(&self) -> bool {
+        matches!(self.asked, Asked::Verify { .. } | Asked::Vrfy { .. })
+    }
+
     /// Since when it has been waiting for a command; none while it is doing something or content comes.
     pub fn idle_since(&self) -> Option<Instant> {
         (!self.is_busy() && !self.in_content() && self.refused.is_none()).then_some(self.active)

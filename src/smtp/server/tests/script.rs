@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::super::{Answer, Verdict};
+use super::super::{Answer, Rejection, Verdict};
 
 /// One line of a transcript.
 #[derive(Debug)]
@@ -150,7 +150,11 @@ fn verdict(text: &str) -> Result<Verdict, String> {
         "reject" => {
             let (code, text) = coded(rest)?;
             let (text, reason) = text.split_once(" | ").unwrap_or((&text, ""));
-            Verdict::Rejected { temporary: code == 450, text: text.to_owned(), reason: reason.to_owned() }
+            let rejection = [Rejection::Permanent, Rejection::Temporary, Rejection::LocalFault]
+                .into_iter()
+                .find(|rejection| rejection.code() == code)
+                .ok_or_else(|| format!("no rejection has code {code}"))?;
+            Verdict::Rejected { rejection, text: text.to_owned(), reason: reason.to_owned() }
         }
         "abort" => Verdict::Abort,
         _ => return Err(format!("unknown verdict {text:?}")),
