@@ -12,8 +12,8 @@ use crate::config::keywords::{self, ClientKeywords, Parsed, ServerKeywords};
 use crate::config::number::limit;
 use crate::config::verifier::VerifierSpec;
 use crate::config::{
-    Anonymous, Durability, FilterSettings, ForwardSettings, InDoubt, LogFormat, LogSettings, ProcessSettings,
-    Retry, ServerAuth, Settings, SmtpSettings, Verbosity,
+    Anonymous, ClientAuth, Durability, FilterSettings, ForwardSettings, InDoubt, LogFormat, LogSettings,
+    ProcessSettings, Retry, ServerAuth, Settings, SmtpSettings, Verbosity,
 };
 use crate::sasl::Policy;
 
@@ -161,7 +161,7 @@ pub(super) fn instance(
         anonymous,
         compat: compat || forward.keywords.compat26,
         sweep: !values.on("no-sweep"),
-        auth_policy: policy(values, "server-auth-config", remarks),
+        auth_policy: policy(values, "server-auth-config", Policy::parse, remarks),
         interfaces: interfaces(values, smtp.enabled, remarks),
         smtp,
         forward,
@@ -261,15 +261,29 @@ fn server_auth(values: &Values, option: &str, remarks: &mut Remarks) -> Result<O
         remarks.user.push("pam authentication should be enabled with pam: rather than /pam".to_owned());
     }
     let auth = ServerAuth::parse(&value);
-    if matches!(auth, ServerAuth::Pam { .. }) {
+    if matches!(auth, ServerAuth::Pam { .. }) && !cfg!(feature = "pam") {
         return Err(Failure::Usage(format!("--{option}=pam: is not built into this version")));
     }
     Ok(Some(auth))
 }
 
+/// Our own account at the next hop.
+fn client_auth(values: &Values) -> Result<Option<ClientAuth>, Failure> {
+    let Some(value) = values.path("client-auth") else { return Ok(None) };
+    if value.is_empty() {
+        return Err(Failure::Usage("the --client-auth value must not be empty".to_owned()));
+    }
+    let auth = ClientAuth::parse(&value)
+        .ok_or_else(|| Failure::Usage("invalid client account details".to_owned()))?;
+    Ok(Some(auth))
+}
+
+/// How a value becomes lists.
+type ParsePolicy = fn(&str) -> (Policy, Vec<String>);
+
 /// Lists of mechanisms.
-fn policy(values: &Values, option: &str, remarks: &mut Remarks) -> Policy {
-    let (policy, unknown) = Policy::parse(&values.text(option).unwrap_or_default());
+fn policy(values: &Values, option: &str, parse: ParsePolicy, remarks: &mut Remarks) -> Policy {
+    let (policy, unknown) = parse(&values.text(option).unwrap_or_default());
     remarks.user.extend(unknown.iter().map(|item| format!("unknown --{option} item [{item}]")));
     policy
 }
@@ -322,6 +336,8 @@ fn forward(
         on_disconnect,
         poll: values.duration("poll"),
         to_some: values.on("forward-to-some"),
+        auth: client_auth(values)?,
+        auth_policy: policy(values, "client-auth-config", Policy::parse_client, remarks),
         client_interface: values.local_address("client-interface"),
         keywords: usable(keywords, "client-smtp-config", remarks)?,
         connection_timeout: limit(duration("connection-timeout")),

@@ -3,11 +3,14 @@
 use std::fs::{OpenOptions, read_dir};
 use std::io;
 use std::path::Path;
+use std::time::Instant;
 
 use nix::unistd::{AccessFlags, access};
 
 use super::Invocation;
+use crate::config::{ClientAuth, ServerAuth};
 use crate::os::{self, identity};
+use crate::secrets::{OpenError, Store};
 
 /// What a start would complain of.
 #[derive(Debug, Default)]
@@ -34,6 +37,12 @@ pub(super) fn all(invocation: &Invocation, cwd: &Path) -> Found {
     }
     for instance in &invocation.instances {
         found.spool(&instance.spool_dir, cwd);
+        let server = instance.smtp.auth.as_ref().and_then(ServerAuth::file);
+        let client = match &instance.forward.auth {
+            Some(ClientAuth::File(path)) => Some(path.as_path()),
+            _ => None,
+        };
+        server.into_iter().chain(client).for_each(|path| found.secrets(&cwd.join(path)));
     }
     found
 }
@@ -42,6 +51,17 @@ impl Found {
     fn file(&mut self, what: &str, path: &Path, cwd: &Path) {
         if let Err(error) = can_append(&cwd.join(path)) {
             self.errors.push(format!("{what}: {}: {}", path.display(), os::reason(&error)));
+        }
+    }
+
+    fn secrets(&mut self, path: &Path) {
+        match Store::open(path, Instant::now()) {
+            Ok((_, report)) => self.warnings.extend(report.warnings),
+            Err(OpenError::Invalid(report)) => {
+                self.warnings.extend(report.warnings);
+                self.errors.extend(report.errors);
+            }
+            Err(error) => self.errors.push(error.to_string()),
         }
     }
 

@@ -26,12 +26,13 @@ use crate::os::activation::{self, Inherited};
 use crate::os::daemon::{self, Daemonised, ReadyPipe};
 use crate::os::identity::User;
 use crate::os::pidfile::PidFile;
-use crate::os::{credentials, file, identity, limits, notify};
+use crate::os::{credentials, file, identity, limits, notify, title};
 use crate::role::bind::{self, BindError, ServerSockets};
 use crate::role::instance::{Handle, Instance, Resources};
-use crate::role::login::{Accounts, Files};
+use crate::role::login::Accounts;
 use crate::role::settings;
 use crate::role::supervise::{self, Ended, Process, Signals};
+use crate::secrets::Files;
 use crate::spool::Spool;
 
 /// Exit code of everything that is wrong with options, files or rights.
@@ -58,6 +59,7 @@ const ROOT: &str = "root";
 /// The whole life of `emailrelay`, `emailrelay-smtp` and `emailrelay-forward`. Returns the exit code.
 pub fn main(program: Program) -> u8 {
     let inherited = activation::take();
+    title::hide(password);
     let mut invocation = match parse(program) {
         Ok(invocation) => invocation,
         Err(exit) => return leave(&exit),
@@ -139,6 +141,17 @@ fn leave_terminal(instances: &[Settings], inherited: &[Inherited]) -> anyhow::Re
     Ok(())
 }
 
+/// Where in an argument a password begins: behind `plain:` of `--client-auth`.
+fn password(argument: &[u8]) -> Option<usize> {
+    const PLAIN: &[u8] = b"plain:";
+    let given = [&b"plain:"[..], b"-Cplain:", b"--client-auth=plain:"]
+        .iter()
+        .any(|start| argument.starts_with(start))
+        || argument.windows(b"-client-auth=plain:".len()).any(|part| part == b"-client-auth=plain:");
+    let at = argument.windows(PLAIN.len()).position(|part| part == PLAIN).filter(|_| given)?;
+    Some(at + PLAIN.len())
+}
+
 /// Reads the options of this process.
 fn parse(program: Program) -> Result<Invocation, Exit> {
     let executable = std::env::current_exe().unwrap_or_default();
@@ -148,7 +161,7 @@ fn parse(program: Program) -> Result<Invocation, Exit> {
         credentials_dir: credentials::directory(),
         columns: std::env::var("COLUMNS").ok().and_then(|columns| columns.parse().ok()),
     };
-    super::parse(program, &std::env::args_os().collect::<Vec<_>>(), &environment)
+    super::parse(program, title::arguments(), &environment)
 }
 
 /// Who to become; the role programs, started by a service manager as who they are to be, have no such option. The account

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::address::{Local, Remote};
-use super::auth::ServerAuth;
+use super::auth::{ClientAuth, ServerAuth};
 use super::filter::FilterSettings;
 use super::interface::{Item, Server};
 use super::keywords::{ClientKeywords, ServerKeywords};
@@ -104,6 +104,10 @@ pub struct ForwardSettings {
     pub poll: Option<Duration>,
     /// `--forward-to-some`: go on when some recipients are refused.
     pub to_some: bool,
+    /// `--client-auth`; `None`: we log in nowhere.
+    pub auth: Option<ClientAuth>,
+    /// `--client-auth-config`.
+    pub auth_policy: Policy,
     /// `--client-interface`.
     pub client_interface: Option<Local>,
     /// `--client-smtp-config`.

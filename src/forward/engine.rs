@@ -16,6 +16,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::config::address::Remote;
+use crate::forward::account::Accounts;
 use crate::forward::backoff::Schedule;
 use crate::forward::crowd::Crowd;
 use crate::forward::ignored::Ignored;
@@ -41,6 +42,8 @@ pub struct EngineConfig {
     pub client: ClientConfig,
     /// How connections are made.
     pub connect: connect::Options,
+    /// Our accounts at next hops; none: we log in nowhere.
+    pub accounts: Option<Arc<Accounts>>,
     /// Connections to one destination.
     pub per_destination: usize,
     /// Connections in all.

@@ -19,8 +19,12 @@ fn kind_of(event: &client::Event) -> &'static Kind {
     match event {
         client::Event::Received(_)
         | client::Event::Sent(_)
+        | client::Event::SentAuth
         | client::Event::SentContent { .. }
         | client::Event::SentChunk { .. } => kind::TRACE,
+        client::Event::LoggedIn { .. } => kind::LOGGED_IN,
+        client::Event::AuthRefused { .. } => kind::LOGIN_RETRIED,
+        client::Event::SecretInClear => kind::SECRET_IN_CLEAR,
         client::Event::GreetingTimeout { .. } => kind::GREETING_TIMEOUT,
         client::Event::VeryLongLine { .. } => kind::LONG_REPLY,
         client::Event::UnexpectedResponse { .. } => kind::UNEXPECTED_RESPONSE,

@@ -3,6 +3,7 @@
 //! [`outcome`] and [`backoff`] decide, without I/O; [`engine`] runs over the spool, with one `lane` for each destination
 //! and one `worker` for each connection; `deliver` carries one message through.
 
+pub mod account;
 pub mod backoff;
 mod content;
 mod crowd;
@@ -15,6 +16,7 @@ mod lane;
 pub mod outcome;
 mod tally;
 mod ticket;
+mod token;
 #[cfg(test)]
 mod transcripts;
 mod worker;

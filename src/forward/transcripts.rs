@@ -22,9 +22,11 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::outcome::{self, Disposition, Failure, Policy};
+use crate::sasl::client::{Credentials, Proof};
+use crate::sasl::{self, Hash, HmacKey, Secret};
 use crate::smtp::Body;
 use crate::smtp::client::{
-    ClientConfig, Event, Level, MessageResult, Outcome, Outgoing, Output, RecipientResult, Session,
+    ClientConfig, Event, Level, Login, MessageResult, Outcome, Outgoing, Output, RecipientResult, Session,
 };
 
 #[test]
@@ -50,6 +52,7 @@ fn transcripts_hold() {
 struct Runner {
     piece: usize,
     config: ClientConfig,
+    login: Option<Login>,
     session: Option<Session>,
     now: Instant,
     content: Option<Vec<u8>>,
@@ -68,6 +71,7 @@ impl Runner {
                 final_timeout: Some(Duration::from_secs(600)),
                 ..ClientConfig::default()
             },
+            login: None,
             session: None,
             now: Instant::now(),
             content: None,
@@ -148,13 +152,41 @@ impl Runner {
             "prompt" => self.config.prompt_timeout = seconds(),
             "response" => self.config.response_timeout = seconds(),
             "final" => self.config.final_timeout = seconds(),
-            _ => panic!("no such setting: {setting}"),
+            _ => self.login_setting(key, value),
+        }
+    }
+
+    fn login_setting(&mut self, key: &str, value: &str) {
+        let login = self.login.get_or_insert_with(|| Login {
+            nonce: "rOprNGfwEbeRWgbNEkqO".to_owned(),
+            local: true,
+            ..Login::default()
+        });
+        match key {
+            "login" => {
+                let [kind, user, secret] = value.split(':').collect::<Vec<_>>()[..] else {
+                    panic!("{value}")
+                };
+                let secret = Secret::from(secret);
+                let proof = match kind {
+                    "plain" => Proof::Password(secret),
+                    "oauth" => Proof::Bearer(secret),
+                    "token" => Proof::Token(secret),
+                    hash => Proof::Key(HmacKey::new(Hash::by_name(hash).unwrap(), &secret)),
+                };
+                login.entries.push((Credentials { user: user.to_owned(), proof }, Some(1)));
+            }
+            "auth" => login.policy = sasl::Policy::parse_client(value).0,
+            "selector" => login.selector = value.to_owned(),
+            "local" => login.local = value == "yes",
+            _ => panic!("no such setting: {key}={value}"),
         }
     }
 
     fn session(&mut self) -> &mut Session {
-        let (config, now) = (&self.config, self.now);
-        self.session.get_or_insert_with(|| Session::new(Arc::new(config.clone()), now))
+        let (config, login, now) = (&self.config, &self.login, self.now);
+        self.session
+            .get_or_insert_with(|| Session::new(Arc::new(config.clone()), now).with_login(login.clone()))
     }
 
     fn server_sends(&mut self, bytes: &[u8]) {

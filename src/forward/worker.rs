@@ -14,7 +14,7 @@ use crate::log::{self, ForwardEvent};
 use crate::net::client::Connection;
 use crate::net::connect;
 use crate::net::stream::Stream;
-use crate::smtp::client::{ClientConfig, Session};
+use crate::smtp::client::{ClientConfig, FaultKind, Session};
 
 /// How a session came to its end.
 enum End {
@@ -178,13 +178,27 @@ async fn session(engine: &Arc<Engine>, place: &mut Place<'_>, first: Ticket) -> 
 
 /// Connects and says EHLO. Returns the connection and the peer's address, or what went wrong.
 async fn open(engine: &Engine, lane: &Lane) -> Result<(Connection<Stream>, String), String> {
+    let accounts = engine.config().accounts.clone();
+    let mut login = match &accounts {
+        Some(accounts) => accounts.login("").await?,
+        None => None,
+    };
     let (stream, peer) =
         connect::connect(lane.target(), &engine.config().connect, &mut deliver::attempts(engine))
             .await
             .map_err(|error| error.to_string())?;
     let config = client_config(engine, &stream);
-    let mut connection = Connection::new(stream, Session::new(config, Instant::now().into_std()));
-    connection.ready(&mut deliver::trace(engine, None)).await.map_err(|fault| fault.to_string())?;
+    if let Some(login) = &mut login {
+        login.local = peer.ip().is_none_or(|ip| ip.to_canonical().is_loopback());
+    }
+    let mut connection =
+        Connection::new(stream, Session::new(config, Instant::now().into_std()).with_login(login));
+    if let Err(fault) = connection.ready(&mut deliver::trace(engine, None)).await {
+        if let (FaultKind::Auth(_), Some(accounts)) = (&fault.kind, &accounts) {
+            accounts.refused();
+        }
+        return Err(fault.to_string());
+    }
     Ok((connection, peer.to_string()))
 }
 

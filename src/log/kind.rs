@@ -212,6 +212,10 @@ kinds! {
     LOGIN_FAILED = "abc1c7d9984742f293589a9d33b2aa26", Warning;
     /// An address failed to log in too often.
     LOGIN_THROTTLED = "4d313e92b5be41428f37d9a0a617ef2e", Warning;
+    /// Passwords may come in clear over the network.
+    LOGIN_EXPOSED = "3b497ace543a41dc97dbe9df026ac5fd", Warning;
+    /// PAM does not let a user in, or cannot say.
+    PAM_ERROR = "8e4d294e1c95478ba7abd7f7ac13fd81", Warning;
     /// A changed secrets file is in use.
     SECRETS_READ = "4159185e5e974085a99b47e33ffc7c5c", Info;
     /// Something in a secrets file deserves a look.
@@ -274,6 +278,12 @@ kinds! {
     IN_DOUBT = "7e9733363cff44c4957ec08bcbde7a71", Warning;
     /// A next hop is left alone for a while.
     BACK_OFF = "09aac6d18bd24794a0e7990d13d8d298", Verbose;
+    /// We have logged in at a next hop.
+    LOGGED_IN = "08afbffc61624307aaa61913ba371c85", Verbose;
+    /// A next hop refused a mechanism; another is tried.
+    LOGIN_RETRIED = "c0a2a78ca69a4626a4d71fb18c3185b5", Verbose;
+    /// A password goes to a next hop unencrypted.
+    SECRET_IN_CLEAR = "1223244e325643b9b6dd8527ce9dd361", Warning;
 
     // Spool
     /// Another process has the message.

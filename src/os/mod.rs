@@ -30,6 +30,7 @@ pub mod pidfile;
 pub mod random;
 pub mod signals;
 pub mod syslog;
+pub mod title;
 
 use std::io;
 

@@ -136,6 +136,7 @@ impl Process {
             next_hop: Remote::Ip(next_hop),
             client: ClientConfig { ehlo_name: "a.b".to_owned(), ..ClientConfig::default() },
             connect: connect::Options::default(),
+            accounts: None,
             per_destination: 4,
             total,
             schedule: Schedule { first: second, max: second, give_up: 1000 * second },

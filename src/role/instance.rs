@@ -10,8 +10,8 @@ use tokio_util::sync::CancellationToken;
 
 use crate::config::address::Remote;
 use crate::config::{ProcessSettings, Settings};
-use crate::forward::{Engine, Reason, RunReport};
-use crate::log::{self, Context, ProcessEvent, Server, StartEvent};
+use crate::forward::{Engine, Reason, RunReport, account};
+use crate::log::{self, Context, LoginEvent, ProcessEvent, Server, StartEvent};
 use crate::net::connect;
 use crate::net::limits::ConnectionLimits;
 use crate::net::listener::Bound;
@@ -68,6 +68,8 @@ pub struct Instance {
     sockets: ServerSockets,
     /// Who may log in at the SMTP server.
     logins: Option<Arc<Logins>>,
+    /// Our accounts at the next hop.
+    ours: Option<Arc<account::Accounts>>,
     stop: CancellationToken,
     /// Cancelled when the sessions have ended, so that the doorbell's last ring is not missed.
     after_sessions: CancellationToken,
@@ -94,7 +96,11 @@ impl Instance {
         }
         let keep = process.linger.unwrap_or_default();
         let (ask, requests) = mpsc::channel(REQUESTS);
-        let engine = settings::engine(&settings, keep, context.clone())
+        let Resources { sockets, accounts } = resources;
+        let ours = accounts.client.map(|source| {
+            account::Accounts::new(source, settings.forward.auth_policy.clone(), context.clone())
+        });
+        let engine = settings::engine(&settings, ours.clone(), keep, context.clone())
             .map(|config| Engine::new(Arc::clone(&spool), config, stop.child_token()));
         let doorbell = split.then(Arc::<Doorbell>::default);
         let hears: Arc<dyn Listeners> = match (&doorbell, &engine) {
@@ -102,7 +108,6 @@ impl Instance {
             (None, Some(_)) if settings.forward.on_disconnect => Arc::new(OnDisconnect(ask)),
             _ => Arc::new(Quiet),
         };
-        let Resources { sockets, accounts } = resources;
         let logins = accounts.server.map(|source| {
             let (policy, domain) = (settings.auth_policy.clone(), settings::domain(&settings));
             Logins::new(source, policy, domain, context.clone(), settings.smtp.auth_delay.is_some())
@@ -130,13 +135,25 @@ impl Instance {
             requests: Some(requests),
             sockets,
             logins,
+            ours,
             stop: stop.clone(),
             after_sessions: CancellationToken::new(),
         })
     }
 
+    /// Whether clients on other machines are offered to send their passwords in clear.
+    fn exposes_passwords(&self) -> bool {
+        let Some(logins) = &self.logins else { return false };
+        let reachable = |listener: &Bound| listener.local().ip().is_some_and(|ip| !ip.is_loopback());
+        logins.offer().clear.iter().any(|mechanism| mechanism.shows_secret())
+            && self.sockets.smtp.bound.iter().any(reachable)
+    }
+
     /// What is said at the start.
     pub fn announce(&self) {
+        if self.exposes_passwords() {
+            log::emit(&self.context, &LoginEvent::Exposed.into());
+        }
         let instance = Some(&self.settings.name).filter(|name| !name.is_empty()).cloned();
         let ServerSockets { smtp, admin, pop } = &self.sockets;
         for (server, sockets) in [(Server::Smtp, smtp), (Server::Admin, admin), (Server::Pop, pop)] {
@@ -176,6 +193,7 @@ impl Instance {
             smtp: self.smtp.clone(),
             engine: self.engine.clone(),
             logins: self.logins.clone(),
+            ours: self.ours.clone(),
         }
     }
 
@@ -305,6 +323,7 @@ pub struct Handle {
     smtp: Option<Arc<SmtpRole>>,
     engine: Option<Arc<Engine>>,
     logins: Option<Arc<Logins>>,
+    ours: Option<Arc<account::Accounts>>,
 }
 
 impl Handle {
@@ -350,8 +369,11 @@ impl Handle {
         if let Some(logins) = &self.logins {
             logins.look();
         }
+        if let Some(ours) = &self.ours {
+            ours.look();
+        }
         if let (Some(engine), Some(config)) =
-            (&self.engine, settings::engine(new, self.keep, self.context.clone()))
+            (&self.engine, settings::engine(new, self.ours.clone(), self.keep, self.context.clone()))
         {
             engine.reload(config);
         }

@@ -6,6 +6,7 @@ use std::time::Duration;
 use crate::config::keywords::BareLf;
 use crate::config::{self, ProcessSettings, Settings, Verbosity};
 use crate::forward::EngineConfig;
+use crate::forward::account::Accounts;
 use crate::forward::backoff::Schedule;
 use crate::forward::outcome::{InDoubt, Policy};
 use crate::log::{self, Context, JournalText, Level, LogConfig, ProcessEvent, Stderr};
@@ -104,7 +105,12 @@ pub fn limits(settings: &Settings, descriptors: u64) -> (usize, usize) {
 }
 
 /// The forwarding engine's settings; `None` when there is no next hop. Idle connections are kept for `keep`.
-pub fn engine(settings: &Settings, keep: Duration, context: Context) -> Option<EngineConfig> {
+pub fn engine(
+    settings: &Settings,
+    accounts: Option<Arc<Accounts>>,
+    keep: Duration,
+    context: Context,
+) -> Option<EngineConfig> {
     let forward = &settings.forward;
     let compat26 = settings.compat || forward.keywords.compat26;
     Some(EngineConfig {
@@ -115,6 +121,7 @@ pub fn engine(settings: &Settings, keep: Duration, context: Context) -> Option<E
             bind: forward.client_interface.map(|local| local.0),
             reset_on_close: !forward.keywords.linger,
         },
+        accounts,
         per_destination: count(forward.connections),
         total: connections(settings),
         schedule: Schedule {
@@ -225,6 +232,8 @@ pub fn fixed_instance(old: &Settings, new: &Settings) -> Vec<&'static str> {
         ("interface", old.interfaces != new.interfaces),
         ("smtp-max-connections", old.smtp.max_connections != new.smtp.max_connections),
         ("smtp-max-per-address", old.smtp.max_per_address != new.smtp.max_per_address),
+        ("client-auth", old.forward.auth != new.forward.auth),
+        ("client-auth-config", old.forward.auth_policy != new.forward.auth_policy),
         ("server-auth", old.smtp.auth != new.smtp.auth),
         ("server-auth-config", old.auth_policy != new.auth_policy),
         ("poll", old.forward.poll != new.forward.poll),

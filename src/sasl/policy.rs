@@ -51,6 +51,21 @@ impl Policy {
         (Self { clear, secure }, unknown)
     }
 
+    /// As [`Policy::parse`], with the habits of `--client-auth-config`: a single bare name is the list of that one, and an
+    /// empty `m` alone limits nothing.
+    pub fn parse_client(text: &str) -> (Self, Vec<String>) {
+        if let Some(mechanism) = Mechanism::by_name(text.trim()) {
+            let lists = Lists { allowed: Some(vec![mechanism]), denied: Vec::new() };
+            return (Self { clear: lists.clone(), secure: lists }, Vec::new());
+        }
+        let (mut policy, unknown) = Self::parse(text);
+        if policy.clear == policy.secure && policy.clear.allowed.as_ref().is_some_and(Vec::is_empty) {
+            policy.clear.allowed = None;
+            policy.secure.allowed = None;
+        }
+        (policy, unknown)
+    }
+
     /// Those of `usable` that may be used, in the order of the list that allows them, else in their own.
     pub fn choose(&self, usable: &[Mechanism], secure: bool) -> Vec<Mechanism> {
         let lists = if secure { &self.secure } else { &self.clear };
@@ -105,6 +120,27 @@ mod tests {
                 (clear, secure),
                 "{config}"
             );
+        }
+    }
+
+    #[test]
+    fn clients_have_habits_of_their_own() {
+        let all = "CRAM-SHA256 CRAM-MD5 PLAIN LOGIN";
+        for (config, clear, secure) in [
+            ("plain", "PLAIN", "PLAIN"),
+            ("m:", all, all),
+            ("m:;a:plain", "", "PLAIN"),
+            ("m:;x:plain", "CRAM-SHA256 CRAM-MD5 LOGIN", "CRAM-SHA256 CRAM-MD5 LOGIN"),
+            ("m:;d:", "", all),
+            ("plain,login", all, all),
+        ] {
+            let usable: Vec<_> = USABLE.iter().filter_map(|name| Mechanism::by_name(name)).collect();
+            let (policy, _) = Policy::parse_client(config);
+            let names = |secure| {
+                let chosen = policy.choose(&usable, secure);
+                chosen.into_iter().map(Mechanism::name).collect::<Vec<_>>().join(" ")
+            };
+            assert_eq!((names(false).as_str(), names(true).as_str()), (clear, secure), "{config}");
         }
     }
 

@@ -7,13 +7,16 @@
 //! no errors, else the last good contents stay. No error or warning ever shows a secret.
 
 mod client;
+mod files;
 mod line;
+pub mod pam;
 mod read;
 mod store;
 mod table;
 mod trust;
 
 pub use client::{Account, ClientEntry, Hold};
+pub use files::{Files, refresh};
 pub use read::{Report, parse};
 pub use store::{OpenError, Refreshed, Store};
 pub use table::Secrets;

@@ -17,31 +17,31 @@ const ACCOUNTS: &str = "server plain alice pass1\n\
     server sha1 sonja d/rrK7oS7aBo6Qz3gvI2cbWeehuzTf6gqwOg7R/L8CWKzyNhIVAmsQ==\n";
 
 /// A secrets file beside a spool directory.
-struct Accounts {
+pub(crate) struct Accounts {
     _directory: tempfile::TempDir,
     path: PathBuf,
 }
 
 impl Accounts {
-    fn new(text: &str) -> Self {
+    pub(crate) fn new(text: &str) -> Self {
         let directory = tempfile::Builder::new().prefix("emailrelay-auth.").tempdir().unwrap();
         let accounts = Self { path: directory.path().join("relay.auth"), _directory: directory };
         accounts.write(text);
         accounts
     }
 
-    fn write(&self, text: &str) {
+    pub(crate) fn write(&self, text: &str) {
         let new = self.path.with_extension("new");
         fs::write(&new, text).unwrap();
         fs::set_permissions(&new, fs::Permissions::from_mode(0o600)).unwrap();
         fs::rename(new, &self.path).unwrap();
     }
 
-    fn arg(&self) -> &str {
+    pub(crate) fn arg(&self) -> &str {
         self.path.to_str().unwrap()
     }
 
-    fn server(&self, spool: &TempSpool, args: &[&str]) -> Daemon {
+    pub(crate) fn server(&self, spool: &TempSpool, args: &[&str]) -> Daemon {
         let all =
             [&["--server-auth", self.arg(), "--domain", "relay.test", "--smtp-auth-delay=0"], args].concat();
         Daemon::server(spool, &all)

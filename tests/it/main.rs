@@ -27,6 +27,8 @@ mod forward;
 mod handover;
 mod hostile;
 mod login;
+mod login_forward;
+mod login_pam;
 mod openwrt;
 mod peers;
 mod power_cut;

@@ -13,9 +13,9 @@ const SERVER: Roles = SMTP.with(Roles::POP);
 pub(super) const ROWS: &[Opt] = &[
     opt("client-auth", AUTH, 3, CLIENT,
         "Logs in at the next server with the account in this file, or with plain:<base64-id>:<base64-password>.")
-        .short('C').value(Kind::Secret, "file").sample("/etc/private/emailrelay.auth").unbuilt(),
+        .short('C').value(Kind::Secret, "file").sample("/etc/private/emailrelay.auth"),
     opt("client-auth-config", AUTH, 3, CLIENT, "Mechanisms to prefer (m:, with TLS a:) and to avoid (x:, with TLS d:) as client.")
-        .value(Kind::Text, "config").sample("m:cram-sha1,cram-md5").unbuilt(),
+        .value(Kind::Text, "config").sample("m:cram-sha1,cram-md5"),
     opt("server-auth", AUTH, 3, SMTP, "Lets SMTP clients log in with the accounts in this file, or by pam:.")
         .short('S').value(Kind::Secret, "file").sample("/etc/private/emailrelay.auth"),
     opt("server-auth-config", AUTH, 3, SERVER,

@@ -170,7 +170,6 @@ fn what_is_not_built_says_so() {
     for (line, text) in [
         ("--server-tls --server-tls-certificate=x", "--server-tls is not built into this version"),
         ("--filter=/bin/true", "--filter is not built into this version"),
-        ("--client-auth=plain:a:b", "--client-auth is not built into this version"),
         ("--immediate", "--immediate is not built into this version"),
         ("--dnsbl=x", "--dnsbl is not built into this version"),
         ("--delivery-dir=/x", "--delivery-dir is not built into this version"),

@@ -22,8 +22,15 @@ pub enum LoginEvent {
         /// The account's line in the file, if there is a file.
         line: Option<u32>,
     },
+    /// Clients on other machines may send their passwords in clear.
+    Exposed,
     /// An address has failed too often.
     Throttled,
+    /// PAM does not let a user in, or cannot say.
+    PamError {
+        /// What it says.
+        text: String,
+    },
     /// A changed secrets file is in use.
     SecretsRead {
         /// The file.
@@ -63,6 +70,8 @@ impl Fact for LoginEvent {
         match self {
             Self::Login { accepted: true, .. } => kind::LOGIN,
             Self::Login { accepted: false, .. } => kind::LOGIN_FAILED,
+            Self::PamError { .. } => kind::PAM_ERROR,
+            Self::Exposed => kind::LOGIN_EXPOSED,
             Self::Throttled => kind::LOGIN_THROTTLED,
             Self::SecretsRead { .. } => kind::SECRETS_READ,
             Self::SecretsProblems { .. } | Self::SecretsWarning { .. } => kind::SECRETS_WARNING,
@@ -76,7 +85,9 @@ impl Fact for LoginEvent {
         match self {
             Self::Login { user, .. } => Fields { user: user.clone(), ..Fields::default() },
             Self::SecretsGone { reason, .. } => Fields::reason(reason),
-            Self::SecretsError { text } | Self::SecretsWarning { text } => Fields::reason(text),
+            Self::SecretsError { text } | Self::SecretsWarning { text } | Self::PamError { text } => {
+                Fields::reason(text)
+            }
             _ => Fields::default(),
         }
     }
@@ -97,10 +108,15 @@ impl fmt::Display for LoginEvent {
                 }
                 line.map_or(Ok(()), |line| write!(f, " from line {line}"))
             }
+            Self::Exposed => f.write_str(
+                "clients can send passwords to the smtp server without encryption: see --server-tls-required and --server-auth-config",
+            ),
             Self::Throttled => f.write_str("too many authentication failures from this address"),
             Self::SecretsRead { path } => write!(f, "re-reading secrets file: {path}"),
             Self::SecretsProblems { path } => write!(f, "problems reading secrets file [{path}]..."),
-            Self::SecretsWarning { text } | Self::SecretsError { text } => f.write_str(text),
+            Self::SecretsWarning { text } | Self::SecretsError { text } | Self::PamError { text } => {
+                f.write_str(text)
+            }
             Self::SecretsKept { path } => {
                 write!(f, "secrets file not used: [{path}]: the accounts of before stay")
             }

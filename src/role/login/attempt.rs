@@ -10,8 +10,12 @@ use super::throttle::Throttle;
 use super::{Logins, Source};
 use crate::log::{self, Context, LoginEvent};
 use crate::os::random;
-use crate::sasl::server::{Binding, Exchange, Fresh, Outcome, Step, check_apop, check_password};
+use crate::sasl::server::{Binding, Exchange, Fresh, Outcome, Step, Used, check_apop, check_password};
 use crate::sasl::{Mechanism, Secret};
+use crate::secrets::pam::PamError;
+
+/// The kind of account in log lines.
+const PAM_KIND: &str = "pam";
 
 /// What to tell the client.
 #[derive(Debug, PartialEq, Eq)]
@@ -125,7 +129,31 @@ impl Attempt {
                     Err(_) => Verdict::Unavailable,
                 }
             }
+            Source::Pam { pam, .. } => {
+                let judged = pam.check(user.clone(), password).await;
+                self.by_pam(mechanism, user, judged)
+            }
         }
+    }
+
+    fn by_pam(&self, mechanism: Mechanism, user: Vec<u8>, judged: Option<Result<(), PamError>>) -> Verdict {
+        let error = match judged {
+            Some(Ok(())) => None,
+            Some(Err(error)) => Some(error),
+            None => {
+                let text = "pam error: timeout".to_owned();
+                log::emit(&self.context, &LoginEvent::PamError { text }.into());
+                return Verdict::Unavailable;
+            }
+        };
+        if let Some(error) = &error {
+            log::emit(&self.context, &LoginEvent::PamError { text: error.to_string() }.into());
+        }
+        if let Some(PamError::Unavailable { .. }) = error {
+            return Verdict::Unavailable;
+        }
+        let used = Some(Used { kind: PAM_KIND, line: None });
+        self.conclude(mechanism, &Outcome { user: Some(user), used, accepted: error.is_none() })
     }
 
     /// Says in the log how it ended.

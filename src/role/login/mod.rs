@@ -1,10 +1,10 @@
 //! Who may log in: what the SMTP and POP roles share around [`crate::sasl`].
 //!
-//! [`Files`] opens secrets files at the start, each once. [`Logins`] knows the accounts of one server as they are now;
+//! [`Accounts`] reads the secrets files of an instance at the start. [`Logins`] knows the accounts of one server as they are now;
 //! [`Attempt`] is the way of one client through an exchange, off the event loop, with its log lines.
 
 mod attempt;
-mod files;
+mod pam;
 mod throttle;
 
 use std::net::IpAddr;
@@ -14,14 +14,16 @@ use std::time::Instant;
 use tokio::task::spawn_blocking;
 
 pub use attempt::{Attempt, Verdict};
-pub use files::{Files, refresh};
+pub use pam::Pam;
 use throttle::Throttle;
 
-use crate::config::{ServerAuth, Settings};
+use crate::config::{ClientAuth, ServerAuth, Settings};
+use crate::forward::account;
 use crate::log::Context;
+use crate::sasl::client::Proof;
 use crate::sasl::server::offered;
 use crate::sasl::{Mechanism, Policy};
-use crate::secrets::{Secrets, Store, Trust};
+use crate::secrets::{ClientEntry, Files, Hold, Secrets, Store, Trust, refresh};
 use crate::smtp::server::Offer;
 
 /// The accounts of one server.
@@ -41,6 +43,13 @@ pub struct Logins {
 pub enum Source {
     /// In a secrets file.
     File(Arc<Store>),
+    /// Those of the system.
+    Pam {
+        /// Asks for them.
+        pam: Pam,
+        /// Of this file only the trusted addresses count.
+        trusted: Option<Arc<Store>>,
+    },
 }
 
 /// The secrets files of one instance.
@@ -48,6 +57,8 @@ pub enum Source {
 pub struct Accounts {
     /// Who may log in at the SMTP server.
     pub server: Option<Source>,
+    /// Our own at the next hop.
+    pub client: Option<account::Source>,
 }
 
 impl Accounts {
@@ -59,12 +70,22 @@ impl Accounts {
         let context = Context::unit(&settings.name);
         let server = match &settings.smtp.auth {
             None => None,
-            Some(ServerAuth::File(path) | ServerAuth::Pam { trusted: Some(path) }) => {
-                Some(Source::File(files.open(path, &context)?))
+            Some(ServerAuth::File(path)) => Some(Source::File(files.open(path, &context)?)),
+            Some(ServerAuth::Pam { trusted }) => {
+                let trusted = trusted.as_deref().map(|path| files.open(path, &context)).transpose()?;
+                Some(Source::Pam { pam: Pam::default(), trusted })
             }
-            Some(ServerAuth::Pam { trusted: None }) => None,
         };
-        Ok(Self { server })
+        let client = match &settings.forward.auth {
+            None => None,
+            Some(ClientAuth::File(path)) => Some(account::Source::File(files.open(path, &context)?)),
+            Some(ClientAuth::Account { user, password }) => {
+                let hold = Hold::Proof(Proof::Password(password.clone()));
+                let entry = ClientEntry { user: user.clone(), hold, line: None };
+                Some(account::Source::Fixed(Arc::new(Secrets::of_client(entry))))
+            }
+        };
+        Ok(Self { server, client })
     }
 }
 
@@ -108,9 +129,7 @@ impl Logins {
         {
             return Arc::clone(offer);
         }
-        let usable = match &self.source {
-            Source::File(_) => offered(&secrets.kinds(), false),
-        };
+        let usable = self.usable(&secrets);
         let choose = |secure| {
             let mut chosen = self.policy.choose(&usable, secure);
             chosen.retain(|mechanism| *mechanism != Mechanism::Apop);
@@ -123,10 +142,7 @@ impl Logins {
 
     /// Whether APOP may be used.
     pub fn apop(&self, secure: bool) -> bool {
-        let usable = match &self.source {
-            Source::File(_) => offered(&self.secrets().kinds(), false),
-        };
-        self.policy.choose(&usable, secure).contains(&Mechanism::Apop)
+        self.policy.choose(&self.usable(&self.secrets()), secure).contains(&Mechanism::Apop)
     }
 
     /// Why this peer need not log in, if so; `None` as a peer is a unix-domain socket.
@@ -134,9 +150,18 @@ impl Logins {
         self.secrets().trust(peer).cloned()
     }
 
+    fn usable(&self, secrets: &Secrets) -> Vec<Mechanism> {
+        match &self.source {
+            Source::File(_) => offered(&secrets.kinds(), false),
+            // It wants to see the password.
+            Source::Pam { .. } => vec![Mechanism::Plain],
+        }
+    }
+
     fn store(&self) -> Option<&Arc<Store>> {
         match &self.source {
             Source::File(store) => Some(store),
+            Source::Pam { trusted, .. } => trusted.as_ref(),
         }
     }
 

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use super::How;
 use super::chunks::bdat;
 
 /// Something worth a line in the log.
@@ -11,6 +12,26 @@ pub enum Event {
     Received(String),
     /// A command to the server. Only with `trace`.
     Sent(String),
+    /// A response in an exchange of AUTH to the server. Only with `trace`.
+    SentAuth,
+    /// We have logged in.
+    LoggedIn {
+        /// With what.
+        how: How,
+        /// The session is encrypted.
+        secure: bool,
+    },
+    /// A mechanism was refused, and another is tried.
+    AuthRefused {
+        /// With what.
+        how: How,
+        /// The text of the refusal.
+        text: String,
+        /// The mechanism that follows.
+        next: String,
+    },
+    /// A password or token goes over the wire for all to see.
+    SecretInClear,
     /// Content to the server, as the number of lines that ended in this write. Only with `trace`.
     SentContent {
         /// Number of lines.
@@ -75,6 +96,7 @@ impl Event {
     /// The level of the line.
     pub fn level(&self) -> Level {
         match self {
+            Self::SentAuth | Self::LoggedIn { .. } | Self::AuthRefused { .. } => Level::Verbose,
             Self::Received(_) | Self::Sent(_) | Self::SentContent { .. } | Self::SentChunk { .. } => {
                 Level::Verbose
             }
@@ -88,6 +110,15 @@ impl fmt::Display for Event {
         match self {
             Self::Received(line) => write!(f, "rx<<: \"{}\"", Escaped(line)),
             Self::Sent(line) => write!(f, "tx>>: \"{}\"", Escaped(line)),
+            Self::SentAuth => f.write_str("tx>>: [response not logged]"),
+            Self::LoggedIn { how, secure } => {
+                let tls = if *secure { "over tls " } else { "" };
+                write!(f, "successful authentication with remote server {tls}{how}")
+            }
+            Self::AuthRefused { how, text, next } => {
+                write!(f, "smtp error: authentication failed {how}: [{}]: trying [{next}]", Escaped(text))
+            }
+            Self::SecretInClear => f.write_str("sending password without tls"),
             Self::SentContent { lines } => write!(f, "tx>>: [{lines} line(s) of content]"),
             Self::SentChunk { size, last } => {
                 let unit = if *size == 1 { "byte" } else { "bytes" };
@@ -106,6 +137,14 @@ impl fmt::Display for Event {
             Self::RecipientsRejected => f.write_str("smtp client protocol: one or more recipients rejected"),
             Self::Missing(extension) => write!(f, "sending {extension} extension"),
         }
+    }
+}
+
+impl fmt::Display for How {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { mechanism, kind, user, line } = self;
+        write!(f, "using mechanism [{mechanism}] and {kind} secret for [{}]", Escaped(user))?;
+        line.map_or(Ok(()), |line| write!(f, " from line {line}"))
     }
 }
 

@@ -31,8 +31,8 @@ impl Session {
             }
             250 => {
                 self.peer = Capabilities::parse(self.parser.texts());
-                // STARTTLS (then EHLO again) and AUTH come here.
-                self.become_ready(now);
+                // STARTTLS (then EHLO again) comes here.
+                self.authenticate(now);
             }
             500..=502 => {
                 self.state = State::Helo;
@@ -46,7 +46,7 @@ impl Session {
     /// The reply to HELO. No extensions are known.
     pub(super) fn on_helo(&mut self, reply: Reply, now: Instant) {
         if reply.code == 250 {
-            self.become_ready(now);
+            self.authenticate(now);
         } else {
             self.fail(FaultKind::UnexpectedResponse(reply));
         }

@@ -14,9 +14,10 @@
 //! `crate::forward::outcome`, not here.
 //!
 //! Files: `session` dispatches, `greeting` opens the dialogue, `transaction` carries one message, `reply` and `capabilities`
-//! parse what the server says, `content` turns file bytes into DATA lines, `chunks` into BDAT chunks. STARTTLS and AUTH have their place between the EHLO
-//! reply and `Ready` (`greeting`).
+//! parse what the server says, `content` turns file bytes into DATA lines, `chunks` into BDAT chunks. `auth` logs in between
+//! the EHLO reply and `Ready`, where STARTTLS has its place too (`greeting`).
 
+mod auth;
 mod capabilities;
 mod chunks;
 mod config;
@@ -32,11 +33,12 @@ mod session;
 mod tests;
 mod transaction;
 
+pub use auth::{How, Login};
 pub use capabilities::Capabilities;
 pub use config::ClientConfig;
 pub use content::Stuffer;
 pub use events::{Event, Level, MissingExtension};
 pub use message::{LocalRefusal, Outgoing};
 pub use reply::{ParseError, Reply, ReplyParser, Step};
-pub use result::{Fault, FaultKind, MessageResult, Outcome, Recipient, RecipientResult, Stage};
+pub use result::{AuthFault, Fault, FaultKind, MessageResult, Outcome, Recipient, RecipientResult, Stage};
 pub use session::{Output, Session};

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use super::events::Escaped;
-use super::{LocalRefusal, Reply};
+use super::{How, LocalRefusal, Reply};
 
 /// The end of one message: somebody decided about it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -90,6 +90,8 @@ pub enum Stage {
     Greeting,
     /// Waiting for the reply to EHLO or HELO.
     Hello,
+    /// Waiting for a reply in an exchange of AUTH.
+    Auth,
     /// No message in hand: ready for one, or the last one's result is known.
     Idle,
     /// Waiting for the reply to MAIL.
@@ -119,8 +121,50 @@ pub enum FaultKind {
     FlowControlTimeout(u64),
     /// The content had not the size that was announced, so that the chunks could not be completed. Our own fault.
     ContentSize(u64),
+    /// The login failed.
+    Auth(AuthFault),
     /// The connection ended, with the error text of the system if there is one.
     Disconnected(Option<String>),
+}
+
+/// Why a login failed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum AuthFault {
+    /// The server does not offer AUTH.
+    NotOffered,
+    /// It offers no mechanism that we can or may use.
+    NothingInCommon {
+        /// The selector of the account.
+        selector: String,
+    },
+    /// It refuses.
+    Refused {
+        /// What was tried last.
+        how: How,
+        /// The text of its reply.
+        text: String,
+    },
+    /// It accepts without having shown that it knows the password (RFC 5802 §5).
+    Impostor {
+        /// What was tried.
+        how: How,
+    },
+}
+
+impl fmt::Display for AuthFault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NotOffered => f.write_str("authentication is not supported by the remote smtp server"),
+            Self::NothingInCommon { selector } => {
+                f.write_str("cannot do authentication: check for a compatible client secret")?;
+                if selector.is_empty() { Ok(()) } else { write!(f, " with selector [{selector}]") }
+            }
+            Self::Refused { how, text } => write!(f, "authentication failed {how}: [{}]", Escaped(text)),
+            Self::Impostor { how } => {
+                write!(f, "authentication failed {how}: the server does not know the password")
+            }
+        }
+    }
 }
 
 impl FaultKind {
@@ -149,6 +193,7 @@ impl fmt::Display for FaultKind {
             Self::ContentSize(announced) => {
                 write!(f, "content file has not the size that was announced: {announced}")
             }
+            Self::Auth(fault) => write!(f, "smtp error: {fault}"),
             Self::Disconnected(None) => f.write_str("peer disconnected"),
             Self::Disconnected(Some(error)) => write!(f, "peer disconnected: {}", Escaped(error)),
         }

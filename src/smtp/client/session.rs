@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use super::auth::{Attempt, Login};
 use super::limits::LONG_REPLY_LINE;
 use super::transaction::{Action, Then, Transaction};
 use super::{
@@ -38,6 +39,7 @@ pub struct Session {
     pub(super) state: State,
     pub(super) parser: ReplyParser,
     pub(super) peer: Capabilities,
+    pub(super) login: Option<Box<Login>>,
     outputs: VecDeque<Output>,
     deadline: Option<Instant>,
     warned: Vec<MissingExtension>,
@@ -54,6 +56,8 @@ pub(super) enum State {
         greeted: bool,
     },
     Helo,
+    /// In an exchange of AUTH.
+    Auth(Box<Attempt>),
     Ready,
     Transaction(Box<Transaction>),
     /// RSET is sent after the result that is kept here.
@@ -71,12 +75,19 @@ impl Session {
             state: State::Greeting,
             parser: ReplyParser::default(),
             peer: Capabilities::default(),
+            login: None,
             outputs: VecDeque::new(),
             deadline,
             warned: Vec::new(),
             warned_long_line: false,
             quit_wanted: false,
         }
+    }
+
+    /// The same session, which logs in before it is ready.
+    #[must_use]
+    pub fn with_login(self, login: Option<Login>) -> Self {
+        Self { login: login.map(Box::new), ..self }
     }
 
     /// Takes bytes from the server, all of them.
@@ -175,7 +186,7 @@ impl Session {
     /// Ends the session politely: QUIT when the message in hand is done, or a plain close if the dialogue has not begun.
     pub fn quit(&mut self, now: Instant) {
         match self.state {
-            State::Greeting | State::Ehlo { .. } | State::Helo => self.close(),
+            State::Greeting | State::Ehlo { .. } | State::Helo | State::Auth(_) => self.close(),
             State::Ready => self.say_quit(now),
             State::Transaction(_) | State::Resetting(_) => self.quit_wanted = true,
             State::Quitting | State::Over => {}
@@ -220,6 +231,7 @@ impl Session {
                 self.on_ehlo(reply, greeted, now);
             }
             State::Helo => self.on_helo(reply, now),
+            State::Auth(_) => self.on_auth(reply, now),
             State::Ready => self.fail(FaultKind::UnexpectedResponse(reply)),
             State::Transaction(transaction) => {
                 let action = transaction.reply(reply);
@@ -326,6 +338,7 @@ impl Session {
         match &self.state {
             State::Greeting => Stage::Greeting,
             State::Ehlo { .. } | State::Helo => Stage::Hello,
+            State::Auth(_) => Stage::Auth,
             State::Ready | State::Resetting(_) | State::Quitting | State::Over => Stage::Idle,
             State::Transaction(transaction) => transaction.stage(),
         }
@@ -344,6 +357,17 @@ impl Session {
         }
         self.outputs.push_back(Output::Send(group));
         self.expect_reply(now);
+    }
+
+    /// Sends a line that is not to be seen, and waits for the reply.
+    pub(super) fn send_secret(&mut self, line: &str, now: Instant) {
+        self.outputs.push_back(Output::Send([line.as_bytes(), b"\r\n"].concat()));
+        self.expect_reply(now);
+    }
+
+    /// Whether what is sent is encrypted on its way.
+    pub(super) fn is_secure(&self) -> bool {
+        false
     }
 
     fn send_content(&mut self, bytes: Vec<u8>, trace: Vec<Event>, more: bool, now: Instant) {

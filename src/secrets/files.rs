@@ -5,10 +5,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
 
-use anyhow::bail;
-
+use super::read::Report;
+use super::store::{OpenError, Refreshed, Store};
 use crate::log::{self, Context, LoginEvent};
-use crate::secrets::{OpenError, Refreshed, Report, Store};
 
 /// The secrets files of a process. Each is read once, whoever uses it.
 #[derive(Debug, Default)]
@@ -19,7 +18,7 @@ impl Files {
     ///
     /// # Errors
     /// It cannot be used.
-    pub fn open(&mut self, path: &Path, context: &Context) -> anyhow::Result<Arc<Store>> {
+    pub fn open(&mut self, path: &Path, context: &Context) -> Result<Arc<Store>, OpenError> {
         if let Some(store) = self.0.get(path) {
             return Ok(Arc::clone(store));
         }
@@ -30,11 +29,12 @@ impl Files {
                 self.0.insert(path.to_owned(), Arc::clone(&store));
                 Ok(store)
             }
-            Err(OpenError::Invalid(report)) => {
-                tell(path, &report, context);
-                bail!("invalid secrets file")
+            Err(error) => {
+                if let OpenError::Invalid(report) = &error {
+                    tell(path, report, context);
+                }
+                Err(error)
             }
-            Err(error @ OpenError::Read { .. }) => bail!(error),
         }
     }
 }

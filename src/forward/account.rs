@@ -1,0 +1,103 @@
+//! Our accounts at next hops: from the secrets file, or the one of the command line, to what a session needs.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use tokio::task::spawn_blocking;
+
+use super::token::Tokens;
+use crate::log::Context;
+use crate::os::random;
+use crate::sasl::Policy;
+use crate::sasl::client::{Credentials, Proof};
+use crate::sasl::encoding::base64;
+use crate::secrets::{Account, ClientEntry, Hold, Secrets, Store, refresh};
+use crate::smtp::client::Login;
+
+/// Where our accounts are.
+#[derive(Debug, Clone)]
+pub enum Source {
+    /// In a secrets file.
+    File(Arc<Store>),
+    /// Given at the start.
+    Fixed(Arc<Secrets>),
+}
+
+/// Our accounts (`--client-auth`).
+#[derive(Debug)]
+pub struct Accounts {
+    source: Source,
+    policy: Policy,
+    context: Context,
+    tokens: Tokens,
+}
+
+impl Accounts {
+    /// The accounts of `source`, used as `policy` says.
+    pub fn new(source: Source, policy: Policy, context: Context) -> Arc<Self> {
+        Arc::new(Self { source, policy, context, tokens: Tokens::default() })
+    }
+
+    /// How to log in with the account of `selector`; the empty one is that of the default account. None: not at all, by the
+    /// word of the file. Whether the next hop is on this machine is for the caller to say.
+    ///
+    /// # Errors
+    /// There is no such account, or no token for it, in words for the log.
+    pub async fn login(&self, selector: &str) -> Result<Option<Login>, String> {
+        let account = self.secrets().await.account(selector).cloned();
+        let entries = match account {
+            None => return Err(format!("no client authentication account: selector [{selector}]")),
+            Some(Account::Direct) => return Ok(None),
+            Some(Account::Login(entries)) => entries,
+        };
+        let mut ready = Vec::with_capacity(entries.len());
+        for entry in &entries {
+            ready.push((self.credentials(entry).await?, entry.line));
+        }
+        Ok(Some(Login {
+            entries: ready,
+            policy: self.policy.clone(),
+            selector: selector.to_owned(),
+            nonce: base64(&random::bytes::<18>()),
+            exporter: None,
+            local: false,
+        }))
+    }
+
+    /// The next hop has refused an account: a token that was kept for it is not used again.
+    pub fn refused(&self) {
+        self.tokens.forget();
+    }
+
+    /// Looks now whether the file has changed. Blocking.
+    pub fn look(&self) {
+        if let Source::File(store) = &self.source {
+            refresh(store, &self.context);
+        }
+    }
+
+    async fn secrets(&self) -> Arc<Secrets> {
+        match &self.source {
+            Source::Fixed(secrets) => Arc::clone(secrets),
+            Source::File(store) => {
+                if store.is_due(Instant::now()) {
+                    let (store, context) = (Arc::clone(store), self.context.clone());
+                    // A panic is reported by the runtime; the contents stay.
+                    let _ = spawn_blocking(move || refresh(&store, &context)).await;
+                }
+                store.current()
+            }
+        }
+    }
+
+    async fn credentials(&self, entry: &ClientEntry) -> Result<Credentials, String> {
+        let token = match &entry.hold {
+            Hold::Proof(proof) => {
+                return Ok(Credentials { user: entry.user.clone(), proof: proof.clone() });
+            }
+            Hold::TokenFile(path) => Tokens::of_file(path).await,
+            Hold::TokenProgram(words) => self.tokens.of_program(words).await,
+        };
+        Ok(Credentials { user: entry.user.clone(), proof: Proof::Token(token?) })
+    }
+}
