@@ -67,6 +67,7 @@ pub const PRODUCT: &str = "E-MailRelay";
 /// Version shown behind [`PRODUCT`].
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");
 
+pub mod admin;
 pub mod cli;
 pub mod config;
 pub mod filter;
