@@ -1,18 +1,27 @@
-//! Files by which roles tell each other something. `forward.request`: "there is something to send".
+//! Files by which roles tell each other something.
 //!
-//! Whoever wants forwarding makes it, and the forwarder's path unit watches for it. The forwarder removes it before it
-//! lists the spool, so a request made during a run starts another run and none is lost.
+//! | file | meaning |
+//! |---|---|
+//! | `forward.request` | there is something to send |
+//! | `smtp.disabled` | the SMTP server answers new connections with 421 while it exists |
+//! | `dnsbl.stop` | no DNS block list is asked until the time in it, in seconds since 1970 |
+//!
+//! Whoever wants forwarding makes `forward.request`, and the forwarder's path unit watches for it. The forwarder removes it
+//! before it lists the spool, so a request made during a run starts another run and none is lost.
 
 use nix::errno::Errno;
 
-use super::Spool;
+use super::disk::Access;
 use super::error::SpoolError;
+use super::{Spool, unix_time};
 
-/// Name of the file.
-const FORWARD_REQUEST: &str = "forward.request";
+pub(super) const FORWARD_REQUEST: &str = "forward.request";
+pub(super) const SMTP_DISABLED: &str = "smtp.disabled";
+const DNSBL_STOP: &str = "dnsbl.stop";
+const DNSBL_STOP_NEW: &str = "dnsbl.stop.tmp";
 
-/// While this file exists, new SMTP connections are answered with 421.
-const SMTP_DISABLED: &str = "smtp.disabled";
+/// A control file is not longer.
+const MAX_CONTROL: usize = 64;
 
 /// The name is that of a file by which roles talk.
 pub(super) fn is_request(name: &str) -> bool {
@@ -31,12 +40,6 @@ impl Spool {
         }
     }
 
-    /// The SMTP server has been switched off by an administrator: the file `smtp.disabled` is there.
-    #[must_use]
-    pub fn smtp_disabled(&self) -> bool {
-        self.shared.disk.facts_at(SMTP_DISABLED).is_ok()
-    }
-
     /// A forwarding run was asked for.
     #[must_use]
     pub fn forward_requested(&self) -> bool {
@@ -48,10 +51,70 @@ impl Spool {
     /// # Errors
     /// The file could not be removed: it would start the forwarder again and again.
     pub fn take_forward_request(&self) -> Result<bool, SpoolError> {
-        match self.shared.disk.unlink(FORWARD_REQUEST) {
+        self.remove_control(FORWARD_REQUEST, "take forward request")
+    }
+
+    /// The SMTP server has been switched off by an administrator.
+    #[must_use]
+    pub fn smtp_disabled(&self) -> bool {
+        self.shared.disk.facts_at(SMTP_DISABLED).is_ok()
+    }
+
+    /// Switches the SMTP server off, for connections from now on and until it is switched on again.
+    ///
+    /// # Errors
+    /// The file could not be made.
+    pub fn disable_smtp(&self) -> Result<(), SpoolError> {
+        match self.shared.disk.create(SMTP_DISABLED) {
+            Ok(_) | Err(Errno::EEXIST) => Ok(()),
+            Err(errno) => Err(SpoolError { action: "disable smtp", errno }),
+        }
+    }
+
+    /// Switches the SMTP server on.
+    ///
+    /// # Errors
+    /// The file could not be removed.
+    pub fn enable_smtp(&self) -> Result<(), SpoolError> {
+        self.remove_control(SMTP_DISABLED, "enable smtp").map(drop)
+    }
+
+    /// Keeps DNS block lists from being asked for so long; zero seconds end that.
+    ///
+    /// # Errors
+    /// The file could not be written or removed; the old state stays.
+    pub fn stop_dnsbl(&self, seconds: u32) -> Result<(), SpoolError> {
+        const ACTION: &str = "switch dnsbl";
+        if seconds == 0 {
+            return self.remove_control(DNSBL_STOP, ACTION).map(drop);
+        }
+        let disk = &self.shared.disk;
+        let until = unix_time().as_secs().saturating_add(u64::from(seconds));
+        let create = || match disk.create(DNSBL_STOP_NEW) {
+            // Left by a crash.
+            Err(Errno::EEXIST) => disk.unlink(DNSBL_STOP_NEW).and_then(|()| disk.create(DNSBL_STOP_NEW)),
+            created => created,
+        };
+        let written = create().and_then(|file| disk.write(&file, format!("{until}\n").as_bytes()));
+        let replaced = written.and_then(|()| disk.replace(DNSBL_STOP_NEW, DNSBL_STOP));
+        replaced.map_err(|errno| SpoolError { action: ACTION, errno })
+    }
+
+    /// DNS block lists are not to be asked now. A file that does not tell its time says so for ever.
+    #[must_use]
+    pub fn dnsbl_stopped(&self) -> bool {
+        let disk = &self.shared.disk;
+        let Ok((file, _)) = disk.open(DNSBL_STOP, Access::Read) else { return false };
+        let text = disk.read(&file, MAX_CONTROL).unwrap_or_default();
+        let until = str::from_utf8(&text).ok().and_then(|text| text.trim().parse::<u64>().ok());
+        until.is_none_or(|until| unix_time().as_secs() < until)
+    }
+
+    fn remove_control(&self, name: &str, action: &'static str) -> Result<bool, SpoolError> {
+        match self.shared.disk.unlink(name) {
             Ok(()) => Ok(true),
             Err(Errno::ENOENT) => Ok(false),
-            Err(errno) => Err(SpoolError { action: "take forward request", errno }),
+            Err(errno) => Err(SpoolError { action, errno }),
         }
     }
 }

@@ -106,6 +106,42 @@ pub struct SpoolError {
     pub errno: Errno,
 }
 
+/// What an administrator wanted was not done.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ActionError {
+    /// There is no envelope of that id in any state.
+    #[error("no such message")]
+    NoSuchMessage,
+    /// It is being received or sent.
+    #[error("message is busy")]
+    Busy,
+    /// It is not held.
+    #[error("message is not held")]
+    NotHeld,
+    /// There is another envelope of the same id in the wanted state.
+    #[error("message exists already in that state")]
+    Exists,
+    /// The system failed us.
+    #[error("cannot {action} {id}: {}", reason(*errno))]
+    Io {
+        /// What was tried.
+        action: &'static str,
+        /// The message.
+        id: MessageId,
+        /// What the system said.
+        errno: Errno,
+    },
+    /// The directory could not be listed.
+    #[error(transparent)]
+    Spool(SpoolError),
+    /// It is done, but a power cut may undo it.
+    #[error(transparent)]
+    Sync(StoreError),
+    /// The message is ready, but its time could not be changed.
+    #[error(transparent)]
+    Finish(FinishError),
+}
+
 /// State of a file, to notice later that it was changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Stamp {

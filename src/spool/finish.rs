@@ -113,7 +113,7 @@ impl LockedMessage {
     }
 
     /// Writes the new text beside the envelope, makes it durable, and renames it over the envelope.
-    fn edit(&mut self, envelope: Envelope) -> Result<(), EditError> {
+    pub(super) fn edit(&mut self, envelope: Envelope) -> Result<(), EditError> {
         let bytes = envelope.to_bytes();
         let written = match self.reserve.take() {
             Some(file) => Ok(file),

@@ -13,6 +13,8 @@ pub(crate) const NEW: &str = ".envelope.new";
 pub(crate) const READY: &str = ".envelope";
 pub(crate) const BUSY: &str = ".envelope.busy";
 pub(crate) const BAD: &str = ".envelope.bad";
+/// Kept back by an administrator. No version of E-MailRelay looks at it.
+pub(crate) const HELD: &str = ".envelope.hold";
 pub(crate) const EDIT: &str = ".envelope.busy.tmp";
 
 /// Name of a message: `emailrelay.<pid>.<seconds>.<seq>`, or whatever stands before `.envelope` in a file that others
@@ -126,6 +128,7 @@ pub(crate) enum FileKind {
     Ready,
     Busy,
     Bad,
+    Held,
     /// Text of a file that is being edited, or the reply of a filter.
     Temporary,
 }
@@ -135,11 +138,12 @@ pub(crate) fn classify(name: &str) -> Option<(&str, FileKind)> {
     SUFFIXES.iter().find_map(|(suffix, kind)| Some((name.strip_suffix(suffix)?, *kind)))
 }
 
-const SUFFIXES: [(&str, FileKind); 9] = [
+const SUFFIXES: [(&str, FileKind); 10] = [
     (CONTENT, FileKind::Content),
     (READY, FileKind::Ready),
     (BUSY, FileKind::Busy),
     (BAD, FileKind::Bad),
+    (HELD, FileKind::Held),
     (NEW, FileKind::New),
     (EDIT, FileKind::Temporary),
     (".envelope.new.tmp", FileKind::Temporary),
@@ -184,6 +188,7 @@ mod tests {
     fn only_exact_tails_are_ours() {
         assert_eq!(classify("x.envelope"), Some(("x", FileKind::Ready)));
         assert_eq!(classify("x.envelope.busy"), Some(("x", FileKind::Busy)));
+        assert_eq!(classify("x.envelope.hold"), Some(("x", FileKind::Held)));
         assert_eq!(classify("x.envelope.busy.tmp"), Some(("x", FileKind::Temporary)));
         assert_eq!(classify("x.content.local"), None);
         assert_eq!(classify("forward.request"), None);

@@ -7,7 +7,7 @@
 //! # States
 //!
 //! C is `ID.content`, N `ID.envelope.new`, E `ID.envelope`, B `ID.envelope.busy`, X `ID.envelope.bad`,
-//! T `ID.envelope.busy.tmp`. Files in brackets are open and locked by the owner.
+//! H `ID.envelope.hold`, T `ID.envelope.busy.tmp`. Files in brackets are open and locked by the owner.
 //!
 //! | State | Files | Owner | Moves on by | A crash leaves, and then |
 //! |---|---|---|---|---|
@@ -15,11 +15,12 @@
 //! | complete | \[C\] N | [`NewMessage`] | filters; `commit` → committing; discard → gone | C N: never acknowledged; the sweep removes N, then C |
 //! | committing | \[C\] N, both synced | commit thread | rename N → E; failure → gone | C N, or C E if the rename was made: not yet acknowledged, either is right |
 //! | visible | C E, directory not synced | commit thread | directory sync → ready, **then** the sender is told; failure → gone | C E: ready, and forwarded although never acknowledged |
-//! | ready | C E | nobody | [`Spool::lock`]: open E, lock it, rename E → B | C E: ready |
+//! | ready | C E | nobody | [`Spool::lock`]: open E, lock it, rename E → B; [`Spool::hold`]: rename E → H; [`Spool::delete`]: lock E, remove E, then C | C E: ready; C: the sweep removes it |
 //! | locked | C \[B\] | [`LockedMessage`] | `sent`, `retry`, `fail`, `unlock`, `keep_remote` | C B: the kernel drops the lock; [`Spool::recover`] renames B → E |
 //! | editing | C \[B\] \[T\] | [`LockedMessage`] | T written and synced, rename T → B: locked, new text | C B T: recovered with the old text; the sweep removes T |
 //! | sent | C | [`LockedMessage`] | remove B, then remove C → gone | C: the sweep removes it |
-//! | bad | C X | nobody, then an operator | reason appended to B, rename B → X; operator: X → E | C X: bad, the last reason perhaps cut |
+//! | bad | C X | nobody, then an administrator | reason appended to B, rename B → X; [`Spool::requeue`]: X → E; [`Spool::hold`]: X → H; [`Spool::delete`]: lock X, remove X, then C | C X: bad, the last reason perhaps cut; C: the sweep removes it |
+//! | held | C H | nobody, then an administrator | [`Spool::release`], [`Spool::requeue`]: H → E; [`Spool::delete`]: lock H, remove H, then C | C H: held, however long; C: the sweep removes it |
 //!
 //! A power cut differs from a crash in what was not yet synced. Accepting syncs C, N and the directory before the
 //! sender is told, so an acknowledged message is in `ready` or later. An edit syncs T before the rename, so an envelope
@@ -32,11 +33,14 @@
 //! - a lock (`F_OFD_SETLK`) is taken before the file gets the name that others would take it by;
 //! - what is not a regular file is never opened for its text, and no link is followed.
 //!
-//! Everything else in the directory is left alone, but for `forward.request` ([`Spool::request_forward`]) and write
-//! probes.
+//! What an administrator does is durable before it is acknowledged. To make a ready message due now is an edit like any
+//! other: it is locked, edited, and put back.
+//!
+//! Everything else in the directory is left alone, but for the control files (`control`) and write probes.
 
 mod commit;
 mod delivery;
+mod control;
 mod disk;
 mod envelope;
 mod error;
@@ -45,12 +49,13 @@ mod health;
 mod id;
 mod lock;
 mod new_message;
+mod operate;
 mod recover;
-mod request;
 mod scan;
 mod sweep;
 #[cfg(test)]
 mod tests;
+mod watch;
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -68,7 +73,8 @@ pub use envelope::{
     Rejected, RetryNote, RetryState, xtext,
 };
 pub use error::{
-    EditError, FinishError, LockError, OpenError, PeekError, SpoolError, Stamp, StoreError, Unsendable,
+    ActionError, EditError, FinishError, LockError, OpenError, PeekError, SpoolError, Stamp, StoreError,
+    Unsendable,
 };
 pub use finish::FailNote;
 use health::Health;
@@ -76,9 +82,11 @@ use id::Ids;
 pub use id::{InvalidId, MessageId};
 pub use lock::LockedMessage;
 pub use new_message::NewMessage;
+pub use operate::{Inspection, MessageState};
 pub use recover::Recovery;
 pub use scan::{Counts, Waiting};
 pub use sweep::{Fate, Orphan, SweepMode};
+pub use watch::{Change, Watch};
 
 /// What "stored" means.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -10,7 +10,7 @@ use super::commit::Pending;
 use super::disk::Access;
 use super::envelope::{Envelope, MAX_NEW_ENVELOPE};
 use super::error::StoreError;
-use super::id::{BAD, BUSY, CONTENT, MessageId, NEW, READY};
+use super::id::{BAD, BUSY, CONTENT, HELD, MessageId, NEW, READY};
 use super::{Durability, Shared};
 
 /// Content is collected to this size before it is written: a typical message costs one write.
@@ -266,6 +266,7 @@ fn own(shared: &Shared, id: &MessageId, content: &File) -> Result<Option<bool>, 
     if !shared.disk.try_lock(content)? || shared.disk.facts(content)?.links == 0 {
         return Ok(None);
     }
-    let taken = [READY, BUSY, BAD, NEW].iter().any(|suffix| shared.disk.facts_at(&id.file(suffix)).is_ok());
+    let taken =
+        [READY, BUSY, BAD, HELD, NEW].iter().any(|suffix| shared.disk.facts_at(&id.file(suffix)).is_ok());
     Ok(Some(!taken))
 }

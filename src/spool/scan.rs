@@ -6,6 +6,7 @@ use super::Spool;
 use super::disk::Kind;
 use super::error::SpoolError;
 use super::id::{CONTENT, FileKind, MessageId, READY, classify};
+use super::operate::MessageState;
 
 /// A message that is ready to be forwarded. Kept small: a list of 100 000 takes four megabytes.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -33,6 +34,8 @@ pub struct Counts {
     pub busy: usize,
     /// Failed for good.
     pub bad: usize,
+    /// Kept back by an administrator.
+    pub held: usize,
 }
 
 impl Spool {
@@ -81,6 +84,7 @@ impl Spool {
             FileKind::Ready => counts.waiting += 1,
             FileKind::Busy => counts.busy += 1,
             FileKind::Bad => counts.bad += 1,
+            FileKind::Held => counts.held += 1,
             FileKind::Content | FileKind::New | FileKind::Temporary => {}
         })?;
         Ok(counts)
@@ -98,6 +102,26 @@ impl Spool {
     /// The directory cannot be read.
     pub fn failed(&self) -> Result<Vec<MessageId>, SpoolError> {
         self.messages_of(FileKind::Bad)
+    }
+
+    /// The ids of the messages in one of the states ready, failed and held, in the byte order of their file names, as
+    /// E-MailRelay 2.6 lists them. Opens nothing.
+    ///
+    /// # Errors
+    /// The directory cannot be read.
+    pub fn names(&self, state: MessageState) -> Result<Vec<String>, SpoolError> {
+        let suffix = state.suffix();
+        let mut names = Vec::new();
+        self.list(None, |name, _| {
+            if name.strip_suffix(suffix).is_some_and(|stem| stem.parse::<MessageId>().is_ok()) {
+                names.push(name.to_owned());
+            }
+        })?;
+        names.sort_unstable();
+        for name in &mut names {
+            name.truncate(name.len() - suffix.len());
+        }
+        Ok(names)
     }
 
     pub(super) fn messages_of(&self, wanted: FileKind) -> Result<Vec<MessageId>, SpoolError> {

@@ -9,7 +9,7 @@ use super::Spool;
 use super::disk::{Access, Disk, Kind};
 use super::error::SpoolError;
 use super::health::is_probe;
-use super::id::{BAD, BUSY, CONTENT, FileKind, NEW, READY, classify};
+use super::id::{BAD, BUSY, CONTENT, FileKind, HELD, NEW, READY, classify};
 use super::recover::is_older;
 
 /// What [`Spool::sweep`] does with orphans.
@@ -125,7 +125,7 @@ impl Survey {
                 self.unfinished.push(name.to_owned());
                 *self.envelopes.entry(stem.to_owned()).or_default() += 1;
             }
-            FileKind::Ready | FileKind::Busy | FileKind::Bad => {
+            FileKind::Ready | FileKind::Busy | FileKind::Bad | FileKind::Held => {
                 *self.envelopes.entry(stem.to_owned()).or_default() += 1;
             }
         }
@@ -141,8 +141,8 @@ impl Survey {
     }
 }
 
-fn is_envelope(kind: FileKind) -> bool {
-    matches!(kind, FileKind::New | FileKind::Ready | FileKind::Busy | FileKind::Bad)
+pub(super) fn is_envelope(kind: FileKind) -> bool {
+    matches!(kind, FileKind::New | FileKind::Ready | FileKind::Busy | FileKind::Bad | FileKind::Held)
 }
 
 struct Sweeper<'a> {
@@ -199,11 +199,11 @@ impl Sweeper<'_> {
         }
     }
 
-    /// A content file that got an envelope: the last look before it is removed. The two names that a message can go
-    /// back and forth between are looked at twice.
+    /// A content file that got an envelope: the last look before it is removed. The names that a message can go back and
+    /// forth between are looked at twice.
     fn has_envelope(&self, name: &str) -> bool {
         let Some((stem, FileKind::Content)) = classify(name) else { return false };
-        let suffixes = [NEW, READY, BUSY, READY, BAD, BUSY];
+        let suffixes = [NEW, READY, BUSY, BAD, HELD, READY, BUSY, BAD, HELD];
         suffixes.iter().any(|suffix| self.disk.facts_at(&format!("{stem}{suffix}")).is_ok())
     }
 }

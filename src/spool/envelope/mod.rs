@@ -13,7 +13,7 @@ pub mod xtext;
 
 use crate::smtp::Body;
 pub use trailer::{InDoubt, Rejected, RetryNote, RetryState};
-pub(crate) use trailer::{failure_lines, in_doubt_line, replace_retry_lines};
+pub(crate) use trailer::{failure_lines, in_doubt_line, make_due, replace_retry_lines};
 
 /// Largest envelope that is read; a larger one is corrupt.
 pub const MAX_ENVELOPE: usize = 1024 * 1024;

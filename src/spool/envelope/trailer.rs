@@ -141,6 +141,13 @@ impl Block {
     }
 }
 
+/// Makes a message that waits for its next attempt due now, and leaves the record of earlier ones.
+pub(crate) fn make_due(trailer: &mut [Vec<u8>]) {
+    for line in trailer.iter_mut().filter(|line| line.starts_with(NEXT_ATTEMPT.as_bytes())) {
+        *line = format!("{NEXT_ATTEMPT} 0").into_bytes();
+    }
+}
+
 /// Replaces the lines of earlier retries by those of this one.
 pub(crate) fn replace_retry_lines(trailer: &mut Vec<Vec<u8>>, note: &RetryNote) {
     let mut block = Block::default();

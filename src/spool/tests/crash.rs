@@ -107,6 +107,68 @@ fn unlocking_survives_a_crash_at_every_operation() {
     walk(|spool, id, _| drop(spool.lock(id)));
 }
 
+#[test]
+fn holding_and_releasing_survive_a_crash_at_every_operation() {
+    // Rename, sync the directory; twice.
+    let operations = walk(|spool, id, _| {
+        let _ = spool.hold(id);
+        let _ = spool.release(id);
+    });
+    assert_eq!(operations, 4);
+}
+
+#[test]
+fn requeueing_survives_a_crash_at_every_operation() {
+    walk(|spool, id, _| {
+        let Ok(Some(message)) = spool.lock(id) else { return };
+        let _ = message.retry(&retry_note());
+        let _ = spool.requeue(id);
+        let _ = spool.hold(id);
+        let _ = spool.requeue(id);
+    });
+    walk(|spool, id, _| {
+        let Ok(Some(message)) = spool.lock(id) else { return };
+        let _ = message.fail(&fail_note());
+        let _ = spool.requeue_failed();
+    });
+}
+
+/// From the first removal on nobody waits for the message any more, whatever becomes of it.
+#[test]
+fn deleting_survives_a_crash_at_every_operation() {
+    walk(|spool, id, promises| {
+        promises.owed.remove(id);
+        let _ = spool.delete(id);
+    });
+    walk(|spool, id, promises| {
+        if spool.hold(id).is_err() {
+            return;
+        }
+        promises.owed.remove(id);
+        let _ = spool.delete(id);
+    });
+}
+
+#[test]
+fn what_was_acknowledged_to_an_administrator_survives_a_power_cut() {
+    for (act, suffix) in [
+        (Spool::hold as fn(&Spool, &MessageId) -> Result<(), ActionError>, Some(".envelope.hold")),
+        (Spool::delete, None),
+    ] {
+        let place = tempfile::tempdir().unwrap();
+        let disk = Arc::new(TestDisk::new(place.path()));
+        let spool = Spool::with_disk(disk.clone(), place.path(), SpoolConfig::default()).unwrap();
+        let id = store(&spool, &BOTH).unwrap();
+        act(&spool, &id).unwrap();
+        let copy = tempfile::tempdir().unwrap();
+        assert!(disk.power_cut(0, copy.path()));
+        let envelopes: Vec<String> =
+            names(copy.path()).into_iter().filter(|name| name.contains(".envelope")).collect();
+        let expected: Vec<String> = suffix.map(|suffix| format!("{id}{suffix}")).into_iter().collect();
+        assert_eq!(envelopes, expected);
+    }
+}
+
 /// Gives the number of operations of the move.
 fn walk(make_move: Move) -> usize {
     for operations in 0.. {
@@ -157,7 +219,7 @@ fn check(directory: &Path, promises: &Promises, when: &str) {
     for name in &after {
         let id = name.split_once(".envelope").map(|(id, _)| id);
         match id.map(|id| (id, &name[id.len()..])) {
-            Some((id, ".envelope" | ".envelope.bad")) => {
+            Some((id, ".envelope" | ".envelope.bad" | ".envelope.hold")) => {
                 let envelope = Envelope::parse(&fs::read(directory.join(name)).unwrap())
                     .unwrap_or_else(|error| panic!("{when}: {name}: {error}"));
                 let content = fs::read(directory.join(format!("{id}.content")))
@@ -168,7 +230,8 @@ fn check(directory: &Path, promises: &Promises, when: &str) {
             _ => {
                 let id = name.strip_suffix(".content").unwrap_or_else(|| panic!("{when}: {name} stays"));
                 let has_envelope = after.contains(&format!("{id}.envelope"))
-                    || after.contains(&format!("{id}.envelope.bad"));
+                    || after.contains(&format!("{id}.envelope.bad"))
+                    || after.contains(&format!("{id}.envelope.hold"));
                 assert!(has_envelope, "{when}: {name} stays");
             }
         }

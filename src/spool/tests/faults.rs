@@ -234,7 +234,7 @@ fn a_reason_that_cannot_be_recorded_does_not_keep_the_message() {
     disk.fail(Operation::SyncFile, Errno::EIO);
     assert!(matches!(message.retry(&retry_note()), Err(FinishError::Edit(_))));
     assert_eq!(spool.peek(&id).unwrap().unwrap().1, RetryState::default());
-    assert_eq!(spool.counts().unwrap(), Counts { waiting: 1, busy: 0, bad: 1 });
+    assert_eq!(spool.counts().unwrap(), Counts { waiting: 1, busy: 0, bad: 1, held: 0 });
 }
 
 #[test]

@@ -256,7 +256,7 @@ fn waiting_messages_are_listed_oldest_first() {
     let listed: Vec<String> =
         spool.waiting().unwrap().into_iter().map(|message| message.id.to_string()).collect();
     assert_eq!(listed, [names[2], "foo", names[1], names[0], names[3]]);
-    assert_eq!(spool.counts().unwrap(), Counts { waiting: 5, busy: 0, bad: 1 });
+    assert_eq!(spool.counts().unwrap(), Counts { waiting: 5, busy: 0, bad: 1, held: 0 });
 }
 
 #[test]

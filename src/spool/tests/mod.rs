@@ -5,6 +5,7 @@ mod crash;
 mod disk;
 mod faults;
 mod life;
+mod operate;
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;

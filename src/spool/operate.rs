@@ -1,0 +1,260 @@
+//! What an administrator does with messages: look, hold, release, try again, delete.
+//!
+//! A message that nobody is at work on changes its state by one rename that replaces nothing, or goes by one removal. Of
+//! all who act on it at the same time, a forwarder or E-MailRelay 2.6 among them, exactly one succeeds. A busy message, or
+//! one that is still being received, belongs to its process and is never touched.
+
+use nix::errno::Errno;
+
+use super::disk::{Access, Kind};
+use super::envelope::{Envelope, MAX_ENVELOPE, RetryState, make_due};
+use super::error::{ActionError, SpoolError};
+use super::id::{BAD, BUSY, CONTENT, HELD, MessageId, NEW, READY, classify};
+use super::sweep::is_envelope;
+use super::{Spool, StoreError};
+
+/// So much of the content is looked at for its header.
+const MAX_HEADER: usize = 64 * 1024;
+
+/// The state of a message, by the name of its envelope.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MessageState {
+    /// Being received.
+    New,
+    /// Waits to be sent, perhaps for its next attempt.
+    Ready,
+    /// Being sent.
+    Busy,
+    /// Failed for good.
+    Failed,
+    /// Kept back by an administrator.
+    Held,
+}
+
+impl MessageState {
+    const ALL: [Self; 5] = [Self::Ready, Self::Busy, Self::Failed, Self::Held, Self::New];
+
+    pub(super) fn suffix(self) -> &'static str {
+        match self {
+            Self::New => NEW,
+            Self::Ready => READY,
+            Self::Busy => BUSY,
+            Self::Failed => BAD,
+            Self::Held => HELD,
+        }
+    }
+}
+
+/// What is known of a message.
+#[derive(Clone, Debug)]
+pub struct Inspection {
+    /// Where it is.
+    pub state: MessageState,
+    /// Its envelope; if it cannot be read, what is wrong with it.
+    pub envelope: Result<Envelope, String>,
+    /// What earlier attempts left.
+    pub retry: RetryState,
+    /// Bytes of its content; none if there is no such file.
+    pub size: Option<u64>,
+    /// The beginning of its content.
+    pub head: Vec<u8>,
+}
+
+impl Spool {
+    /// Looks at a message in any state, and locks nothing.
+    ///
+    /// # Errors
+    /// [`ActionError::NoSuchMessage`], or the system failed us.
+    pub fn inspect(&self, id: &MessageId) -> Result<Inspection, ActionError> {
+        let disk = &self.shared.disk;
+        let failed = |errno| ActionError::Io { action: "read", id: id.clone(), errno };
+        // Twice, for it may change its state while we look.
+        for state in MessageState::ALL.into_iter().chain(MessageState::ALL) {
+            let file = match disk.open(&id.file(state.suffix()), Access::Read) {
+                Ok((file, _)) => file,
+                Err(Errno::ENOENT) => continue,
+                Err(errno) => return Err(failed(errno)),
+            };
+            let bytes = disk.read(&file, MAX_ENVELOPE + 1).map_err(failed)?;
+            let envelope = Envelope::parse(&bytes).map_err(|error| error.to_string());
+            let retry = envelope.as_ref().map(RetryState::of).unwrap_or_default();
+            let content = disk.open(&id.file(CONTENT), Access::Read).ok();
+            let head = content.as_ref().and_then(|(file, _)| disk.read(file, MAX_HEADER).ok());
+            let size = content.map(|(_, facts)| facts.size);
+            return Ok(Inspection { state, envelope, retry, size, head: head.unwrap_or_default() });
+        }
+        Err(ActionError::NoSuchMessage)
+    }
+
+    /// Keeps a ready or failed message back, durably: nobody sends it until it is released.
+    ///
+    /// # Errors
+    /// See [`ActionError`]; it is where it was, unless it is [`ActionError::Sync`].
+    pub fn hold(&self, id: &MessageId) -> Result<(), ActionError> {
+        if self.shift(id, READY, HELD)? || self.shift(id, BAD, HELD)? {
+            return self.settle();
+        }
+        // What is held already is what was wanted.
+        if self.has(id, HELD) { Ok(()) } else { Err(self.absence(id)) }
+    }
+
+    /// Gives a held message free, durably.
+    ///
+    /// # Errors
+    /// As for [`hold`](Self::hold).
+    pub fn release(&self, id: &MessageId) -> Result<(), ActionError> {
+        if self.shift(id, HELD, READY)? {
+            return self.settle();
+        }
+        match self.absence(id) {
+            ActionError::NoSuchMessage if self.has(id, READY) || self.has(id, BAD) => {
+                Err(ActionError::NotHeld)
+            }
+            error => Err(error),
+        }
+    }
+
+    /// Lets a failed or held message be tried again, and a ready one that waits for its next attempt be due now.
+    ///
+    /// # Errors
+    /// As for [`hold`](Self::hold).
+    pub fn requeue(&self, id: &MessageId) -> Result<(), ActionError> {
+        let shifted = self.shift(id, BAD, READY)? || self.shift(id, HELD, READY)?;
+        if !shifted && !self.has(id, READY) {
+            return Err(self.absence(id));
+        }
+        // A forwarder may be quicker, which is what was wanted.
+        let waits = |retry: &RetryState| retry.next_attempt.is_some_and(|next| next > 0);
+        if let Ok(Some((_, retry))) = self.peek(id)
+            && waits(&retry)
+            && let Ok(Some(message)) = self.lock(id)
+        {
+            message.requeue().map_err(ActionError::Finish)?;
+        }
+        self.settle()
+    }
+
+    /// Lets all failed messages be tried again, and tells how many there were. One whose name is taken stays.
+    ///
+    /// # Errors
+    /// The directory cannot be read, or a file not be renamed; those before it are ready.
+    pub fn requeue_failed(&self) -> Result<usize, ActionError> {
+        let failed = self.failed().map_err(ActionError::Spool)?;
+        let mut count = 0;
+        for id in failed {
+            match self.shift(&id, BAD, READY) {
+                Ok(true) => count += 1,
+                Ok(false) | Err(ActionError::Exists) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        self.settle().map(|()| count)
+    }
+
+    /// Removes a message that nobody is at work on, durably. Its content stays if another envelope needs it.
+    ///
+    /// # Errors
+    /// As for [`hold`](Self::hold). [`ActionError::Io`] for the content: it has no envelope, and the sweep will remove it.
+    pub fn delete(&self, id: &MessageId) -> Result<(), ActionError> {
+        for suffix in [READY, BAD, HELD] {
+            if self.remove_envelope(id, suffix)? {
+                self.remove_content(id)?;
+                return self.settle();
+            }
+        }
+        Err(self.absence(id))
+    }
+
+    /// False: there is no such file.
+    fn remove_envelope(&self, id: &MessageId, suffix: &str) -> Result<bool, ActionError> {
+        let disk = &self.shared.disk;
+        let name = id.file(suffix);
+        let failed = |errno| ActionError::Io { action: "delete", id: id.clone(), errno };
+        let (file, facts) = match disk.open(&name, Access::Edit) {
+            Ok(opened) => opened,
+            Err(Errno::ENOENT) => return Ok(false),
+            Err(errno) => return Err(failed(errno)),
+        };
+        // A forwarder that has locked it is about to rename it; as long as we have it, none will.
+        if !disk.try_lock(&file).map_err(failed)? {
+            return Err(ActionError::Busy);
+        }
+        match disk.facts_at(&name) {
+            Ok(now) if now.same_file(&facts) => {}
+            Ok(_) | Err(Errno::ENOENT) => return Ok(false),
+            Err(errno) => return Err(failed(errno)),
+        }
+        match disk.unlink(&name) {
+            Ok(()) => Ok(true),
+            Err(Errno::ENOENT) => Ok(false),
+            Err(errno) => Err(failed(errno)),
+        }
+    }
+
+    fn remove_content(&self, id: &MessageId) -> Result<(), ActionError> {
+        if self.is_needed(id).map_err(ActionError::Spool)? {
+            return Ok(());
+        }
+        match self.shared.disk.unlink(&id.file(CONTENT)) {
+            Ok(()) | Err(Errno::ENOENT) => Ok(()),
+            Err(errno) => Err(ActionError::Io { action: "delete the content of", id: id.clone(), errno }),
+        }
+    }
+
+    /// Whether any envelope, here or in a mailbox, refers to the content.
+    fn is_needed(&self, id: &MessageId) -> Result<bool, SpoolError> {
+        let stem = id.to_string();
+        let (mut found, mut folders) = (false, Vec::new());
+        let belongs =
+            |name: &str| classify(name).is_some_and(|(other, kind)| other == stem && is_envelope(kind));
+        self.list(None, |name, kind| match kind {
+            Kind::Directory => folders.push(name.to_owned()),
+            Kind::File | Kind::Other => found |= belongs(name),
+        })?;
+        for folder in folders {
+            match self.list(Some(&folder), |name, _| found |= belongs(name)) {
+                Err(error) if error.errno != Errno::ENOENT => return Err(error),
+                _ => {}
+            }
+        }
+        Ok(found)
+    }
+
+    /// Renames an envelope. False: there is no such file.
+    fn shift(&self, id: &MessageId, from: &str, to: &str) -> Result<bool, ActionError> {
+        match self.shared.disk.rename(&id.file(from), &id.file(to)) {
+            Ok(()) => {
+                self.shared.committer.directory_changed();
+                Ok(true)
+            }
+            Err(Errno::ENOENT) => Ok(false),
+            Err(Errno::EEXIST) => Err(ActionError::Exists),
+            Err(errno) => Err(ActionError::Io { action: "rename", id: id.clone(), errno }),
+        }
+    }
+
+    /// Why there is nothing to act on.
+    fn absence(&self, id: &MessageId) -> ActionError {
+        let at_work = [BUSY, NEW].iter().any(|suffix| self.has(id, suffix));
+        if at_work { ActionError::Busy } else { ActionError::NoSuchMessage }
+    }
+
+    fn has(&self, id: &MessageId, suffix: &str) -> bool {
+        self.shared.disk.facts_at(&id.file(suffix)).is_ok()
+    }
+
+    fn settle(&self) -> Result<(), ActionError> {
+        self.flush().map_err(|error: StoreError| ActionError::Sync(error))
+    }
+}
+
+impl super::LockedMessage {
+    /// Makes the message due now, and puts it back.
+    pub(super) fn requeue(mut self) -> Result<(), super::FinishError> {
+        let mut envelope = self.envelope.clone();
+        make_due(&mut envelope.trailer);
+        let edited = self.edit(envelope);
+        self.leave(READY)?;
+        Ok(edited?)
+    }
+}
