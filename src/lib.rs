@@ -6,7 +6,8 @@
 //!
 //! Mail comes in over SMTP, is kept as two plain files per message in a spool directory, and is sent on to a next hop.
 //! Each of these is a *role*, and each role has a program that systemd starts on sockets or requests that it holds:
-//! `emailrelay-smtp` receives, `emailrelay-forward` sends, `emailrelay-submit` stores from the command line.
+//! `emailrelay-smtp` receives, `emailrelay-forward` sends, `emailrelay-submit` stores from the command line,
+//! `emailrelay-admin` answers administrators.
 //! `emailrelay` runs all roles in one process, with the command line of E-MailRelay 2.6. **Roles share the spool and
 //! nothing else**: what one must tell another is a file in the spool directory.
 //!
@@ -15,6 +16,7 @@
 //! | module | what it is |
 //! |---|---|
 //! | [`smtp`] | the protocol without I/O: grammar, replies, the [`smtp::server`] and [`smtp::client`] sessions |
+//! | [`admin`] | the administration dialogue without I/O |
 //! | [`sasl`] | authentication without I/O: mechanisms, both sides of an exchange, HMAC from masked passwords |
 //! | [`secrets`] | secrets files: accounts, trusted addresses, changes while running |
 //! | [`net`] | sockets, and the pumps that carry bytes and time between a stream and a session |
@@ -30,7 +32,7 @@
 //! | [`cli`] | the option table, command line and configuration files; bringing a process up |
 //! | [`role`] | wiring: one module for each role or long-lived task |
 //!
-//! Arrows go `bin → cli → role → {filter, verify, program, net, forward, secrets, spool, message, os, log, config} → smtp → sasl`, never back.
+//! Arrows go `bin → cli → role → {filter, verify, program, net, forward, secrets, spool, message, os, log, config} → {smtp, admin} → sasl`, never back.
 //!
 //! # The way of a message
 //!
@@ -52,7 +54,7 @@
 //!
 //! Those that a text search can see are held by `tests/it/tidy.rs`.
 //!
-//! 1. [`smtp`] and [`sasl`] name no runtime, socket, file, clock or source of random numbers: time comes in as a value, work goes out as a value.
+//! 1. [`smtp`], [`admin`] and [`sasl`] name no runtime, socket, file, clock or source of random numbers: time comes in as a value, work goes out as a value.
 //! 2. Only [`os`] knows the service manager's environment and contains `unsafe`.
 //! 3. Only [`spool`] opens files below the spool directory; nothing else knows their names.
 //! 4. Arrows never point back.

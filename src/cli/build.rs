@@ -7,13 +7,13 @@ use super::merge::Entries;
 use super::typed::{Failure, Values};
 use super::{Environment, Program, filters};
 use crate::config::address::Remote;
-use crate::config::interface::{self, Item, Server};
+use crate::config::interface::{self, Item, Place, Server};
 use crate::config::keywords::{self, ClientKeywords, Parsed, ServerKeywords};
 use crate::config::number::limit;
 use crate::config::verifier::VerifierSpec;
 use crate::config::{
-    Anonymous, ClientAuth, Durability, FilterSettings, ForwardSettings, InDoubt, LogFormat, LogSettings,
-    ProcessSettings, Retry, ServerAuth, Settings, SmtpSettings, Verbosity,
+    AdminSettings, Anonymous, ClientAuth, Durability, FilterSettings, ForwardSettings, InDoubt, LogFormat,
+    LogSettings, ProcessSettings, Reach, Retry, ServerAuth, Settings, SmtpSettings, Verbosity,
 };
 use crate::sasl::Policy;
 
@@ -150,6 +150,12 @@ pub(super) fn instance(
     }
     let forward = forward(program, compat, entries, values, remarks)?;
     let smtp = smtp(program, env, entries, values, remarks)?;
+    let interfaces = interfaces(values, remarks);
+    let admin = admin(program, entries, values, &interfaces);
+    for (server, on) in [(Server::Smtp, smtp.enabled), (Server::Admin, admin.enabled && admin.port.is_some())]
+    {
+        warn_of_all_addresses(server, on, program, &interfaces, remarks);
+    }
     Ok(Settings {
         name: name.to_owned(),
         spool_dir: PathBuf::from(values.path("spool-dir").unwrap_or_default()),
@@ -162,8 +168,9 @@ pub(super) fn instance(
         compat: compat || forward.keywords.compat26,
         sweep: !values.on("no-sweep"),
         auth_policy: policy(values, "server-auth-config", Policy::parse, remarks),
-        interfaces: interfaces(values, smtp.enabled, remarks),
+        interfaces,
         smtp,
+        admin,
         forward,
         filter: filter(program, env, entries, values, remarks)?,
     })
@@ -222,7 +229,7 @@ fn smtp(
     let enabled = match program {
         Program::Relay => !off,
         Program::Smtp => true,
-        Program::Forward => false,
+        Program::Forward | Program::Admin => false,
     };
     let keywords: Parsed<ServerKeywords> =
         keywords::server(&values.text("server-smtp-config").unwrap_or_default());
@@ -298,13 +305,46 @@ fn verifier(entries: &Entries, env: &Environment, remarks: &mut Remarks) -> Resu
     Ok(spec)
 }
 
-fn interfaces(values: &Values, smtp: bool, remarks: &mut Remarks) -> Vec<Item> {
+/// The administration server is there when its port is given, and in its own program always: on other sockets if there is no
+/// port.
+fn admin(program: Program, entries: &Entries, values: &Values, interfaces: &[Item]) -> AdminSettings {
+    let port = values.port("admin").filter(|_| entries.contains_key("admin"));
+    let open = |item: &Item| {
+        item.server == Some(Server::Admin)
+            && match &item.place {
+                Place::Ip { address, .. } => !address.is_loopback(),
+                Place::Interface { .. } | Place::Any => true,
+                Place::Unix(_) | Place::Abstract(_) | Place::Fd(_) | Place::FdName(_) => false,
+            }
+    };
+    AdminSettings {
+        enabled: program == Program::Admin || (program == Program::Relay && port.is_some()),
+        port,
+        terminate: values.on("admin-terminate"),
+        reach: if values.on("remote-clients") {
+            Reach::Everywhere
+        } else if interfaces.iter().any(open) {
+            Reach::LocalNetworks
+        } else {
+            Reach::ThisHost
+        },
+    }
+}
+
+/// A server without an address of its own listens everywhere, which for administration deserves a word in any case.
+fn warn_of_all_addresses(server: Server, on: bool, program: Program, items: &[Item], remarks: &mut Remarks) {
+    // The role programs take what the service manager has bound.
+    let told = !items.is_empty() || (server == Server::Admin && program == Program::Relay);
+    if on && told && interface::places(items, server).is_empty() {
+        let name = server.as_str();
+        remarks.both(&format!("{name} server is listening on all addresses: add {name}=... to --interface"));
+    }
+}
+
+fn interfaces(values: &Values, remarks: &mut Remarks) -> Vec<Item> {
     let mut items = values.interfaces("interface");
     for item in interface::merge(&mut items) {
         remarks.user.push(format!("--interface names {item} more than once"));
-    }
-    if smtp && !items.is_empty() && interface::places(&items, Server::Smtp).is_empty() {
-        remarks.both("smtp server is listening on all addresses: add smtp=... to --interface");
     }
     items
 }
@@ -358,7 +398,7 @@ fn forward(
 /// E-MailRelay 2.6, which may share the spool with its successor.
 fn busy_timeout(program: Program) -> Duration {
     match program {
-        Program::Forward => Duration::ZERO,
+        Program::Forward | Program::Admin => Duration::ZERO,
         Program::Relay | Program::Smtp => Duration::from_secs(600),
     }
 }

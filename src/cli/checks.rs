@@ -42,9 +42,6 @@ pub(super) fn unbuilt(entries: &Entries) -> Result<(), String> {
     if table::all().any(|opt| opt.section == table::Section::Pop && given(opt.name)) {
         return Err("pop has been disabled in this build".to_owned());
     }
-    if given("admin") || given("admin-terminate") {
-        return Err("admin interface has been disabled in this build".to_owned());
-    }
     match entries.values().find(|entry| !entry.opt.built) {
         Some(entry) => {
             Err(format!("--{} is not built into this version{}", entry.opt.name, entry.origin.suffix()))
@@ -74,7 +71,7 @@ fn servers(facts: &Facts<'_>) -> Result<(), String> {
         (pop_options && !pop, "pop options require --pop"),
         (pop && !facts.has("pop-auth"), "the --pop option requires --pop-auth"),
         (
-            facts.has("admin-terminate") && !facts.has("admin"),
+            facts.has("admin-terminate") && !facts.has("admin") && (facts.knows)("dont-serve"),
             "the --admin-terminate option requires --admin",
         ),
     ])

@@ -123,6 +123,11 @@ fn examples(program: Program, name: &str) -> String {
             ("As configured, and stay for half a minute:", "--linger=30 /etc/emailrelay.conf"),
             ("See what a configuration file means:", "--check /etc/emailrelay.conf"),
         ],
+        Program::Admin => [
+            ("On the socket the service manager holds:", "/etc/emailrelay.conf"),
+            ("On a socket of one's own:", "--interface=admin=/run/admin.s --spool-dir=./spool"),
+            ("On a TCP port of this host only:", "--admin=10026 --interface=127.0.0.1 --spool-dir=./spool"),
+        ],
     };
     let lines = examples.map(|(what, how)| format!("\n{what}\n  {name} {how}\n"));
     lines.concat()

@@ -61,6 +61,8 @@ pub enum Program {
     Smtp,
     /// `emailrelay-forward`.
     Forward,
+    /// `emailrelay-admin`.
+    Admin,
 }
 
 impl Program {
@@ -71,6 +73,7 @@ impl Program {
             Self::Relay => "emailrelay",
             Self::Smtp => "emailrelay-smtp",
             Self::Forward => "emailrelay-forward",
+            Self::Admin => "emailrelay-admin",
         }
     }
 
@@ -79,6 +82,7 @@ impl Program {
             Self::Relay => Roles::RELAY,
             Self::Smtp => Roles::SMTP,
             Self::Forward => Roles::FORWARD,
+            Self::Admin => Roles::ADMIN,
         }
     }
 
@@ -367,8 +371,8 @@ fn chosen_instance(given: &[Given]) -> Option<String> {
 }
 
 fn belongs_elsewhere(one: &Given, program: Program) -> String {
-    let others =
-        [Program::Smtp, Program::Forward, Program::Relay].into_iter().filter(|other| *other != program);
+    let all = [Program::Smtp, Program::Forward, Program::Admin, Program::Relay];
+    let others = all.into_iter().filter(|other| *other != program);
     let names: Vec<&str> = others.filter(|other| other.has(one.opt)).map(Program::as_str).collect();
     let owner = names.first().copied().unwrap_or("another program");
     format!("the {} option belongs to {owner}, not to {}", one.spelled, program.as_str())

@@ -55,7 +55,7 @@ mod tests {
         assert!(!short.contains("enabled"));
         let long = text(true);
         let lines = "\n\nMulti-threading: enabled\nUnix domain sockets: enabled\nPOP server: disabled\n\
-                     Admin server: disabled\nTLS library: none\nSystemd: enabled\n";
+                     Admin server: enabled\nTLS library: none\nSystemd: enabled\n";
         assert!(long.contains(lines));
     }
 }

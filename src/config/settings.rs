@@ -131,6 +131,32 @@ pub struct ForwardSettings {
     pub busy_timeout: Duration,
 }
 
+/// From where administrators may connect over TCP. Local sockets are judged by user instead.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Reach {
+    /// Loopback addresses.
+    #[default]
+    ThisHost,
+    /// Private networks too: `--interface` names an address of this host for administration that is not a loopback
+    /// address.
+    LocalNetworks,
+    /// Anywhere: `--remote-clients`.
+    Everywhere,
+}
+
+/// The administration server of an instance.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct AdminSettings {
+    /// Whether there is an administration server at all.
+    pub enabled: bool,
+    /// `--admin`: the TCP port; 0 lets the kernel choose. `None`: only sockets that are none of TCP.
+    pub port: Option<u16>,
+    /// `--admin-terminate`.
+    pub terminate: bool,
+    /// From where.
+    pub reach: Reach,
+}
+
 /// One instance: a spool directory and what is done with it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Settings {
@@ -154,6 +180,8 @@ pub struct Settings {
     pub auth_policy: Policy,
     /// The SMTP server.
     pub smtp: SmtpSettings,
+    /// The administration server.
+    pub admin: AdminSettings,
     /// Forwarding.
     pub forward: ForwardSettings,
     /// Filters.
@@ -161,11 +189,12 @@ pub struct Settings {
 }
 
 impl Settings {
-    /// The servers of the instance, each with its port, in the order in which they start.
+    /// The servers of the instance, each with its TCP port if it may have one, in the order in which they start.
     #[must_use]
-    pub fn servers(&self) -> Vec<(Server, u16)> {
-        let smtp = self.smtp.enabled.then_some((Server::Smtp, self.smtp.port));
-        smtp.into_iter().collect()
+    pub fn servers(&self) -> Vec<(Server, Option<u16>)> {
+        let smtp = self.smtp.enabled.then_some((Server::Smtp, Some(self.smtp.port)));
+        let admin = self.admin.enabled.then_some((Server::Admin, self.admin.port));
+        smtp.into_iter().chain(admin).collect()
     }
 
     /// Whether the instance listens for anybody.

@@ -15,6 +15,7 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::admin::Notice;
 use crate::config::address::Remote;
 use crate::forward::account::Accounts;
 use crate::forward::backoff::Schedule;
@@ -27,11 +28,22 @@ use crate::forward::ticket::Ticket;
 use crate::forward::{Reason, finish, worker};
 use crate::log::{self, Context, ForwardEvent, SpoolEvent};
 use crate::net::connect;
+use crate::net::ledger::Ledger;
 use crate::smtp::client::ClientConfig;
 use crate::spool::{LockError, MessageId, Spool, SpoolError, Waiting};
 
 /// Envelopes looked at in one visit to the blocking pool.
 const SCAN_BATCH: usize = 64;
+
+/// Which messages a run is about.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Scope {
+    /// Those that are due. The run answers the request file.
+    #[default]
+    Due,
+    /// All that wait, whatever their time. The request file is left to whoever makes ordinary runs.
+    Everything,
+}
 
 /// What the engine has to know.
 #[derive(Debug, Clone)]
@@ -56,6 +68,10 @@ pub struct EngineConfig {
     pub keep: Duration,
     /// Age from which a `.busy` file that nobody locks is taken back.
     pub busy_age: Duration,
+    /// Which messages the runs are about.
+    pub scope: Scope,
+    /// Where connections are written down, for administration.
+    pub ledger: Option<Arc<Ledger>>,
     /// Where the log lines belong.
     pub context: Context,
 }
@@ -131,8 +147,13 @@ impl Engine {
             }
         }
         self.recover().await;
+        let mut told = false;
         loop {
             self.scan().await;
+            if !told && self.has_work() {
+                told = true;
+                self.tell(&["start", reason.as_str()]);
+            }
             if self.wait().await {
                 continue;
             }
@@ -143,6 +164,7 @@ impl Engine {
             }
         }
         let report = lock(&self.tally).report();
+        self.tell_end(&report, told);
         // A run that left everything where it was has said why, and must not call the spool empty.
         let done = match (report.taken, report.waiting) {
             (0, 0) if report.local_error.is_none() && !reason.is_quiet() => Some(ForwardEvent::RunEmpty),
@@ -153,6 +175,26 @@ impl Engine {
             log::emit(&self.context(), &done.into());
         }
         report
+    }
+
+    fn has_work(&self) -> bool {
+        self.outstanding.load(Ordering::Acquire) > 0
+    }
+
+    /// Tells those who watch what a run does. The words are those of E-MailRelay 2.6.
+    fn tell(&self, words: &[&str]) {
+        if let Some(ledger) = &self.config().ledger {
+            let begins = words.first() == Some(&"start");
+            ledger.tell(Notice::classic(&[&["client", "forward"], words].concat()), !begins);
+        }
+    }
+
+    fn tell_end(&self, report: &RunReport, begun: bool) {
+        match report.local_error.as_ref().or(report.fault.as_ref()) {
+            Some(error) => self.tell(&["end", error]),
+            None if begun => self.tell(&["end"]),
+            None => self.tell(&["end", "no messages"]),
+        }
     }
 
     /// Lets every connection go: idle ones with QUIT, a transfer when it is through or after `limit`.
@@ -284,8 +326,11 @@ impl Engine {
 
     async fn scan(self: &Arc<Self>) {
         let (spool, by_name) = (Arc::clone(&self.spool), self.config().policy.compat26);
+        let scope = self.config().scope;
         let listed = spawn_blocking(move || {
-            spool.take_forward_request()?;
+            if scope == Scope::Due {
+                spool.take_forward_request()?;
+            }
             let mut waiting = spool.waiting()?;
             if by_name {
                 Waiting::sort_by_name(&mut waiting);
@@ -321,7 +366,10 @@ impl Engine {
             spawn_blocking(move || batch.into_iter().map(|id| (spool.peek(&id), id)).collect::<Vec<_>>())
                 .await
                 .unwrap_or_default();
-        let now = unix_now();
+        let now = match self.config().scope {
+            Scope::Due => unix_now(),
+            Scope::Everything => u64::MAX,
+        };
         for (envelope, id) in peeked {
             match envelope {
                 Ok(None) => {}

@@ -21,7 +21,7 @@ mod token;
 mod transcripts;
 mod worker;
 
-pub use engine::{Engine, EngineConfig};
+pub use engine::{Engine, EngineConfig, Scope};
 pub use tally::RunReport;
 
 /// Why a run is made. The words are those of the log.
@@ -40,6 +40,10 @@ pub enum Reason {
     Request,
     /// A message that had to wait is due.
     Retry,
+    /// An administrator wants it.
+    Admin,
+    /// An administrator wants everything sent now.
+    Flush,
 }
 
 impl Reason {
@@ -52,6 +56,8 @@ impl Reason {
             Self::Disconnect => "client disconnect",
             Self::Request => "request",
             Self::Retry => "retry",
+            Self::Admin => "admin",
+            Self::Flush => "flush",
         }
     }
 
@@ -59,7 +65,7 @@ impl Reason {
     /// moment ago; a run that a new message causes does not, or every new message would knock at a dead server.
     #[must_use]
     pub fn is_explicit(self) -> bool {
-        matches!(self, Self::Startup | Self::Poll { .. })
+        matches!(self, Self::Startup | Self::Poll { .. } | Self::Admin | Self::Flush)
     }
 
     /// Whether such a run is worth no line in the log unless it finds something.

@@ -13,6 +13,7 @@ use crate::forward::ticket::Ticket;
 use crate::log::{self, ForwardEvent};
 use crate::net::client::Connection;
 use crate::net::connect;
+use crate::net::ledger::Entry;
 use crate::net::stream::Stream;
 use crate::smtp::client::{ClientConfig, FaultKind, Session};
 
@@ -150,11 +151,12 @@ fn take(engine: &Engine, lane: &Lane) -> Option<Ticket> {
 /// One session, from connect to QUIT. `first` is not touched before the session is established.
 async fn session(engine: &Arc<Engine>, place: &mut Place<'_>, first: Ticket) -> End {
     let lane = place.lane;
+    let line = engine.config().ledger.as_ref().map(|ledger| ledger.outgoing(lane.target()));
     let opened = tokio::select! {
         biased;
         // Nothing is lost with a session that has not begun, so a stop need not wait for it.
         () = engine.stop.cancelled() => None,
-        opened = open(engine, lane) => Some(opened),
+        opened = open(engine, lane, line.as_ref()) => Some(opened),
     };
     let (mut connection, relay) = match opened {
         Some(Ok(opened)) => opened,
@@ -177,7 +179,11 @@ async fn session(engine: &Arc<Engine>, place: &mut Place<'_>, first: Ticket) -> 
 }
 
 /// Connects and says EHLO. Returns the connection and the peer's address, or what went wrong.
-async fn open(engine: &Engine, lane: &Lane) -> Result<(Connection<Stream>, String), String> {
+async fn open(
+    engine: &Engine,
+    lane: &Lane,
+    line: Option<&Entry>,
+) -> Result<(Connection<Stream>, String), String> {
     let accounts = engine.config().accounts.clone();
     let mut login = match &accounts {
         Some(accounts) => accounts.login("").await?,
@@ -187,6 +193,9 @@ async fn open(engine: &Engine, lane: &Lane) -> Result<(Connection<Stream>, Strin
         connect::connect(lane.target(), &engine.config().connect, &mut deliver::attempts(engine))
             .await
             .map_err(|error| error.to_string())?;
+    if let Some(line) = line {
+        line.connected(stream.local(), &peer);
+    }
     let config = client_config(engine, &stream);
     if let Some(login) = &mut login {
         login.local = peer.ip().is_none_or(|ip| ip.to_canonical().is_loopback());

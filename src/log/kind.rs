@@ -304,6 +304,22 @@ kinds! {
     SYNC_FAILED = "925b6ddfe02d4a4894cf83fff753c0eb", Error;
     /// A spool operation failed.
     STORE_FAILED = "8f77d945f2d547949490c75d0c8b252d", Error;
+
+    // Administration
+    /// A local user may not administer.
+    ADMIN_REFUSED = "df4f749555b8429a98330e1b777d6276", Warning peer;
+    /// An administrator did something.
+    ADMIN_ACTION = "c3b577c315fd4035bd5dc7cd81fa1826", Info;
+    /// All failed messages are tried again.
+    UNFAILED = "ce5c055002de457db49cdc6373426f2c", Verbose;
+    /// The SMTP server was switched on or off.
+    SMTP_SWITCHED = "808f74b7244344ccb55619a7bde98c27", Info;
+    /// DNS block lists were switched on or off.
+    DNSBL_SWITCHED = "acac534733ae421ab1dd00e54f7b3b93", Verbose;
+    /// An administrator ends the program.
+    TERMINATE = "438bd288830343b081a067f5b49742f6", Info;
+    /// The spool directory cannot be watched.
+    SPOOL_NOT_WATCHED = "3bd4cf14217a4198ba2a524e392d43b3", Warning;
 }
 
 #[cfg(test)]

@@ -28,8 +28,8 @@ mod text;
 pub use context::{Context, show};
 pub use escape::{Peer, escape};
 pub use event::{
-    Delivery, Event, Fields, FilterEvent, FilterVerdict, ForwardEvent, LoginEvent, ProcessEvent, Server,
-    ServerEvent, SpoolEvent, StartEvent, VerifyEvent,
+    AdminEvent, Delivery, Event, Fields, FilterEvent, FilterVerdict, ForwardEvent, LoginEvent, ProcessEvent,
+    Server, ServerEvent, SpoolEvent, StartEvent, VerifyEvent,
 };
 pub use format::{Format, program_name};
 pub use init::{JournalText, LogConfig, LogError, LogHandle, Stderr, init};

@@ -241,7 +241,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<'_, S> {
     }
 }
 
-async fn finish<S: AsyncRead + AsyncWrite + Unpin>(stream: &mut S) {
+pub(crate) async fn finish<S: AsyncRead + AsyncWrite + Unpin>(stream: &mut S) {
     if stream.shutdown().await.is_err() {
         return;
     }
@@ -259,7 +259,7 @@ async fn finish<S: AsyncRead + AsyncWrite + Unpin>(stream: &mut S) {
     let _ = timeout(DRAIN_TIME, drain).await;
 }
 
-async fn until(deadline: Option<Instant>) {
+pub(crate) async fn until(deadline: Option<Instant>) {
     match deadline {
         Some(deadline) => sleep_until(deadline).await,
         None => pending().await,
@@ -267,14 +267,14 @@ async fn until(deadline: Option<Instant>) {
 }
 
 /// `None` when the deadline passes first.
-async fn within<T>(deadline: Option<Instant>, work: impl Future<Output = T>) -> Option<T> {
+pub(crate) async fn within<T>(deadline: Option<Instant>, work: impl Future<Output = T>) -> Option<T> {
     match deadline {
         Some(deadline) => timeout_at(deadline, work).await.ok(),
         None => Some(work.await),
     }
 }
 
-fn now() -> std::time::Instant {
+pub(crate) fn now() -> std::time::Instant {
     // The runtime's clock, so that tests can pause it.
     Instant::now().into_std()
 }

@@ -8,6 +8,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
 
 use crate::net::address::Endpoint;
+use crate::os::peer::{self, Peer};
 
 /// A connected stream socket.
 #[derive(Debug)]
@@ -25,6 +26,17 @@ impl Stream {
         match self {
             Self::Tcp(stream) => stream.local_addr().ok().map(Endpoint::from),
             Self::Unix(_) => None,
+        }
+    }
+
+    /// Who is at the other end of a unix-domain socket; none for TCP.
+    ///
+    /// # Errors
+    /// The kernel does not tell.
+    pub fn unix_peer(&self) -> io::Result<Option<Peer>> {
+        match self {
+            Self::Tcp(_) => Ok(None),
+            Self::Unix(stream) => peer::of(stream).map(Some),
         }
     }
 

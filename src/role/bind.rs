@@ -51,7 +51,7 @@ pub enum BindError {
 
 /// Binds everything that `items` says for `server` on `port`.
 ///
-/// Without an item for the server, inherited sockets are used by their names, and if there are none it listens on all
+/// Without a port no TCP socket is bound. Without an item for the server, inherited sockets are used by their names, and if there are none it listens on all
 /// addresses.
 ///
 /// # Errors
@@ -59,11 +59,12 @@ pub enum BindError {
 pub fn sockets(
     items: &[Item],
     server: Server,
-    port: u16,
+    port: Option<u16>,
     inherited: &mut Vec<Inherited>,
 ) -> Result<Sockets, BindError> {
     let mut sockets = Sockets::default();
     let mut places = interface::places(items, server);
+    places.retain(|place| port.is_some() || !needs_port(place));
     if places.is_empty() {
         sockets.bound = take_named(inherited, |name| serves(server, name))?;
         if !sockets.bound.is_empty() {
@@ -72,9 +73,21 @@ pub fn sockets(
         places.push(Place::Any);
     }
     for place in places {
+        let port = if needs_port(&place) { port.ok_or_else(|| no_socket(server))? } else { 0 };
         bind_place(&place, server, port, inherited, &mut sockets)?;
     }
     Ok(sockets)
+}
+
+fn needs_port(place: &Place) -> bool {
+    matches!(place, Place::Ip { .. } | Place::Interface { .. } | Place::Any)
+}
+
+fn no_socket(server: Server) -> BindError {
+    let server = server.as_str();
+    BindError::Inherited(format!(
+        "there is no socket to serve on: start emailrelay-{server}.socket, or give --interface {server}=/PATH or --{server} PORT"
+    ))
 }
 
 /// Names of sockets whose clients begin with a TLS handshake. They must not be served in clear.
@@ -233,8 +246,8 @@ mod tests {
 
     #[test]
     fn sockets_for_implicit_tls_are_not_served_in_clear() {
-        assert_eq!(sockets(&[], Server::Smtp, 25, &mut named("submission")).unwrap().bound.len(), 1);
-        let error = sockets(&[], Server::Smtp, 25, &mut named("smtps")).unwrap_err();
+        assert_eq!(sockets(&[], Server::Smtp, Some(25), &mut named("submission")).unwrap().bound.len(), 1);
+        let error = sockets(&[], Server::Smtp, Some(25), &mut named("smtps")).unwrap_err();
         assert_eq!(
             error.to_string(),
             "inherited socket smtps is for implicit tls, which is not built into this version"

@@ -136,6 +136,12 @@ async fn run_with_requests(
     run.await
 }
 
+/// One run that nobody can ask for more. After a stop the messages in hand have `stop_timeout` to get through.
+pub async fn one(engine: &Arc<Engine>, reason: Reason, stop_timeout: Duration) -> RunReport {
+    let (_ask, mut requests) = mpsc::channel(1);
+    run_with_requests(engine, reason, &mut requests, stop_timeout).await
+}
+
 /// The one-shot program: a run, then `linger` with open connections for what follows closely. Returns the last report.
 pub async fn once(
     engine: Arc<Engine>,

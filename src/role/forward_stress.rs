@@ -143,6 +143,8 @@ impl Process {
             policy: Policy::default(),
             keep: 60 * second,
             busy_age: Duration::ZERO,
+            scope: crate::forward::Scope::Due,
+            ledger: None,
             context: Context::default(),
         };
         let stop = CancellationToken::new();

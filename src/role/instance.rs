@@ -13,8 +13,10 @@ use crate::config::{ProcessSettings, Settings};
 use crate::forward::{Engine, Reason, RunReport, account};
 use crate::log::{self, Context, LoginEvent, ProcessEvent, Server, StartEvent};
 use crate::net::connect;
+use crate::net::ledger::Ledger;
 use crate::net::limits::ConnectionLimits;
 use crate::net::listener::Bound;
+use crate::role::admin::{AdminRole, Forwarding, Wiring};
 use crate::role::bind::{ServerSockets, Sockets};
 use crate::role::doorbell::Doorbell;
 use crate::role::forward::{self, REQUESTS, Triggers};
@@ -62,7 +64,10 @@ pub struct Instance {
     keep: Duration,
     spool: Arc<Spool>,
     smtp: Option<Arc<SmtpRole>>,
+    admin: Option<Arc<AdminRole>>,
     engine: Option<Arc<Engine>>,
+    /// Connections are written down, if there is anybody who may ask.
+    ledger: Option<Arc<Ledger>>,
     doorbell: Option<Arc<Doorbell>>,
     requests: Option<mpsc::Receiver<Reason>>,
     sockets: ServerSockets,
@@ -100,8 +105,19 @@ impl Instance {
         let ours = accounts.client.map(|source| {
             account::Accounts::new(source, settings.forward.auth_policy.clone(), context.clone())
         });
-        let engine = settings::engine(&settings, ours.clone(), keep, context.clone())
+        let (ledger, facts) = settings.admin.enabled.then(Ledger::new).unzip();
+        // The administration program sends only when it is asked to.
+        let forwards = !(split && settings.admin.enabled);
+        let engine = settings::engine(&settings, ours.clone(), keep, ledger.clone(), context.clone())
+            .filter(|_| forwards)
             .map(|config| Engine::new(Arc::clone(&spool), config, stop.child_token()));
+        let admin = ledger.clone().zip(facts).map(|(ledger, facts)| {
+            let config = settings::admin(&settings, ours.clone(), keep, &ledger, context.clone());
+            let forwarding = if split { Forwarding::Elsewhere } else { Forwarding::Here(ask.clone()) };
+            let terminate = settings.admin.terminate.then(|| stop.clone());
+            let wiring = Wiring { ledger, facts, forwarding, terminate };
+            AdminRole::new(Arc::clone(&spool), config, wiring, context.clone(), stop.child_token())
+        });
         let doorbell = split.then(Arc::<Doorbell>::default);
         let hears: Arc<dyn Listeners> = match (&doorbell, &engine) {
             (Some(doorbell), _) => Arc::clone(doorbell) as Arc<dyn Listeners>,
@@ -124,13 +140,18 @@ impl Instance {
         } else {
             None
         };
+        if let (Some(smtp), Some(ledger)) = (&smtp, &ledger) {
+            smtp.gate().keep(Arc::clone(ledger));
+        }
         Ok(Self {
             context,
             settings,
             keep,
             spool,
             smtp,
+            admin,
             engine,
+            ledger,
             doorbell,
             requests: Some(requests),
             sockets,
@@ -191,9 +212,11 @@ impl Instance {
             keep: self.keep,
             spool: Arc::clone(&self.spool),
             smtp: self.smtp.clone(),
+            admin: self.admin.clone(),
             engine: self.engine.clone(),
             logins: self.logins.clone(),
             ours: self.ours.clone(),
+            ledger: self.ledger.clone(),
         }
     }
 
@@ -219,11 +242,16 @@ impl Instance {
             serving.await;
             self.after_sessions.cancel();
             // The end of serving by idleness is the end of the instance.
-            if self.smtp.is_some() {
+            if self.smtp.is_some() || self.admin.is_some() {
                 self.stop.cancel();
             }
         };
-        tokio::join!(served, forwarding, ringing, sweeping, checking);
+        let watching = async {
+            if let Some(admin) = &self.admin {
+                admin.watch().await;
+            }
+        };
+        tokio::join!(served, forwarding, ringing, sweeping, checking, watching);
         Ok(None)
     }
 
@@ -233,7 +261,11 @@ impl Instance {
         stop_timeout: Duration,
     ) -> anyhow::Result<impl Future<Output = ()> + use<>> {
         let sockets = std::mem::take(&mut self.sockets);
-        serving(self.smtp.clone(), sockets.smtp, idle_exit, stop_timeout)
+        let smtp = serving(self.smtp.clone(), sockets.smtp, idle_exit, stop_timeout)?;
+        let admin = serving(self.admin.clone(), sockets.admin, idle_exit, stop_timeout)?;
+        Ok(async {
+            tokio::join!(smtp, admin);
+        })
     }
 
     fn forwarding(&mut self, stop_timeout: Duration) -> impl Future<Output = ()> + use<> {
@@ -321,9 +353,11 @@ pub struct Handle {
     keep: Duration,
     spool: Arc<Spool>,
     smtp: Option<Arc<SmtpRole>>,
+    admin: Option<Arc<AdminRole>>,
     engine: Option<Arc<Engine>>,
     logins: Option<Arc<Logins>>,
     ours: Option<Arc<account::Accounts>>,
+    ledger: Option<Arc<Ledger>>,
 }
 
 impl Handle {
@@ -343,14 +377,19 @@ impl Handle {
         if let Some(engine) = &self.engine {
             parts.push(engine.status());
         }
+        if let Some(admin) = &self.admin {
+            parts.push(admin.status());
+        }
         let text = parts.join(", ");
         if self.settings.name.is_empty() { text } else { format!("[{}] {text}", self.settings.name) }
     }
 
     /// The same with the counts of the spool, to the log.
     pub fn log_status(&self) {
-        let counts =
-            self.spool.counts().map(|c| format!("{} waiting, {} busy, {} bad", c.waiting, c.busy, c.bad));
+        let counts = self.spool.counts().map(|c| {
+            let held = if c.held > 0 { format!(", {} held", c.held) } else { String::new() };
+            format!("{} waiting, {} busy, {} bad{held}", c.waiting, c.busy, c.bad)
+        });
         let text = format!("{}, {}", self.status(), counts.unwrap_or_else(|error| error.to_string()));
         log::emit(&self.context, &ProcessEvent::Status { text }.into());
     }
@@ -372,10 +411,14 @@ impl Handle {
         if let Some(ours) = &self.ours {
             ours.look();
         }
-        if let (Some(engine), Some(config)) =
-            (&self.engine, settings::engine(new, self.ours.clone(), self.keep, self.context.clone()))
-        {
+        if let (Some(engine), Some(config)) = (
+            &self.engine,
+            settings::engine(new, self.ours.clone(), self.keep, self.ledger.clone(), self.context.clone()),
+        ) {
             engine.reload(config);
+        }
+        if let (Some(admin), Some(ledger)) = (&self.admin, &self.ledger) {
+            admin.reload(settings::admin(new, self.ours.clone(), self.keep, ledger, self.context.clone()));
         }
         settings::report_fixed(&self.context, &settings::fixed_instance(&self.settings, new));
     }

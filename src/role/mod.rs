@@ -2,6 +2,7 @@
 //!
 //! [`instance`] wires one instance; [`supervise`] is the process's own loop; the rest is one module for each long-lived task.
 
+pub mod admin;
 pub mod bind;
 pub mod doorbell;
 pub mod forward;

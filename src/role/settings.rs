@@ -5,13 +5,15 @@ use std::time::Duration;
 
 use crate::config::keywords::BareLf;
 use crate::config::{self, ProcessSettings, Settings, Verbosity};
-use crate::forward::EngineConfig;
 use crate::forward::account::Accounts;
 use crate::forward::backoff::Schedule;
 use crate::forward::outcome::{InDoubt, Policy};
+use crate::forward::{EngineConfig, Scope};
 use crate::log::{self, Context, JournalText, Level, LogConfig, ProcessEvent, Stderr};
 use crate::net::connect;
+use crate::net::ledger::Ledger;
 use crate::os::identity::User;
+use crate::role::admin::AdminSettings;
 use crate::role::login::Logins;
 use crate::role::smtp::SmtpSettings;
 use crate::smtp::client::ClientConfig;
@@ -95,6 +97,18 @@ fn handover(session: &ServerConfig) -> ServerConfig {
     ServerConfig { extensions, ..session.clone() }
 }
 
+/// The administration server's settings.
+pub fn admin(
+    settings: &Settings,
+    accounts: Option<Arc<Accounts>>,
+    keep: Duration,
+    ledger: &Arc<Ledger>,
+    context: Context,
+) -> AdminSettings {
+    let engine = engine(settings, accounts, keep, Some(Arc::clone(ledger)), context);
+    AdminSettings { reach: settings.admin.reach, engine }
+}
+
 /// Connections in all and from one address. `descriptors` is the process's limit on open files.
 pub fn limits(settings: &Settings, descriptors: u64) -> (usize, usize) {
     let automatic = MAX_CONNECTIONS.min(descriptors / DESCRIPTOR_SHARE);
@@ -104,11 +118,13 @@ pub fn limits(settings: &Settings, descriptors: u64) -> (usize, usize) {
     (count(total), count(per_address))
 }
 
-/// The forwarding engine's settings; `None` when there is no next hop. Idle connections are kept for `keep`.
+/// The forwarding engine's settings; `None` when there is no next hop. Idle connections are kept for `keep`, and all
+/// connections written down in the `ledger`.
 pub fn engine(
     settings: &Settings,
     accounts: Option<Arc<Accounts>>,
     keep: Duration,
+    ledger: Option<Arc<Ledger>>,
     context: Context,
 ) -> Option<EngineConfig> {
     let forward = &settings.forward;
@@ -138,6 +154,8 @@ pub fn engine(
         },
         keep,
         busy_age: forward.busy_timeout,
+        scope: Scope::Due,
+        ledger,
         context,
     })
 }
@@ -236,6 +254,8 @@ pub fn fixed_instance(old: &Settings, new: &Settings) -> Vec<&'static str> {
         ("client-auth-config", old.forward.auth_policy != new.forward.auth_policy),
         ("server-auth", old.smtp.auth != new.smtp.auth),
         ("server-auth-config", old.auth_policy != new.auth_policy),
+        ("admin", old.admin.port != new.admin.port),
+        ("admin-terminate", old.admin.terminate != new.admin.terminate),
         ("poll", old.forward.poll != new.forward.poll),
         ("forward-to or --forward-on-disconnect", triggers(old) != triggers(new)),
     ])

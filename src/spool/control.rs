@@ -24,8 +24,8 @@ const DNSBL_STOP_NEW: &str = "dnsbl.stop.tmp";
 const MAX_CONTROL: usize = 64;
 
 /// The name is that of a file by which roles talk.
-pub(super) fn is_request(name: &str) -> bool {
-    [FORWARD_REQUEST, SMTP_DISABLED].contains(&name)
+pub(super) fn is_control(name: &str) -> bool {
+    [FORWARD_REQUEST, SMTP_DISABLED, DNSBL_STOP, DNSBL_STOP_NEW].contains(&name)
 }
 
 impl Spool {

@@ -39,8 +39,8 @@
 //! Everything else in the directory is left alone, but for the control files (`control`) and write probes.
 
 mod commit;
-mod delivery;
 mod control;
+mod delivery;
 mod disk;
 mod envelope;
 mod error;

@@ -1,7 +1,7 @@
 //! What happens in the spool directory, whoever does it: another role, E-MailRelay 2.6, a script, a person.
 
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
-use std::path::{Path, PathBuf};
+use std::os::fd::{AsFd, BorrowedFd};
+use std::path::Path;
 
 use nix::errno::Errno;
 use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify, InotifyEvent};
@@ -31,15 +31,16 @@ pub enum Change {
         /// On.
         enabled: bool,
     },
-    /// Changes were lost: there were too many at once, or the directory was replaced.
+    /// Changes were lost: there were too many at once, or the directory was removed or renamed.
     Lost,
 }
 
 /// A watch on the directory. Its descriptor is readable when there is something to [`read`](Self::read).
 #[derive(Debug)]
 pub struct Watch {
-    path: PathBuf,
     inotify: Inotify,
+    /// The directory is not the spool directory any more.
+    over: bool,
     /// The first half of a rename whose second half has not been seen yet.
     moving: Option<(u32, MessageId, MessageState)>,
 }
@@ -52,7 +53,7 @@ impl Spool {
     pub fn watch(&self) -> Result<Watch, SpoolError> {
         let inotify = watching(&self.shared.path);
         let inotify = inotify.map_err(|errno| SpoolError { action: "watch spool directory", errno })?;
-        Ok(Watch { path: self.shared.path.clone(), inotify, moving: None })
+        Ok(Watch { inotify, over: false, moving: None })
     }
 }
 
@@ -70,17 +71,23 @@ fn watching(path: &Path) -> Result<Inotify, Errno> {
 }
 
 impl Watch {
+    /// The directory was removed or renamed: another watch is needed for what has come in its place.
+    #[must_use]
+    pub fn is_over(&self) -> bool {
+        self.over
+    }
+
     /// What has happened since the last call, in order; nothing is waited for.
     ///
     /// # Errors
-    /// The directory is gone, and there is none in its place.
+    /// The system does not tell.
     pub fn read(&mut self) -> Result<Vec<Change>, SpoolError> {
         let mut changes = Vec::new();
         loop {
             match self.inotify.read_events() {
                 Ok(events) => {
                     for event in events {
-                        self.note(event, &mut changes)?;
+                        self.note(&event, &mut changes);
                     }
                 }
                 Err(Errno::EINTR) => {}
@@ -94,26 +101,22 @@ impl Watch {
         }
     }
 
-    fn note(&mut self, event: InotifyEvent, changes: &mut Vec<Change>) -> Result<(), SpoolError> {
+    fn note(&mut self, event: &InotifyEvent, changes: &mut Vec<Change>) {
         let has = |flag| event.mask.intersects(flag);
         let gone = AddWatchFlags::IN_DELETE_SELF | AddWatchFlags::IN_MOVE_SELF | AddWatchFlags::IN_UNMOUNT;
-        if has(gone) {
-            let again = watching(&self.path);
-            self.inotify = again.map_err(|errno| SpoolError { action: "watch spool directory", errno })?;
-        }
+        self.over |= has(gone);
         if has(gone | AddWatchFlags::IN_Q_OVERFLOW) {
             self.moving = None;
             changes.push(Change::Lost);
-            return Ok(());
+            return;
         }
         let name = event.name.as_deref().and_then(|name| name.to_str()).unwrap_or_default();
         let appears = has(AddWatchFlags::IN_CREATE | AddWatchFlags::IN_MOVED_TO);
         match name {
             FORWARD_REQUEST if !appears => changes.push(Change::RequestTaken),
             SMTP_DISABLED => changes.push(Change::Smtp { enabled: !appears }),
-            _ => self.note_message(name, &event, changes),
+            _ => self.note_message(name, event, changes),
         }
-        Ok(())
     }
 
     fn note_message(&mut self, name: &str, event: &InotifyEvent, changes: &mut Vec<Change>) {
@@ -153,12 +156,6 @@ impl Watch {
         if let Some((_, id, from)) = self.moving.take() {
             changes.push(Change::Message { id, from: Some(from), to: None });
         }
-    }
-}
-
-impl AsRawFd for Watch {
-    fn as_raw_fd(&self) -> RawFd {
-        self.inotify.as_fd().as_raw_fd()
     }
 }
 

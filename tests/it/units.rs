@@ -77,7 +77,7 @@ fn every_service_is_exposed_at_most_1_5() {
     require!(need::program("systemd-analyze"));
     let installed = Installed::new();
     let services = installed.units(&[".service"]);
-    assert_eq!(services.len(), 5, "{services:?}");
+    assert_eq!(services.len(), 7, "{services:?}");
     for service in services {
         let file = installed.unit_dir().join(service.replace("@in.", "@."));
         let as_instance = installed.dir.path().join(&service);
@@ -96,7 +96,7 @@ fn every_service_is_exposed_at_most_1_5() {
 
 #[test]
 fn units_say_what_the_roles_rely_on() {
-    let demands: [(&str, &[&str]); 7] = [
+    let demands: [(&str, &[&str]); 8] = [
         (
             ".socket",
             &[
@@ -107,6 +107,7 @@ fn units_say_what_the_roles_rely_on() {
                 "PartOf=emailrelay.target",
             ],
         ),
+        ("admin.socket", &["FileDescriptorName=admin", "ListenStream=/run/emailrelay", "SocketMode=0666"]),
         ("smtp.socket", &["FileDescriptorName=smtp", "ListenStream=25"]),
         (
             "submit.socket",

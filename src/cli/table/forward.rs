@@ -3,7 +3,9 @@
 use super::{Kind, Opt, Roles, Section, opt};
 
 const CLIENT: Section = Section::Client;
-const FORWARD: Roles = Roles::FORWARD.with(Roles::RELAY);
+/// Who makes connections to a next hop: administration does for `flush`.
+const FORWARD: Roles = Roles::FORWARD.with(Roles::ADMIN).with(Roles::RELAY);
+const RUNS: Roles = Roles::FORWARD.with(Roles::RELAY);
 const RECEIVE: Roles = Roles::SMTP.with(Roles::RELAY);
 
 #[rustfmt::skip]
@@ -12,7 +14,7 @@ pub(super) const ROWS: &[Opt] = &[
         "Switches parts of the SMTP client on or off: pipelining, smtputf8strict, eightbitstrict, binarymimestrict, linger, size, \
          chunking, shortdot, compat26.")
         .short('c').value(Kind::Text, "config").list().sample("+eightbitstrict,-pipelining"),
-    opt("forward", CLIENT, 3, FORWARD, "Sends the spooled messages on at start-up.").short('f'),
+    opt("forward", CLIENT, 3, RUNS, "Sends the spooled messages on at start-up.").short('f'),
     opt("forward-on-disconnect", CLIENT, 3, RECEIVE,
         "Sends the spooled messages on whenever an SMTP client disconnects.").short('1'),
     opt("forward-to", CLIENT, 3, FORWARD,
@@ -59,5 +61,5 @@ pub(super) const ROWS: &[Opt] = &[
     opt("in-doubt", CLIENT, 5, FORWARD,
         "What to do with a message that was sent but never answered: retry, so that it may arrive twice, or fail.")
         .value(Kind::Choice(&["retry", "fail"]), "retry|fail").default("retry").sample("retry"),
-    opt("strict-exit", CLIENT, 5, FORWARD, "Ends with exit code 3 when messages failed.").process_wide(),
+    opt("strict-exit", CLIENT, 5, RUNS, "Ends with exit code 3 when messages failed.").process_wide(),
 ];

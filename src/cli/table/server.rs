@@ -9,7 +9,7 @@ const SMTP_ROLE: Roles = Roles::SMTP.with(Roles::RELAY);
 const POP_ROLE: Roles = Roles::POP.with(Roles::RELAY);
 const ADMIN_ROLE: Roles = Roles::ADMIN.with(Roles::RELAY);
 const SERVERS: Roles = Roles::SERVERS.with(Roles::RELAY);
-const BOTH: Roles = SMTP_ROLE.with(Roles::FORWARD);
+const BOTH: Roles = SMTP_ROLE.with(Roles::FORWARD).with(Roles::ADMIN);
 
 #[rustfmt::skip]
 pub(super) const ROWS: &[Opt] = &[
@@ -39,7 +39,7 @@ pub(super) const ROWS: &[Opt] = &[
         "Where to listen: addresses, names of network interfaces (eth0, eth0-ipv4), unix sockets (/path, @abstract), inherited sockets \
          (fd#3, fd:name) or * for all. A prefix smtp=, pop= or admin= restricts an item to that server.")
         .short('I').value(Kind::Interfaces, "ip-address-list").list().sample("127.0.0.1,smtp=eth0"),
-    opt("prompt-timeout", SERVER, 3, Roles::FORWARD.with(Roles::RELAY),
+    opt("prompt-timeout", SERVER, 3, Roles::FORWARD.with(Roles::ADMIN).with(Roles::RELAY),
         "Limit for the greeting of the server that messages are sent on to, after which it is done without; 0 for none.")
         .short('w').value(Kind::Seconds, "seconds").default("20").sample("3"),
     opt("server-smtp-config", SERVER, 3, SMTP_ROLE,
@@ -78,7 +78,7 @@ pub(super) const ROWS: &[Opt] = &[
     opt("pop-port", POP, 3, POP_ROLE, "Port of the POP server.")
         .short('E').value(Kind::Port, "port").default("110").sample("995").unbuilt(),
 
-    opt("admin", ADMIN, 3, ADMIN_ROLE, "Port of the administration server; without it there is none.")
-        .short('a').value(Kind::Port, "port").sample("587").unbuilt(),
-    opt("admin-terminate", ADMIN, 3, ADMIN_ROLE, "Enables the terminate command.").short('Q').unbuilt(),
+    opt("admin", ADMIN, 3, ADMIN_ROLE, "TCP port of the administration server; without it there is none, but for sockets of the service manager.")
+        .short('a').value(Kind::Port, "port").sample("10026"),
+    opt("admin-terminate", ADMIN, 3, ADMIN_ROLE, "Enables the terminate command.").short('Q'),
 ];

@@ -177,7 +177,6 @@ fn what_is_not_built_says_so() {
         ("--tls-config=x", "--tls-config is not built into this version"),
         ("--pop", "pop has been disabled in this build"),
         ("--pop-port=1", "pop has been disabled in this build"),
-        ("--admin=1", "admin interface has been disabled in this build"),
     ] {
         assert_eq!(bad(line), format!("usage error: {text}"));
     }

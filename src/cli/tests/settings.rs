@@ -183,3 +183,32 @@ fn role_programs_refuse_options_of_others_on_the_command_line() {
     }
     assert!(bad_for(Program::Smtp, "--foo").starts_with("error: invalid option"));
 }
+
+#[test]
+fn administration_is_there_when_its_port_is_given_and_in_its_own_program() {
+    use crate::config::Reach;
+    let admin = |line| good(line).instances[0].admin.clone();
+    assert!(!admin("").enabled);
+    let plain = admin("-a 10026");
+    assert_eq!(
+        (plain.enabled, plain.port, plain.terminate, plain.reach),
+        (true, Some(10026), false, Reach::ThisHost)
+    );
+    assert!(admin("-a 1 -Q").terminate);
+    for (line, reach) in [
+        ("-a 1 -I admin=127.0.0.1,192.0.2.1", Reach::ThisHost),
+        ("-a 1 -I admin=/run/admin.s", Reach::ThisHost),
+        ("-a 1 -I admin=0.0.0.0", Reach::LocalNetworks),
+        ("-a 1 -I admin=eth0", Reach::LocalNetworks),
+        ("-a 1 -I admin=::1 -r", Reach::Everywhere),
+    ] {
+        assert_eq!(admin(line).reach, reach, "{line}");
+    }
+    let own = run(Program::Admin, "--forward-to=h:25 --admin-terminate").unwrap().instances.remove(0);
+    assert!(own.admin.enabled && own.admin.port.is_none() && own.admin.terminate);
+    assert!(!own.smtp.enabled && !own.forward.at_start && own.forward.busy_timeout.is_zero());
+    assert!(run(Program::Smtp, "").is_ok_and(|smtp| !smtp.instances[0].admin.enabled));
+    let everywhere = "admin server is listening on all addresses: add admin=... to --interface";
+    assert!(good("-a 1").warnings.contains(&everywhere.to_owned()));
+    assert!(good("-a 1 -I 127.0.0.1").warnings.is_empty());
+}

@@ -1,5 +1,6 @@
 //! Every fact that can be logged, one variant for each, with its text, its kind, and its journal fields.
 
+mod admin;
 mod filter;
 mod forward;
 mod login;
@@ -11,6 +12,7 @@ mod verify;
 
 use std::fmt;
 
+pub use admin::AdminEvent;
 pub use filter::{FilterEvent, FilterVerdict};
 pub use forward::{Delivery, ForwardEvent};
 pub use login::LoginEvent;
@@ -48,6 +50,8 @@ pub enum Event {
     Spool(SpoolEvent),
     /// Address verifiers.
     Verify(VerifyEvent),
+    /// Administration.
+    Admin(AdminEvent),
     /// An event of a protocol session that carries its own text. Peer text in it is escaped already.
     Protocol {
         /// What kind it is; gives the level.
@@ -147,6 +151,7 @@ impl Event {
             Event::Forward(event) => Some(event),
             Event::Spool(event) => Some(event),
             Event::Verify(event) => Some(event),
+            Event::Admin(event) => Some(event),
             Event::Protocol { .. } => None,
         }
     }
@@ -179,7 +184,8 @@ areas!(
     Login(LoginEvent),
     Forward(ForwardEvent),
     Spool(SpoolEvent),
-    Verify(VerifyEvent)
+    Verify(VerifyEvent),
+    Admin(AdminEvent)
 );
 
 impl Fields {

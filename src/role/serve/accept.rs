@@ -46,7 +46,7 @@ pub(super) async fn run<S: Service>(service: Arc<S>, listener: Arc<Listener>, sw
                 if std::mem::take(&mut short) {
                     log::emit(context, &ProcessEvent::AcceptingResumed.into());
                 }
-                start(&service, stream, peer);
+                start(&service, stream, peer, listener.local());
             }
             Err(error) => {
                 if reported.is_none_or(|at| at.elapsed() >= REPORT_EVERY) {
@@ -77,7 +77,7 @@ fn is_shortage_of_descriptors(error: &io::Error) -> bool {
 }
 
 /// Judges a new connection and starts its session.
-pub(super) fn start<S: Service>(service: &Arc<S>, stream: Stream, peer: Endpoint) {
+pub(super) fn start<S: Service>(service: &Arc<S>, stream: Stream, peer: Endpoint, local: &Endpoint) {
     let gate = service.gate();
     let context = gate.peer_context(&peer);
     if let Some(ip) = peer.ip()
@@ -90,8 +90,15 @@ pub(super) fn start<S: Service>(service: &Arc<S>, stream: Stream, peer: Endpoint
     let now = Instant::now().into_std();
     match gate.limits.admit(Origin::of(&peer), now) {
         Ok(admission) => {
-            let arrival = Arrival { stream, peer, context, admission };
-            gate.sessions.spawn(Arc::clone(service).session(arrival));
+            let line = gate.ledger.get().map(|ledger| {
+                let own = stream.local();
+                ledger.incoming(own.as_ref().unwrap_or(local), &peer)
+            });
+            let session = Arc::clone(service).session(Arrival { stream, peer, context, admission });
+            gate.sessions.spawn(async move {
+                session.await;
+                drop(line);
+            });
         }
         Err(limit) => {
             if gate.crowd.admits(peer.ip(), now) {

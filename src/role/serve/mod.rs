@@ -10,8 +10,8 @@ mod seldom;
 
 use std::collections::HashMap;
 use std::net::IpAddr;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use tokio::time::timeout;
@@ -21,6 +21,7 @@ use tokio_util::task::TaskTracker;
 use crate::config::network;
 use crate::log::{self, Context, Event, ProcessEvent, Server, ServerEvent};
 use crate::net::address::Endpoint;
+use crate::net::ledger::Ledger;
 use crate::net::limits::{Admission, ConnectionLimits};
 use crate::net::listener::Listener;
 use crate::net::stream::Stream;
@@ -85,6 +86,7 @@ pub struct Gate {
     /// Clients over a connection limit.
     crowd: Seldom,
     served: AtomicU64,
+    ledger: OnceLock<Arc<Ledger>>,
 }
 
 impl Gate {
@@ -105,7 +107,13 @@ impl Gate {
             sessions: TaskTracker::new(),
             crowd: Seldom::new(REPORT_CROWD),
             served: AtomicU64::new(0),
+            ledger: OnceLock::new(),
         }
+    }
+
+    /// Sockets and connections are written down from now on.
+    pub fn keep(&self, ledger: Arc<Ledger>) {
+        let _ = self.ledger.set(ledger);
     }
 
     /// Sessions that have ended so far.
@@ -137,6 +145,9 @@ pub async fn run<S: Service>(
 ) {
     let gate = service.gate();
     let listeners: Vec<Arc<Listener>> = listeners.into_iter().map(Arc::new).collect();
+    let written = gate.ledger.get().map(|ledger| {
+        listeners.iter().map(|listener| ledger.listening(listener.local())).collect::<Vec<_>>()
+    });
     let loops = TaskTracker::new();
     let accepting = gate.stop.child_token();
     let mut switches = HashMap::new();
@@ -161,7 +172,7 @@ pub async fn run<S: Service>(
     }
     gate.stop.cancel();
     loops.wait().await;
-    drop(listeners);
+    drop((listeners, written));
     gate.sessions.close();
     if timeout(stop_timeout, gate.sessions.wait()).await.is_err() {
         log::emit(&gate.context, &ProcessEvent::StopForced { sessions: gate.sessions.len() }.into());

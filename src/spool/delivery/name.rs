@@ -3,8 +3,8 @@
 use std::fmt;
 use std::str::FromStr;
 
+use crate::spool::control;
 use crate::spool::id::classify;
-use crate::spool::request;
 
 /// Longest name, in bytes.
 const MAX_NAME: usize = 128;
@@ -39,7 +39,7 @@ impl FromStr for MailboxName {
             && !text.contains('/')
             && !text.chars().any(|c| c.is_control() || c == char::REPLACEMENT_CHARACTER);
         // The delivery directory may be the spool directory.
-        let taken = MAILDIR.contains(&text) || classify(text).is_some() || request::is_request(text);
+        let taken = MAILDIR.contains(&text) || classify(text).is_some() || control::is_control(text);
         if plain && !taken { Ok(Self(text.to_owned())) } else { Err(InvalidMailbox(text.to_owned())) }
     }
 }

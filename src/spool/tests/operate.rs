@@ -208,7 +208,7 @@ fn watch_tells_the_life_of_a_message() {
 }
 
 #[test]
-fn a_directory_that_is_replaced_is_watched_again() {
+fn a_watch_ends_with_its_directory() {
     let place = tempfile::tempdir().unwrap();
     let directory = place.path().join("spool");
     fs::create_dir(&directory).unwrap();
@@ -216,7 +216,10 @@ fn a_directory_that_is_replaced_is_watched_again() {
     let mut watch = spool.watch().unwrap();
     fs::rename(&directory, place.path().join("old")).unwrap();
     fs::create_dir(&directory).unwrap();
+    assert!(!watch.is_over());
     assert_eq!(watch.read().unwrap(), [Change::Lost]);
+    assert!(watch.is_over());
+    let mut watch = spool.watch().unwrap();
     fs::write(directory.join("x.envelope"), "").unwrap();
     assert_eq!(watch.read().unwrap().len(), 1);
 }

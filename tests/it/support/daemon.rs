@@ -18,6 +18,7 @@ pub(crate) enum Program {
     Emailrelay,
     Smtp,
     Forward,
+    Admin,
     Submit,
 }
 
@@ -28,6 +29,7 @@ impl Program {
             Self::Emailrelay => env!("CARGO_BIN_EXE_emailrelay"),
             Self::Smtp => env!("CARGO_BIN_EXE_emailrelay-smtp"),
             Self::Forward => env!("CARGO_BIN_EXE_emailrelay-forward"),
+            Self::Admin => env!("CARGO_BIN_EXE_emailrelay-admin"),
             Self::Submit => env!("CARGO_BIN_EXE_emailrelay-submit"),
         }
     }

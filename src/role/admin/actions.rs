@@ -1,0 +1,111 @@
+//! The requests of a session that are answered from the spool. All of it blocks on the disk.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::admin::{Action, Answer, Request, State};
+use crate::log::{self, AdminEvent, Context};
+use crate::role::admin::explain;
+use crate::spool::{ActionError, MessageId, MessageState, Spool};
+
+/// Without a next hop nothing can be sent. Scripts know the text.
+pub(super) const NO_NEXT_HOP: &str = "no remote server configured: use --forward-to";
+
+/// Somebody's request, and what it takes to answer it.
+pub(super) struct Job {
+    pub(super) spool: Arc<Spool>,
+    pub(super) context: Context,
+    /// Who wants it, for the log.
+    pub(super) by: String,
+    /// Where messages go whose envelope does not tell.
+    pub(super) next_hop: Option<String>,
+    /// How long messages are tried.
+    pub(super) give_up: Option<Duration>,
+}
+
+/// Whether forwarding is asked for as well.
+pub(super) fn wants_forwarding(action: Action) -> bool {
+    action == Action::Requeue { now: true }
+}
+
+impl Job {
+    /// Does what is wanted, says so in the log, and answers.
+    pub(super) fn carry_out(self, request: Request) -> Answer {
+        let by = self.by.clone();
+        match request {
+            Request::List(state) => match self.spool.names(state_of(state)) {
+                Ok(names) => Answer::Lines(names),
+                Err(error) => Answer::Failed(error.to_string()),
+            },
+            Request::UnfailAll => match self.spool.requeue_failed() {
+                Ok(count) => self.done(AdminEvent::Unfailed { count, by }),
+                Err(error) => Answer::Failed(error.to_string()),
+            },
+            Request::Smtp { enable } => {
+                let switched = if enable { self.spool.enable_smtp() } else { self.spool.disable_smtp() };
+                match switched {
+                    Ok(()) => self.done(AdminEvent::SmtpSwitched { enabled: enable, by }),
+                    Err(error) => Answer::Failed(error.to_string()),
+                }
+            }
+            Request::Dnsbl(seconds) => match self.spool.stop_dnsbl(seconds) {
+                Ok(()) => self.done(AdminEvent::DnsblSwitched { seconds }),
+                Err(error) => Answer::Failed(error.to_string()),
+            },
+            Request::Show { id, header } => self.about(&id, |job, id| job.show(id, header)),
+            Request::Explain(id) => self.about(&id, Self::explain),
+            Request::Act(action, id) => self.about(&id, |job, id| job.act(action, id)),
+            // Answered without the spool.
+            Request::Status | Request::Forward => Answer::Done,
+        }
+    }
+
+    fn done(&self, event: AdminEvent) -> Answer {
+        log::emit(&self.context, &event.into());
+        Answer::Done
+    }
+
+    fn about(
+        &self,
+        id: &str,
+        answer: impl FnOnce(&Self, &MessageId) -> Result<Answer, ActionError>,
+    ) -> Answer {
+        match id.parse() {
+            Ok(id) => answer(self, &id).unwrap_or_else(|error| Answer::Failed(error.to_string())),
+            Err(error) => Answer::Failed(format!("{error}")),
+        }
+    }
+
+    fn act(&self, action: Action, id: &MessageId) -> Result<Answer, ActionError> {
+        match action {
+            Action::Requeue { .. } => self.spool.requeue(id),
+            Action::Hold => self.spool.hold(id),
+            Action::Release => self.spool.release(id),
+            Action::Delete => self.spool.delete(id),
+        }?;
+        let context = self.context.with_message(&id.to_string());
+        let (id, by) = (Some(id.to_string()), self.by.clone());
+        log::emit(&context, &AdminEvent::Action { action: action.as_str(), id, by }.into());
+        Ok(Answer::Done)
+    }
+
+    fn show(&self, id: &MessageId, header: bool) -> Result<Answer, ActionError> {
+        self.spool.inspect(id).map(|found| Answer::Lines(explain::show(&found, header)))
+    }
+
+    fn explain(&self, id: &MessageId) -> Result<Answer, ActionError> {
+        let found = self.spool.inspect(id)?;
+        let policy = explain::Policy { next_hop: self.next_hop.as_deref(), give_up: self.give_up };
+        Ok(Answer::Lines(explain::explain(&found, &policy, crate::forward::engine::unix_now())))
+    }
+}
+
+fn state_of(state: State) -> MessageState {
+    match state {
+        State::Ready => MessageState::Ready,
+        State::Busy => MessageState::Busy,
+        State::Failed => MessageState::Failed,
+        State::Held => MessageState::Held,
+        State::New => MessageState::New,
+    }
+}
