@@ -64,9 +64,10 @@ impl Accounts {
         }))
     }
 
-    /// The next hop has refused an account: a token that was kept for it is not used again.
-    pub fn refused(&self) {
-        self.tokens.forget();
+    /// The next hop has refused an account: tokens that were kept are not used again. True if there was one, so that a fresh
+    /// one may do.
+    pub fn refused(&self) -> bool {
+        self.tokens.forget()
     }
 
     /// Looks now whether the file has changed. Blocking.
