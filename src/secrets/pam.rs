@@ -48,6 +48,7 @@ mod linked {
     use std::os::unix::ffi::{OsStrExt, OsStringExt};
     use std::rc::Rc;
 
+    use nonstick::constants::ReturnCode;
     use nonstick::{
         AuthnFlags, ConversationAdapter, ErrorCode, Result as PamResult, Transaction, TransactionBuilder,
     };
@@ -101,7 +102,7 @@ mod linked {
     }
 
     fn failed(step: &'static str, code: ErrorCode) -> PamError {
-        let (number, text) = (code as i32, code.to_string());
+        let (number, text) = (i32::from(ReturnCode::from(code)), code.to_string());
         match code {
             ErrorCode::AuthenticationError
             | ErrorCode::PermissionDenied
