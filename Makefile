@@ -16,6 +16,10 @@ BINDIR ?= $(PREFIX)/bin
 LIBDIR ?= $(PREFIX)/lib
 DOCDIR ?= $(PREFIX)/share/doc/emailrelay
 UNITDIR ?= $(LIBDIR)/systemd/system
+MANDIR ?= $(PREFIX)/share/man
+BASHDIR ?= $(PREFIX)/share/bash-completion/completions
+ZSHDIR ?= $(PREFIX)/share/zsh/site-functions
+FISHDIR ?= $(PREFIX)/share/fish/vendor_completions.d
 
 CARGO ?= cargo
 INSTALL ?= install
@@ -23,10 +27,11 @@ INSTALL ?= install
 CARGO_TARGET_DIR ?= target
 BUILT ?= $(CARGO_TARGET_DIR)/release
 
-SBIN_PROGRAMS := emailrelay emailrelay-smtp emailrelay-forward emailrelay-admin
+SBIN_PROGRAMS := emailrelay emailrelay-smtp emailrelay-forward emailrelay-admin emailrelay-passwd
 BIN_PROGRAMS := emailrelay-submit
 UNITS := $(notdir $(wildcard systemd/*.target systemd/*.socket systemd/*.service systemd/*.path systemd/*.timer))
 CATALOGS := $(notdir $(wildcard systemd/*.catalog))
+FAIL2BAN := filter.d/emailrelay.conf filter.d/emailrelay-null-sender.conf jail.d/emailrelay.conf
 DOCS := README.md CHANGELOG.md LICENSE LICENSE-MIT LICENSE-APACHE docs/differences.md docs/limits.md
 
 SUBSTITUTE := sed -e 's|@SBINDIR@|$(SBINDIR)|g' -e 's|@SYSCONFDIR@|$(SYSCONFDIR)|g' -e 's|@DOCDIR@|$(DOCDIR)|g'
@@ -35,17 +40,21 @@ SUBSTITUTE := sed -e 's|@SBINDIR@|$(SBINDIR)|g' -e 's|@SYSCONFDIR@|$(SYSCONFDIR)
 INSTALLED := $(SBIN_PROGRAMS:%=$(SBINDIR)/%) $(BIN_PROGRAMS:%=$(BINDIR)/%) $(UNITS:%=$(UNITDIR)/%) \
 	$(CATALOGS:%=$(LIBDIR)/systemd/catalog/%) $(LIBDIR)/systemd/system-preset/90-emailrelay.preset \
 	$(LIBDIR)/sysusers.d/emailrelay.conf $(LIBDIR)/tmpfiles.d/emailrelay.conf \
-	$(patsubst %,$(DOCDIR)/%,$(notdir $(DOCS))) $(DOCDIR)/emailrelay.conf.example
+	$(patsubst %,$(DOCDIR)/%,$(notdir $(DOCS))) $(DOCDIR)/emailrelay.conf.example $(FAIL2BAN:%=$(DOCDIR)/fail2ban/%)
+
+# Made by `make` with the programs: manual pages and shell completions.
+GENERATED := $(foreach p,$(SBIN_PROGRAMS) $(BIN_PROGRAMS),$(MANDIR)/man1/$p.1 $(BASHDIR)/$p $(ZSHDIR)/_$p $(FISHDIR)/$p.fish)
 
 .PHONY: all run check bench install install-sendmail uninstall
 .DELETE_ON_ERROR:
 
 all:
-	$(CARGO) build --release --locked
+	$(CARGO) build --release --locked --features docs
+	'$(CARGO_TARGET_DIR)/release/emailrelay-docs' '$(CARGO_TARGET_DIR)/release/docs'
 
 # Only for `make install` before any `make`: later changes are built by `make`, as the user who owns the files.
 $(BUILT)/emailrelay:
-	$(CARGO) build --release --locked
+	$(MAKE) all
 
 PORT ?= 2525
 SPOOL ?= ./spool
@@ -91,6 +100,14 @@ install: $(BUILT)/emailrelay
 	$(INSTALL) -m 0644 systemd/sysusers.d/emailrelay.conf '$(DESTDIR)$(LIBDIR)/sysusers.d/emailrelay.conf'
 	$(INSTALL) -m 0644 systemd/tmpfiles.d/emailrelay.conf '$(DESTDIR)$(LIBDIR)/tmpfiles.d/emailrelay.conf'
 	$(INSTALL) -m 0644 $(DOCS) '$(DESTDIR)$(DOCDIR)/'
+	if [ -d '$(BUILT)/docs' ]; then \
+		$(INSTALL) -d $(sort $(dir $(GENERATED:%=$(DESTDIR)%))) && \
+		$(INSTALL) -m 0644 '$(BUILT)'/docs/man/man1/* '$(DESTDIR)$(MANDIR)/man1/' && \
+		$(INSTALL) -m 0644 '$(BUILT)'/docs/completions/bash/* '$(DESTDIR)$(BASHDIR)/' && \
+		$(INSTALL) -m 0644 '$(BUILT)'/docs/completions/zsh/* '$(DESTDIR)$(ZSHDIR)/' && \
+		$(INSTALL) -m 0644 '$(BUILT)'/docs/completions/fish/* '$(DESTDIR)$(FISHDIR)/'; \
+	fi
+	for f in $(FAIL2BAN); do $(INSTALL) -m 0644 "packaging/fail2ban/$$f" '$(DESTDIR)$(DOCDIR)/fail2ban/'"$$f" || exit; done
 	'$(BUILT)/emailrelay' --generate-sample-config >'$(DESTDIR)$(DOCDIR)/emailrelay.conf.example'
 	chmod 0644 '$(DESTDIR)$(DOCDIR)/emailrelay.conf.example'
 	test -e '$(DESTDIR)$(SYSCONFDIR)/emailrelay.conf' || \
@@ -110,5 +127,7 @@ uninstall:
 	for f in '$(DESTDIR)$(SBINDIR)/sendmail' '$(DESTDIR)$(BINDIR)/mailq' '$(DESTDIR)$(BINDIR)/newaliases'; do \
 		test "$$(readlink "$$f")" != '$(BINDIR)/emailrelay-submit' || rm -f "$$f" || exit; \
 	done
-	rm -f $(INSTALLED:%='$(DESTDIR)%')
-	if [ -d '$(DESTDIR)$(DOCDIR)' ]; then rmdir --ignore-fail-on-non-empty '$(DESTDIR)$(DOCDIR)'; fi
+	rm -f $(INSTALLED:%='$(DESTDIR)%') $(GENERATED:%='$(DESTDIR)%')
+	for d in fail2ban/filter.d fail2ban/jail.d fail2ban .; do \
+		if [ -d '$(DESTDIR)$(DOCDIR)'/$$d ]; then rmdir --ignore-fail-on-non-empty '$(DESTDIR)$(DOCDIR)'/$${d%.}; fi; \
+	done

@@ -17,6 +17,8 @@
 
 mod build;
 mod checks;
+#[cfg(feature = "docs")]
+pub mod docs;
 mod file;
 mod filters;
 mod given;

@@ -33,6 +33,7 @@ pub mod random;
 pub mod readiness;
 pub mod signals;
 pub mod syslog;
+pub mod terminal;
 pub mod title;
 
 use std::io;

@@ -49,10 +49,24 @@ fn source_in(container: &Container) -> &'static str {
     let place = container.path(source);
     fs::create_dir_all(place.join("built")).unwrap();
     let mut copy = Command::new("cp");
-    copy.current_dir(package()).arg("-r").args(["Makefile", "README.md", "CHANGELOG.md", "docs", "systemd"]);
+    copy.current_dir(package()).arg("-r").args([
+        "Makefile",
+        "README.md",
+        "CHANGELOG.md",
+        "docs",
+        "systemd",
+        "packaging",
+    ]);
     copy.args(["LICENSE", "LICENSE-MIT", "LICENSE-APACHE"]).arg(&place);
     assert!(copy.status().unwrap().success());
-    for program in ["emailrelay", "emailrelay-smtp", "emailrelay-forward", "emailrelay-submit"] {
+    for program in [
+        "emailrelay",
+        "emailrelay-smtp",
+        "emailrelay-forward",
+        "emailrelay-admin",
+        "emailrelay-submit",
+        "emailrelay-passwd",
+    ] {
         fs::copy(built().join(program), place.join("built").join(program)).unwrap();
     }
     source

@@ -96,7 +96,11 @@ fn run(command: &mut Command, input: &[u8]) -> Run {
 #[test]
 fn a_stranger_hands_messages_over_and_the_envelope_says_who_it_was() {
     require!(need::program("systemd-socket-activate"), need::program("setpriv"));
-    let relay = Handover::start(&["--domain=test.example"]);
+    let secrets = tempfile::NamedTempFile::new().unwrap();
+    fs::write(secrets.path(), "server plain bob right\n").unwrap();
+    // Who is known already need not log in.
+    let relay =
+        Handover::start(&["--domain=test.example", "--server-auth", secrets.path().to_str().unwrap()]);
     // Everything that DATA would change or refuse, and more than one chunk.
     let body = "From: me@example.com\nTo: you@example.com\nBcc: hidden@example.com\n\n.\n..\nbare\rcr\n\n"
         .to_owned()

@@ -9,8 +9,6 @@
 
 mod compose;
 mod fault;
-mod help;
-mod lex;
 mod line_ends;
 mod options;
 mod queue;
@@ -21,17 +19,19 @@ mod socket_store;
 mod spool_store;
 mod store;
 
-use std::ffi::{OsStr, OsString};
-use std::io::{self, Write};
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use nix::sys::stat::{Mode, umask};
 
 use crate::VERSION;
 use crate::os::limits;
+use crate::role::words::{self, complain, help, print};
 
 use self::compose::Stamp;
 use self::fault::Fault;
+#[cfg(feature = "docs")]
+pub(crate) use self::options::TABLE;
 use self::options::{Options, Report, Request};
 use self::read::Input;
 use self::socket_store::SocketStore;
@@ -40,6 +40,11 @@ use self::store::{Store, StoreFault};
 
 /// Name in messages when the caller gives none.
 const PROGRAM: &str = "emailrelay-submit";
+
+/// What follows the program's name, in its help.
+pub(crate) const WORDS: &str = "[options] [<envelope-to-address> ...]";
+/// What the program is for.
+pub(crate) const ABOUT: &str = "Reads a message and puts it in the spool directory, ready to be sent on.";
 
 /// What `--debug` tells: lines on standard error.
 struct Trace<'a> {
@@ -51,7 +56,7 @@ struct Trace<'a> {
 #[must_use]
 pub fn main(arguments: impl IntoIterator<Item = OsString>) -> u8 {
     let mut arguments = arguments.into_iter();
-    let program = program_name(arguments.next().as_deref());
+    let program = words::program_name(arguments.next().as_deref(), PROGRAM);
     if sendmail::NAMES.contains(&&*program) {
         return sendmail::main(&program, arguments);
     }
@@ -63,8 +68,7 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> u8 {
             fault::USAGE
         }
         Ok(Request::Help(part)) => {
-            let columns = std::env::var("COLUMNS").ok().and_then(|text| text.parse().ok());
-            print(&help::text(&program, part, columns.unwrap_or(help::DEFAULT_WIDTH)));
+            print(&help::text(&program, WORDS, ABOUT, options::TABLE, part));
             0
         }
         Ok(Request::Version) => {
@@ -174,26 +178,10 @@ impl Trace<'_> {
     }
 }
 
-/// The base name that the program was called by.
-fn program_name(argument: Option<&OsStr>) -> String {
-    let name = argument.and_then(|argument| Path::new(argument).file_name());
-    name.map_or_else(|| PROGRAM.to_owned(), |name| name.to_string_lossy().into_owned())
-}
-
 /// The directory that stands for `@app`.
 fn program_directory() -> PathBuf {
     let executable = std::env::current_exe().unwrap_or_default();
     executable.parent().map(Path::to_owned).unwrap_or_default()
-}
-
-/// Tells the caller; a caller who does not listen changes nothing about the outcome.
-fn complain(program: &str, text: &str) {
-    let _ = writeln!(io::stderr(), "{program}: {text}");
-}
-
-fn print(text: &str) {
-    let mut out = io::stdout();
-    let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
 }
 
 #[cfg(test)]

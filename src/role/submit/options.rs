@@ -4,7 +4,7 @@ use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
-use super::lex::Arguments;
+use crate::role::words::{Arguments, HelpPart, Level, Spec, Takes, repeats, spec};
 
 /// The spool directory of packaged installations.
 const DEFAULT_SPOOL_DIR: &str = "/var/spool/emailrelay";
@@ -22,15 +22,6 @@ pub(super) enum Request {
     Version,
     /// Store a message.
     Submit(Box<Options>),
-}
-
-/// How much help is wanted.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum HelpPart {
-    /// The options that most people need.
-    Basic,
-    /// All of them.
-    Full,
 }
 
 /// Errors on the command line, one text for each, sorted.
@@ -107,7 +98,7 @@ pub(super) enum Report {
 
 /// Names an option in code.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Opt {
+pub(crate) enum Opt {
     From,
     Help,
     InputFile,
@@ -135,57 +126,12 @@ pub(super) enum Opt {
     Socket,
 }
 
-/// Where an option is shown in help texts.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Level {
-    Basic,
-    Usual,
-    Special,
-    Hidden,
-}
-
-/// Whether an option has a value, and what help texts call it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Takes {
-    Nothing,
-    Optional(&'static str),
-    Value(&'static str),
-}
-
-/// An option as the table has it.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Spec {
-    pub(super) id: Opt,
-    pub(super) letter: Option<char>,
-    pub(super) name: &'static str,
-    pub(super) takes: Takes,
-    pub(super) repeats: bool,
-    pub(super) level: Level,
-    pub(super) help: &'static str,
-}
-
-const fn spec(
-    id: Opt,
-    letter: char,
-    name: &'static str,
-    takes: Takes,
-    level: Level,
-    help: &'static str,
-) -> Spec {
-    let letter = if letter == ' ' { None } else { Some(letter) };
-    Spec { id, letter, name, takes, repeats: false, level, help }
-}
-
-const fn repeats(spec: Spec) -> Spec {
-    Spec { repeats: true, ..spec }
-}
-
 use Level::{Basic, Hidden, Special, Usual};
 use Takes::{Nothing, Optional, Value};
 
 /// All options, in the order of the help text.
 #[rustfmt::skip]
-pub(super) const TABLE: &[Spec] = &[
+pub(crate) const TABLE: &[Spec<Opt>] = &[
     spec(Opt::From, 'f', "from", Value("address"), Basic, "sets the envelope sender; the default comes from the message's From or Sender header"),
     spec(Opt::Help, 'h', "help", Nothing, Basic, "shows this help; with --verbose all options"),
     spec(Opt::InputFile, 'x', "input-file", Value("file"), Basic, "reads the message from a file instead of standard input"),
@@ -221,7 +167,7 @@ pub(super) fn parse(
     arguments: impl IntoIterator<Item = OsString>,
     app: &Path,
 ) -> Result<Request, UsageErrors> {
-    let arguments = Arguments::new(arguments);
+    let arguments = Arguments::new(TABLE, arguments);
     if arguments.has(Opt::Help) {
         let part = if arguments.has(Opt::Verbose) { HelpPart::Full } else { HelpPart::Basic };
         return Ok(Request::Help(part));
@@ -238,7 +184,7 @@ pub(super) fn parse(
     options(&arguments, app).map(|options| Request::Submit(Box::new(options)))
 }
 
-fn options(arguments: &Arguments, app: &Path) -> Result<Options, UsageErrors> {
+fn options(arguments: &Arguments<Opt>, app: &Path) -> Result<Options, UsageErrors> {
     let owned = |id| arguments.value(id).map(OsStr::to_owned);
     let filled = |id| owned(id).filter(|value| !value.is_empty());
     let path = |id| filled(id).map(|value| app_path(&value, app));
@@ -283,7 +229,7 @@ fn options(arguments: &Arguments, app: &Path) -> Result<Options, UsageErrors> {
     })
 }
 
-fn size(arguments: &Arguments) -> Result<Option<u64>, UsageErrors> {
+fn size(arguments: &Arguments<Opt>) -> Result<Option<u64>, UsageErrors> {
     let Some(value) = arguments.value(Opt::Size) else { return Ok(None) };
     let digits = value.to_str().filter(|text| text.bytes().all(|byte| byte.is_ascii_digit()));
     match digits.and_then(|text| text.parse().ok()) {
@@ -293,7 +239,7 @@ fn size(arguments: &Arguments) -> Result<Option<u64>, UsageErrors> {
     }
 }
 
-fn domain(arguments: &Arguments, id: Opt) -> Result<Option<String>, UsageErrors> {
+fn domain(arguments: &Arguments<Opt>, id: Opt) -> Result<Option<String>, UsageErrors> {
     let Some(value) = arguments.value(id).filter(|value| !value.is_empty()) else { return Ok(None) };
     let sound = |c: char| !c.is_control() && !c.is_whitespace() && !"<>@,;\"".contains(c);
     match value.to_str().filter(|text| text.chars().all(sound)) {

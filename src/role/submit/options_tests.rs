@@ -139,3 +139,34 @@ fn sizes_are_plain_numbers_and_zero_is_no_limit() {
     assert_eq!(options(&["--size=1000"]).size, Some(1000));
     assert_eq!(options(&["--size", "0"]).size, None);
 }
+
+fn help(part: HelpPart, width: usize) -> String {
+    use super::super::{ABOUT, WORDS};
+    crate::role::words::help::wrapped("emailrelay-submit", WORDS, ABOUT, TABLE, part, width)
+}
+
+#[test]
+fn basic_help_has_the_basic_options_only() {
+    let text = help(HelpPart::Basic, 79);
+    assert!(text.starts_with("E-MailRelay V3.0.0\n\nabbreviated usage: emailrelay-submit [options]"));
+    assert!(text.contains("\n  -f, --from=<address>  "));
+    assert!(!text.contains("--bcc-split"));
+}
+
+#[test]
+fn full_help_has_all_but_hidden_options() {
+    let text = help(HelpPart::Full, 79);
+    let shown = |spec: &&Spec<Opt>| text.contains(&format!("--{}", spec.name));
+    let hidden: Vec<&str> = TABLE.iter().filter(|spec| !shown(spec)).map(|spec| spec.name).collect();
+    assert_eq!(hidden, ["debug"]);
+    assert!(text.contains("--content-message-id[=<domain>]"));
+}
+
+#[test]
+fn lines_fit_the_width() {
+    for width in [60, 79, 120] {
+        assert!(help(HelpPart::Full, width).lines().all(|line| line.len() <= width.max(87)));
+    }
+    let lines = help(HelpPart::Full, 0).lines().filter(|line| line.starts_with("  ")).count();
+    assert_eq!(lines, TABLE.len() - 1);
+}

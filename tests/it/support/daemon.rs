@@ -20,6 +20,7 @@ pub(crate) enum Program {
     Forward,
     Admin,
     Submit,
+    Passwd,
 }
 
 impl Program {
@@ -31,6 +32,7 @@ impl Program {
             Self::Forward => env!("CARGO_BIN_EXE_emailrelay-forward"),
             Self::Admin => env!("CARGO_BIN_EXE_emailrelay-admin"),
             Self::Submit => env!("CARGO_BIN_EXE_emailrelay-submit"),
+            Self::Passwd => env!("CARGO_BIN_EXE_emailrelay-passwd"),
         }
     }
 

@@ -6,33 +6,34 @@
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 
-use super::options::{Opt, Spec, TABLE, Takes};
+use super::{Spec, Takes};
 
 /// The longest part of an unknown option's name that is repeated in an error, in characters.
 const MAX_SHOWN: usize = 64;
 
 /// What an argument list says, before values are looked at.
-#[derive(Debug, Default)]
-pub(super) struct Arguments {
-    given: Vec<Given>,
+#[derive(Debug)]
+pub(crate) struct Arguments<Id: 'static> {
+    table: &'static [Spec<Id>],
+    given: Vec<Given<Id>>,
     /// What follows the options.
-    pub(super) words: Vec<OsString>,
+    pub(crate) words: Vec<OsString>,
     /// Texts of what is wrong, in order.
-    pub(super) errors: Vec<String>,
+    pub(crate) errors: Vec<String>,
 }
 
 #[derive(Debug)]
-struct Given {
-    id: Opt,
+struct Given<Id> {
+    id: Id,
     value: Option<OsString>,
     /// The option as written, for error texts: `--from` or `-f`.
     spelling: String,
 }
 
-impl Arguments {
-    /// Reads the arguments, without the program's name.
-    pub(super) fn new(arguments: impl IntoIterator<Item = OsString>) -> Self {
-        let mut result = Self::default();
+impl<Id: Copy + PartialEq> Arguments<Id> {
+    /// Reads the arguments, without the program's name, by the options of `table`.
+    pub(crate) fn new(table: &'static [Spec<Id>], arguments: impl IntoIterator<Item = OsString>) -> Self {
+        let mut result = Self { table, given: Vec::new(), words: Vec::new(), errors: Vec::new() };
         let mut rest = arguments.into_iter();
         while let Some(argument) = rest.next() {
             let bytes = argument.as_bytes();
@@ -57,26 +58,26 @@ impl Arguments {
     }
 
     /// How often a switch is on.
-    pub(super) fn count(&self, id: Opt) -> usize {
+    pub(crate) fn count(&self, id: Id) -> usize {
         self.of(id).filter(|given| switch_is_on(given.value.as_deref()) != Some(false)).count()
     }
 
     /// Whether an option was given, for switches whether it is on.
-    pub(super) fn has(&self, id: Opt) -> bool {
+    pub(crate) fn has(&self, id: Id) -> bool {
         self.count(id) > 0
     }
 
     /// The value of a single-valued option.
-    pub(super) fn value(&self, id: Opt) -> Option<&OsStr> {
+    pub(crate) fn value(&self, id: Id) -> Option<&OsStr> {
         self.of(id).find_map(|given| given.value.as_deref())
     }
 
     /// The values of a repeatable option, in order.
-    pub(super) fn values(&self, id: Opt) -> impl Iterator<Item = &OsStr> {
+    pub(crate) fn values(&self, id: Id) -> impl Iterator<Item = &OsStr> {
         self.of(id).filter_map(|given| given.value.as_deref())
     }
 
-    fn of(&self, id: Opt) -> impl Iterator<Item = &Given> {
+    fn of(&self, id: Id) -> impl Iterator<Item = &Given<Id>> {
         self.given.iter().filter(move |given| given.id == id)
     }
 
@@ -85,7 +86,7 @@ impl Arguments {
             Some(equals) => (text.get(..equals).unwrap_or_default(), text.get(equals + 1..)),
             None => (text, None),
         };
-        let Some(spec) = TABLE.iter().find(|spec| spec.name.as_bytes() == name) else {
+        let Some(spec) = self.table.iter().find(|spec| spec.name.as_bytes() == name) else {
             let name = shown(&String::from_utf8_lossy(name));
             self.errors.push(format!("invalid option: \"--{name}\""));
             return;
@@ -113,7 +114,7 @@ impl Arguments {
     fn letters(&mut self, mut letters: &[u8], rest: &mut impl Iterator<Item = OsString>) {
         while let Some((&letter, behind)) = letters.split_first() {
             let Some(spec) =
-                TABLE.iter().find(|spec| spec.letter.is_some_and(|own| own == char::from(letter)))
+                self.table.iter().find(|spec| spec.letter.is_some_and(|own| own == char::from(letter)))
             else {
                 let unknown = String::from_utf8_lossy(letters).chars().next().unwrap_or_default();
                 self.errors.push(format!("invalid option: \"-{}\"", shown(unknown.encode_utf8(&mut [0; 4]))));
@@ -136,20 +137,20 @@ impl Arguments {
         }
     }
 
-    fn add(&mut self, spec: &Spec, value: Option<OsString>, spelling: String) {
+    fn add(&mut self, spec: &Spec<Id>, value: Option<OsString>, spelling: String) {
         self.given.push(Given { id: spec.id, value, spelling });
     }
 
     fn check_repeats(&mut self) {
-        let errors: Vec<String> = TABLE.iter().filter_map(|spec| self.repeat_error(spec)).collect();
+        let errors: Vec<String> = self.table.iter().filter_map(|spec| self.repeat_error(spec)).collect();
         self.errors.extend(errors);
     }
 
     /// What is wrong with the second use of an option, if anything.
-    fn repeat_error(&self, spec: &Spec) -> Option<String> {
+    fn repeat_error(&self, spec: &Spec<Id>) -> Option<String> {
         let mut uses = self.of(spec.id);
         let first = uses.next()?;
-        let is_on = |given: &Given| switch_is_on(given.value.as_deref());
+        let is_on = |given: &Given<Id>| switch_is_on(given.value.as_deref());
         match spec.takes {
             Takes::Nothing => uses
                 .find(|given| is_on(given) != is_on(first))

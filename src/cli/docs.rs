@@ -1,0 +1,221 @@
+//! Manual pages and shell completions of all programs, from their option tables.
+//!
+//! Built with the feature `docs` only, for `emailrelay-docs`, which `make` runs and nobody installs.
+
+use std::fs;
+use std::io;
+use std::path::Path;
+
+use clap::{Arg, ArgAction, Command, ValueHint};
+use clap_complete::Shell;
+use clap_mangen::Man;
+use clap_mangen::roff::{Roff, roman};
+
+use super::Program;
+use super::table::{self, Arity, Opt};
+use crate::VERSION;
+use crate::role::{passwd, submit, words};
+
+/// Where manual pages go, below the directory that is asked for.
+const MANUAL: &str = "man";
+/// Where completions go.
+const COMPLETIONS: &str = "completions";
+/// Shells, and what they call the completions of a program.
+const SHELLS: [(Shell, &str, &str, &str); 3] =
+    [(Shell::Bash, "bash", "", ""), (Shell::Zsh, "zsh", "_", ""), (Shell::Fish, "fish", "", ".fish")];
+
+/// A program, as its page shows it.
+struct Page {
+    command: Command,
+    /// Headings and their paragraphs, behind the options.
+    more: &'static [(&'static str, &'static [&'static str])],
+}
+
+/// Writes the pages and completions of every program.
+///
+/// # Errors
+/// A file cannot be written.
+pub fn write(directory: &Path) -> io::Result<()> {
+    for Page { command, more } in pages() {
+        let name = command.get_name().to_owned();
+        write_manual(&directory.join(MANUAL).join("man1"), &command, more)?;
+        for (shell, folder, before, behind) in SHELLS {
+            let folder = directory.join(COMPLETIONS).join(folder);
+            fs::create_dir_all(&folder)?;
+            let mut text = Vec::new();
+            clap_complete::generate(shell, &mut command.clone(), &name, &mut text);
+            fs::write(folder.join(format!("{before}{name}{behind}")), text)?;
+        }
+    }
+    Ok(())
+}
+
+fn write_manual(directory: &Path, command: &Command, more: &[(&str, &[&str])]) -> io::Result<()> {
+    fs::create_dir_all(directory)?;
+    let man = Man::new(command.clone()).manual("E-MailRelay").source(format!("E-MailRelay {VERSION}"));
+    let mut text = Vec::new();
+    man.render_title(&mut text)?;
+    man.render_name_section(&mut text)?;
+    man.render_synopsis_section(&mut text)?;
+    man.render_description_section(&mut text)?;
+    man.render_options_section(&mut text)?;
+    for (title, paragraphs) in more {
+        let mut roff = Roff::new();
+        roff.control("SH", [*title]);
+        for paragraph in *paragraphs {
+            roff.control("PP", []).text([roman(*paragraph)]);
+        }
+        roff.to_writer(&mut text)?;
+    }
+    fs::write(directory.join(format!("{}.1", command.get_name())), text)
+}
+
+fn pages() -> Vec<Page> {
+    let relay = |program: Program, about, more| Page { command: server(program, about), more };
+    vec![
+        relay(Program::Relay, "SMTP store-and-forward relay, all roles in one process", RELAY),
+        relay(Program::Smtp, "E-MailRelay's SMTP server, started by systemd", SMTP),
+        relay(Program::Forward, "sends what waits in E-MailRelay's spool to the next hop", FORWARD),
+        relay(Program::Admin, "administration of E-MailRelay on a socket, started by systemd", ADMIN),
+        Page {
+            command: tool("emailrelay-submit", submit::ABOUT, submit::TABLE).arg(recipients()),
+            more: SUBMIT,
+        },
+        Page { command: tool("emailrelay-passwd", passwd::ABOUT, passwd::TABLE), more: PASSWD },
+    ]
+}
+
+fn recipients() -> Arg {
+    Arg::new("recipient").value_name("envelope-to-address").num_args(0..).value_hint(ValueHint::EmailAddress)
+}
+
+fn bare(name: &'static str, about: &'static str) -> Command {
+    Command::new(name).about(about).version(VERSION).disable_help_flag(true).disable_version_flag(true)
+}
+
+/// A program whose options are rows of the one table.
+fn server(program: Program, about: &'static str) -> Command {
+    let file = Arg::new("config-file").num_args(0..=1).value_hint(ValueHint::FilePath);
+    let shown = table::all().filter(|opt| opt.old.is_none() && opt.is_visible() && program.has(opt));
+    bare(program.as_str(), about).arg(file).args(shown.map(option))
+}
+
+fn option(opt: &'static Opt) -> Arg {
+    let mut help = opt.help.to_owned();
+    if !opt.default.is_empty() {
+        help = format!("{help} Default: {}.", opt.default);
+    }
+    if !opt.built {
+        help.push_str(" Not built into this version.");
+    }
+    let arg = Arg::new(opt.name).long(opt.name).help(help).help_heading(opt.section.title());
+    let arg = opt.short.into_iter().fold(arg, Arg::short);
+    match opt.kind.arity() {
+        Arity::None => arg.action(ArgAction::SetTrue),
+        Arity::Optional => arg.num_args(0..=1).require_equals(true).value_name(opt.metavar),
+        Arity::Required => arg.num_args(1).value_name(opt.metavar).value_hint(hint(opt)),
+    }
+}
+
+fn hint(opt: &Opt) -> ValueHint {
+    match opt.kind {
+        table::Kind::Path if opt.name.ends_with("-dir") => ValueHint::DirPath,
+        table::Kind::Path | table::Kind::Secret | table::Kind::Program => ValueHint::AnyPath,
+        _ => ValueHint::Other,
+    }
+}
+
+/// A program with a table of its own.
+fn tool<Id>(name: &'static str, about: &'static str, table: &'static [words::Spec<Id>]) -> Command {
+    let shown = table.iter().filter(|spec| spec.level < words::Level::Hidden);
+    bare(name, about).args(shown.map(|spec| {
+        let arg = Arg::new(spec.name).long(spec.name).help(spec.help);
+        let arg = spec.letter.into_iter().fold(arg, Arg::short);
+        match spec.takes {
+            words::Takes::Nothing => arg.action(ArgAction::SetTrue),
+            words::Takes::Optional(value) => arg.num_args(0..=1).require_equals(true).value_name(value),
+            words::Takes::Value(value) => arg.num_args(1).value_name(value),
+        }
+    }))
+}
+
+type More = &'static [(&'static str, &'static [&'static str])];
+
+const RELAY: More = &[
+    (
+        "FILES",
+        &[
+            "/etc/emailrelay.conf: options, one per line, without dashes.",
+            "/var/spool/emailrelay: two files per message.",
+        ],
+    ),
+    ("EXIT STATUS", &["0 when it ended in order, 1 when it could not start."]),
+    (
+        "EXAMPLES",
+        &[
+            "emailrelay --as-server --remote-clients --spool-dir /var/spool/emailrelay",
+            "emailrelay --as-proxy smtp.example.com:25 --no-daemon --log --no-syslog",
+        ],
+    ),
+    ("SEE ALSO", &["emailrelay-submit(1), emailrelay-passwd(1), systemctl(1)"]),
+];
+
+const SMTP: More = &[
+    (
+        "SOCKETS",
+        &[
+            "It listens on the sockets that systemd holds, by their names: smtp, submission, and submit for emailrelay-submit(1). \
+         See emailrelay-smtp.socket and emailrelay-submit.socket.",
+        ],
+    ),
+    ("EXAMPLES", &["systemctl enable --now emailrelay-smtp.socket emailrelay-submit.socket"]),
+    ("SEE ALSO", &["emailrelay(1), systemd.socket(5)"]),
+];
+
+const FORWARD: More = &[
+    (
+        "EXIT STATUS",
+        &[
+            "0 when nothing is left to do, 75 when messages wait for another attempt, 1 when it could not start.",
+        ],
+    ),
+    ("EXAMPLES", &["emailrelay-forward --forward-to smtp.example.com:25 --spool-dir /var/spool/emailrelay"]),
+    ("SEE ALSO", &["emailrelay(1)"]),
+];
+
+const ADMIN: More = &[("SEE ALSO", &["emailrelay(1), emailrelay-smtp(1)"])];
+
+const SUBMIT: More = &[
+    (
+        "AS SENDMAIL",
+        &[
+            "Called as sendmail it takes -t, -i, -oi, -f, -r, -F, -bs, -bp, -bi, -q and recipients, mixed as they come, and accepts the other \
+         options of that program without effect. Called as mailq it lists what waits, as newaliases it does nothing.",
+        ],
+    ),
+    (
+        "FILES",
+        &[
+            "/var/spool/emailrelay: written by who may.",
+            "/run/emailrelay/submit: for everybody else, the socket of the SMTP server, which knows the caller's user id from the kernel.",
+            "/etc/emailrelay.conf: as sendmail, domain and spool-dir are read from it.",
+        ],
+    ),
+    (
+        "EXIT STATUS",
+        &[
+            "0 when the message is durable; 64 usage, 65 the message cannot be sent as it is, 66 no input, 75 try again later, 77 not permitted.",
+        ],
+    ),
+    (
+        "EXAMPLES",
+        &["printf 'Subject: hello\\n\\nHello\\n' | emailrelay-submit --from me@example.com you@example.com"],
+    ),
+    ("SEE ALSO", &["emailrelay(1)"]),
+];
+
+const PASSWD: More = &[
+    ("EXIT STATUS", &["0 when it printed a line, or with --check when the password is right; else 1."]),
+    ("EXAMPLES", &["echo \"server md5 alice $(emailrelay-passwd)\" >> /etc/emailrelay.auth"]),
+    ("SEE ALSO", &["emailrelay(1)"]),
+];
