@@ -115,3 +115,109 @@ fn removal_keeps_mail_and_configuration(mut relay: Relay) {
     assert_eq!(relay.container.systemctl(&["--failed", "--plain", "--no-legend"]), "");
     assert_eq!(relay.container.sh("ls /etc/systemd/system/*/emailrelay* 2>/dev/null || true"), "");
 }
+
+/// The package of E-MailRelay 2.6: its files, owners and unit, with a program that only stays.
+fn install_the_old_package(container: &Container) {
+    let top = "/root/old";
+    let file = |path: &str, text: &str| container.write(&format!("{top}/{path}"), text);
+    file(
+        "DEBIAN/control",
+        "Package: emailrelay\nVersion: 2.6-1\nArchitecture: all\nMaintainer: nobody <nobody@example.com>\nDescription: old\n",
+    );
+    file("DEBIAN/conffiles", "/etc/emailrelay.conf\n/etc/emailrelay.auth\n");
+    file("etc/emailrelay.conf", "#spool-dir /var/spool/emailrelay\n");
+    file("etc/emailrelay.auth", "# accounts\n");
+    file("usr/sbin/emailrelay", "#!/bin/sh\nsleep 100000 &\necho $! >/run/emailrelay.pid\n");
+    file("lib/systemd/system/emailrelay.service", OLD_UNIT);
+    container.sh(&format!(
+        "cd {top}; chmod 755 DEBIAN usr/sbin/emailrelay; mkdir -p var/spool/emailrelay
+         dpkg-deb -b . /root/old.deb; dpkg -i /root/old.deb
+         chgrp daemon /var/spool/emailrelay; chmod 2775 /var/spool/emailrelay; chmod 600 /etc/emailrelay.auth
+         systemctl daemon-reload; systemctl enable --now emailrelay.service"
+    ));
+}
+
+const OLD_UNIT: &str = "[Service]\nType=forking\nPIDFile=/run/emailrelay.pid\nExecStart=/usr/sbin/emailrelay\n\
+    [Install]\nWantedBy=multi-user.target\n";
+
+/// As an administrator had it: another port, accounts for who submits, a poll period.
+const OLD_CONFIGURATION: &str = "# our relay\nport 2525\nremote-clients\nforward-to 127.0.0.1:2526\npoll 1\nlog\nverbose\n\
+    server-auth /etc/emailrelay.auth\nspool-dir /var/spool/emailrelay\n";
+
+/// Two messages of 2.6: one that waits, one that has failed; with the owners that 2.6 gave them.
+fn old_mail(container: &Container) {
+    for (id, ending, rest) in [
+        ("emailrelay.900.1700000000.1", "", ""),
+        (
+            "emailrelay.900.1700000000.2",
+            ".bad",
+            "X-MailRelay-Reason: mailbox unavailable\r\nX-MailRelay-ReasonCode: 550\r\n",
+        ),
+    ] {
+        let envelope = format!(
+            "X-MailRelay-Format: #2821.8\r\nX-MailRelay-Content: 8bit\r\nX-MailRelay-From: old@example.com\r\n\
+             X-MailRelay-ToCount: 1\r\nX-MailRelay-To-Remote: new@example.com\r\nX-MailRelay-Authentication: \r\n\
+             X-MailRelay-Client: 127.0.0.1\r\nX-MailRelay-ClientCertificate: \r\nX-MailRelay-MailFromAuthIn: \r\n\
+             X-MailRelay-MailFromAuthOut: \r\nX-MailRelay-ForwardTo: \r\nX-MailRelay-ForwardToAddress: \r\n\
+             X-MailRelay-ClientAccountSelector: \r\nX-MailRelay-Utf8MailboxNames: 0\r\nX-MailRelay-End: 1\r\n{rest}"
+        );
+        container.write(&format!("/var/spool/emailrelay/{id}.envelope{ending}"), &envelope);
+        container.write(&format!("/var/spool/emailrelay/{id}.content"), "Subject: old\r\n\r\nfrom 2.6\r\n");
+    }
+    container.sh("cd /var/spool/emailrelay; chown root:daemon *; chmod 660 *");
+}
+
+#[test]
+fn package_takes_over_a_set_up_of_2_6() {
+    require!(
+        Rootfs::missing(),
+        need::program("swaks"),
+        need::program("dpkg-shlibdeps"),
+        need::program("make")
+    );
+    let rootfs = Rootfs::mount();
+    let new = build(&rootfs, "3.0.0-1");
+    let mut relay = Relay { container: rootfs.boot(), hop: None };
+    install_the_old_package(&relay.container);
+    relay.configure(OLD_CONFIGURATION);
+    relay.container.write("/etc/emailrelay.auth", "server plain submitter s3cret\n");
+    old_mail(&relay.container);
+    relay.hop_up();
+
+    let said = relay.container.try_run(&["dpkg", "-i", &new]);
+    assert_eq!(said.code, 0, "{said:?}");
+    assert!(said.stderr.contains("the group emailrelay may read /etc/emailrelay.auth now"), "{said:?}");
+    let container = &relay.container;
+    assert_eq!(state(container, "is-enabled", "emailrelay.service"), "enabled");
+    assert_eq!(state(container, "is-active", "emailrelay.service"), "active");
+    assert_ne!(state(container, "is-enabled", "emailrelay-smtp.socket"), "enabled", "two servers");
+    assert_eq!(std::fs::read_to_string(container.path("/etc/emailrelay.conf")).unwrap(), OLD_CONFIGURATION);
+    let pid = container.property("emailrelay.service", "MainPID");
+    assert_eq!(container.run(&["stat", "-c", "%U", &format!("/proc/{pid}")]), "emailrelay");
+
+    let old = relay.hop().wait_accepted(1).remove(0);
+    assert!(old.mail.starts_with("<old@example.com>") && old.content.ends_with(b"from 2.6\r\n"), "{old:?}");
+    relay.container.run(&[
+        "swaks",
+        "--server",
+        "127.0.0.1:2525",
+        "--silent",
+        "2",
+        "--from",
+        "a@example.com",
+        "--to",
+        "b@example.com",
+        "--auth",
+        "PLAIN",
+        "--auth-user",
+        "submitter",
+        "--auth-password",
+        "s3cret",
+    ]);
+    relay.hop().wait_accepted(2);
+    // What had failed is kept as it was.
+    assert_eq!(
+        relay.spool_files(),
+        ["emailrelay.900.1700000000.2.content", "emailrelay.900.1700000000.2.envelope.bad"]
+    );
+}
