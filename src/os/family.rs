@@ -1,7 +1,8 @@
 //! All processes that a program has become: to end every one of them, also those that tried to get away.
 
 use std::collections::BTreeMap;
-use std::fs::{read_dir, read_link, read_to_string};
+use std::fs::{DirEntry, read_dir, read_link, read_to_string};
+use std::os::unix::fs::MetadataExt;
 
 use nix::sys::signal::{Signal, kill, killpg};
 use nix::unistd::Pid;
@@ -81,10 +82,12 @@ impl Family {
         if id == i32::try_from(std::process::id()).unwrap_or(0) {
             return false;
         }
-        let links = read_dir(format!("/proc/{id}/fd")).into_iter().flatten().flatten();
-        links
-            .filter_map(|link| read_link(link.path()).ok())
-            .any(|link| link.as_os_str() == self.pipe.as_str())
+        // The rights of the link are those of the descriptor. The reading end is in the hands of every process of ours that is just
+        // being started.
+        let writes = |link: &DirEntry| link.metadata().is_ok_and(|facts| facts.mode() & 0o200 != 0);
+        let links = read_dir(format!("/proc/{id}/fd")).into_iter().flatten().flatten().filter(writes);
+        let mut targets = links.filter_map(|link| read_link(link.path()).ok());
+        targets.any(|target| target.as_os_str() == self.pipe.as_str())
     }
 }
 

@@ -6,6 +6,7 @@ use std::os::fd::{FromRawFd, OwnedFd};
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
+use std::sync::{Mutex, PoisonError};
 
 use nix::fcntl::OFlag;
 use nix::unistd::{getpid, pipe2};
@@ -21,6 +22,9 @@ const LOST: u8 = 127;
 
 /// What a program that died by a signal adds to its number, as in shells.
 const BY_SIGNAL: i32 = 128;
+
+/// Held while a program is being started.
+static ALONE: Mutex<()> = Mutex::new(());
 
 /// What is to be started.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -54,6 +58,8 @@ pub struct Exit(AsyncFd<OwnedFd>);
 /// # Errors
 /// What the system says to starting it; see [`is_shortage`].
 pub fn launch(launch: &Launch) -> io::Result<(Process, OwnedFd)> {
+    // One at a time: a process that is just being started holds all that we have open, the writing ends of other pipes too.
+    let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
     let (reader, writer) = pipe2(OFlag::O_CLOEXEC)?;
     let mut command = Command::new(&launch.program);
     command

@@ -36,7 +36,10 @@ const CHUNK: usize = 16 * 1024;
 pub(super) async fn run(starter: &Starter, call: Call) -> Ended {
     let Call { program, arguments, variables, limit, stop, context } = call;
     let started = starter.start(Launch { program, arguments, variables }).await;
-    let running = started.and_then(|(process, output)| Running::new(process, output));
+    let running = started.and_then(|(process, output)| {
+        let process = process.claim().ok_or(io::ErrorKind::NotFound)?;
+        Running::new(process, output)
+    });
     let mut running = match running {
         Ok(running) => running,
         Err(error) if is_shortage(&error) => return Ended::NotStarted(crate::os::reason(&error)),
@@ -58,7 +61,10 @@ pub(super) async fn run(starter: &Starter, call: Call) -> Ended {
         done = done => Some(done),
     };
     match ended {
-        Some(true) => Ended::Exited { code: running.reap(), output: std::mem::take(&mut running.kept) },
+        Some(true) => {
+            let code = running.reap();
+            Ended::Exited { code, output: std::mem::take(&mut running.kept) }
+        }
         Some(false) => {
             running.put_down(&context).await;
             Ended::TimedOut
@@ -81,11 +87,12 @@ fn kill_unwaited(mut process: Process, pipe: u64) {
     let mut family = Family::new(process.id(), pipe);
     family.signal(Signal::SIGKILL);
     let _ = std::thread::Builder::new().name("reaper".to_owned()).spawn(move || {
-        let end = std::time::Instant::now() + KILL_TIME;
-        while family.signal(Signal::SIGKILL) > 0 && std::time::Instant::now() < end {
-            std::thread::sleep(LOOK_EVERY);
+        // One that the kernel cannot end is looked for until it can.
+        let mut pause = LOOK_EVERY;
+        while family.signal(Signal::SIGKILL) > 0 || process.reap().is_none() {
+            std::thread::sleep(pause);
+            pause = KILL_TIME.min(pause * 2);
         }
-        process.reap();
     });
 }
 
@@ -136,7 +143,12 @@ impl Running {
     fn reap(&mut self) -> u8 {
         /// As for every exit code that cannot be known.
         const LOST: u8 = 127;
-        self.process.take().and_then(|mut process| process.reap()).unwrap_or(LOST)
+        let code = self.process.as_mut().and_then(Process::reap);
+        if code.is_some() {
+            self.process = None;
+        }
+        // What could not be reaped is seen to when this is dropped.
+        code.unwrap_or(LOST)
     }
 
     /// Ends all processes of the program and waits until they are dead.

@@ -11,7 +11,25 @@ use tokio::sync::oneshot;
 
 use crate::os::launch::{Launch, Process, launch};
 
-type Started = io::Result<(Process, OwnedFd)>;
+type Started = io::Result<(Unclaimed, OwnedFd)>;
+
+/// A program on its way to the one who wanted it. If nobody takes it any more it is killed, wherever it is then.
+#[derive(Debug)]
+pub(super) struct Unclaimed(Option<Process>);
+
+impl Unclaimed {
+    pub(super) fn claim(mut self) -> Option<Process> {
+        self.0.take()
+    }
+}
+
+impl Drop for Unclaimed {
+    fn drop(&mut self) {
+        if let Some(process) = self.0.take() {
+            super::run::abandon(process);
+        }
+    }
+}
 
 #[derive(Debug)]
 pub(super) struct Starter(Sender<(Launch, oneshot::Sender<Started>)>);
@@ -24,10 +42,9 @@ impl Starter {
                 if reply.is_closed() {
                     continue;
                 }
-                // One whom nobody waits for any more dies with its handle.
-                if let Err(Ok((process, _))) = reply.send(launch(&job)) {
-                    super::run::abandon(process);
-                }
+                let started = launch(&job).map(|(process, output)| (Unclaimed(Some(process)), output));
+                // One whom nobody waits for any more ends with what could not be sent.
+                drop(reply.send(started));
             }
         })?;
         Ok(Self(sender))
