@@ -84,4 +84,5 @@ pub mod sasl;
 pub mod secrets;
 pub mod smtp;
 pub mod spool;
+pub mod tls;
 pub mod verify;

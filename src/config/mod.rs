@@ -15,6 +15,7 @@ mod logging;
 pub mod network;
 pub mod number;
 mod settings;
+pub mod tls;
 pub mod verifier;
 
 pub use auth::{ClientAuth, ServerAuth};

@@ -57,6 +57,7 @@ impl Record {
                     EMAILRELAY_RESULT = self.fields.result,
                     EMAILRELAY_EXIT = self.fields.exit,
                     EMAILRELAY_MS = self.fields.took_ms,
+                    EMAILRELAY_TLS = self.fields.tls.as_deref(),
                     message = self.message.as_str(),
                 )
             };

@@ -320,6 +320,26 @@ kinds! {
     TERMINATE = "438bd288830343b081a067f5b49742f6", Info;
     /// The spool directory cannot be watched.
     SPOOL_NOT_WATCHED = "3bd4cf14217a4198ba2a524e392d43b3", Warning;
+
+    // TLS
+    /// A connection is secure.
+    TLS_ESTABLISHED = "1d157d3446384605ba828a39bd2abc57", Verbose;
+    /// A TLS handshake failed, or a secure connection broke in a message.
+    TLS_FAILED = "d8c46b9be9234a1da6e8081198b8fa2b", Warning peer;
+    /// A secure connection was closed without notice between messages.
+    TLS_NO_CLOSE_NOTIFY = "f82d02021728467c830a18883dc04641", Verbose;
+    /// Bytes in clear came behind STARTTLS.
+    TLS_PLAINTEXT = "af15fc543b8e48cc8bb2b2625a6d9fa7", Warning peer;
+    /// The name in a server's certificate was looked at.
+    TLS_NAME_CHECKED = "b07b062bb3b9479fbc5ca5147ddc9914", Verbose;
+    /// A server's certificate is not good, and is used all the same.
+    TLS_NOT_VERIFIED = "91952a4528f74af2ba70b147c56e385e", Warning;
+    /// A certificate is out of date or soon will be.
+    TLS_EXPIRING = "dd4cc31b789d4695ace1a35f4c803897", Warning;
+    /// Renewed certificate files are in use.
+    TLS_RELOADED = "75083b44cd15473fb5971f066f74b48c", Info;
+    /// Renewed certificate files cannot be used.
+    TLS_RELOAD_FAILED = "46d30a1af7eb40bbb2b6eed2f123d2a2", Error;
 }
 
 #[cfg(test)]

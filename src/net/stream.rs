@@ -1,11 +1,14 @@
-//! A connection over TCP or a unix-domain socket, as one type.
+//! A connection over TCP or a unix-domain socket, in clear or secure, as one type.
 
 use std::io;
+use std::os::fd::AsRawFd as _;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use nix::sys::socket::{MsgFlags, recv};
+use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
+use tokio_rustls::TlsStream;
 
 use crate::net::address::Endpoint;
 use crate::os::peer::{self, Peer};
@@ -17,6 +20,8 @@ pub enum Stream {
     Tcp(TcpStream),
     /// A unix-domain stream.
     Unix(UnixStream),
+    /// Either of them, encrypted. Made by [`crate::tls`].
+    Tls(Box<TlsStream<Stream>>),
 }
 
 impl Stream {
@@ -26,6 +31,32 @@ impl Stream {
         match self {
             Self::Tcp(stream) => stream.local_addr().ok().map(Endpoint::from),
             Self::Unix(_) => None,
+            Self::Tls(stream) => stream.get_ref().0.local(),
+        }
+    }
+
+    /// True if it is encrypted.
+    #[must_use]
+    pub fn is_secure(&self) -> bool {
+        matches!(self, Self::Tls(_))
+    }
+
+    /// Waits for bytes and shows at most `count` of them to `look` without taking them; none is the end of the stream. Only
+    /// in clear.
+    ///
+    /// # Errors
+    /// The error of the read; a secure stream has none that could be left in place.
+    pub async fn peek<T>(&self, count: usize, look: impl Fn(&[u8]) -> T) -> io::Result<T> {
+        // The buffer lives only for as long as the look takes.
+        let peek = |fd| {
+            let mut buffer = vec![0; count];
+            let read = recv(fd, &mut buffer, MsgFlags::MSG_PEEK)?;
+            Ok(look(buffer.get(..read).unwrap_or_default()))
+        };
+        match self {
+            Self::Tcp(stream) => stream.async_io(Interest::READABLE, || peek(stream.as_raw_fd())).await,
+            Self::Unix(stream) => stream.async_io(Interest::READABLE, || peek(stream.as_raw_fd())).await,
+            Self::Tls(_) => Err(io::ErrorKind::Unsupported.into()),
         }
     }
 
@@ -48,6 +79,7 @@ impl Stream {
         match self {
             Self::Tcp(stream) => stream.set_zero_linger(),
             Self::Unix(_) => Ok(()),
+            Self::Tls(stream) => stream.get_ref().0.reset_on_close(),
         }
     }
 }
@@ -71,6 +103,7 @@ impl AsyncRead for Stream {
         match self.get_mut() {
             Self::Tcp(stream) => Pin::new(stream).poll_read(cx, buf),
             Self::Unix(stream) => Pin::new(stream).poll_read(cx, buf),
+            Self::Tls(stream) => Pin::new(stream).poll_read(cx, buf),
         }
     }
 }
@@ -80,6 +113,7 @@ impl AsyncWrite for Stream {
         match self.get_mut() {
             Self::Tcp(stream) => Pin::new(stream).poll_write(cx, buf),
             Self::Unix(stream) => Pin::new(stream).poll_write(cx, buf),
+            Self::Tls(stream) => Pin::new(stream).poll_write(cx, buf),
         }
     }
 
@@ -87,6 +121,7 @@ impl AsyncWrite for Stream {
         match self.get_mut() {
             Self::Tcp(stream) => Pin::new(stream).poll_flush(cx),
             Self::Unix(stream) => Pin::new(stream).poll_flush(cx),
+            Self::Tls(stream) => Pin::new(stream).poll_flush(cx),
         }
     }
 
@@ -94,6 +129,7 @@ impl AsyncWrite for Stream {
         match self.get_mut() {
             Self::Tcp(stream) => Pin::new(stream).poll_shutdown(cx),
             Self::Unix(stream) => Pin::new(stream).poll_shutdown(cx),
+            Self::Tls(stream) => Pin::new(stream).poll_shutdown(cx),
         }
     }
 }

@@ -8,6 +8,7 @@ mod process;
 mod server;
 mod spool;
 mod start;
+mod tls;
 mod verify;
 
 use std::fmt;
@@ -20,6 +21,7 @@ pub use process::ProcessEvent;
 pub use server::ServerEvent;
 pub use spool::SpoolEvent;
 pub use start::StartEvent;
+pub use tls::TlsEvent;
 pub use verify::VerifyEvent;
 
 use super::escape::Peer;
@@ -52,6 +54,8 @@ pub enum Event {
     Verify(VerifyEvent),
     /// Administration.
     Admin(AdminEvent),
+    /// Encryption.
+    Tls(TlsEvent),
     /// An event of a protocol session that carries its own text. Peer text in it is escaped already.
     Protocol {
         /// What kind it is; gives the level.
@@ -95,6 +99,8 @@ pub struct Fields {
     pub exit: Option<u32>,
     /// `MS`: how long it took, in milliseconds.
     pub took_ms: Option<u64>,
+    /// `TLS`: protocol and cipher.
+    pub tls: Option<String>,
 }
 
 /// The servers a process can have.
@@ -152,6 +158,7 @@ impl Event {
             Event::Spool(event) => Some(event),
             Event::Verify(event) => Some(event),
             Event::Admin(event) => Some(event),
+            Event::Tls(event) => Some(event),
             Event::Protocol { .. } => None,
         }
     }
@@ -185,7 +192,8 @@ areas!(
     Forward(ForwardEvent),
     Spool(SpoolEvent),
     Verify(VerifyEvent),
-    Admin(AdminEvent)
+    Admin(AdminEvent),
+    Tls(TlsEvent)
 );
 
 impl Fields {
