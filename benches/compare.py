@@ -22,15 +22,20 @@ import statistics
 import sys
 import tempfile
 import time
+from contextlib import contextmanager
 from pathlib import Path
 
-from contenders import Ours, Postfix, Sink
+import secure
+from contenders import Ours, Postfix, SecureHop, Sink
 from machine import file_system, machine, spread
 from traffic import SIZE, greeting, hold, load, offer
 
 SESSIONS = {1: 1500, 20: 6000, 50: 6000, 200: 4000, 1000: 4000}
 DRAIN = 5000
 IDLE = 1000
+IDLE_TLS = 2000
+TLS_SESSIONS = (1, 20, 100)
+TLS_COUNT = 2000
 
 
 def main():
@@ -59,7 +64,7 @@ def parse():
     parser.add_argument("--dir", default="/var/tmp", help="a directory on a real disk")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--scale", type=float, default=1, help="share of the messages to send")
-    parser.add_argument("--only", default="intake,drain,memory,start", help="which parts")
+    parser.add_argument("--only", default="intake,drain,memory,start,intake_tls,drain_tls,memory_tls", help="which parts")
     parser.add_argument("--sessions", default=",".join(map(str, SESSIONS)), help="sessions of the intake part")
     parser.add_argument("--no-postfix", action="store_true", help="ours alone")
     return parser.parse_args()
@@ -71,6 +76,7 @@ class Bench:
         self.full = Ours("ours", built, directory / "full", "full")
         self.none = Ours("ours, durability none", built, directory / "none", "none")
         self.postfix = None
+        self.hops = 0
         if not options.no_postfix:
             if os.geteuid() == 0 and shutil.which("postfix"):
                 self.postfix = Postfix(directory / "postfix")
@@ -153,6 +159,69 @@ class Bench:
         for contender in (self.full, self.postfix):
             if contender:
                 contender.stop()
+
+    def intake_tls(self):
+        count = int(TLS_COUNT * self.options.scale)
+        print(f"\nintake of {count} messages of {SIZE} bytes by STARTTLS, one handshake for each, messages/s")
+        contenders = [c for c in self.contenders if c is not self.none]
+        self.row("sessions", [c.name for c in contenders], "ours : postfix")
+        with self.secured(contenders):
+            for sessions in TLS_SESSIONS:
+                rates = {c: [] for c in contenders}
+                for turn in range(self.options.rounds):
+                    for contender in rotate(contenders, turn):
+                        contender.start()
+                        rates[contender].append(secure.offer(contender.port, sessions, count))
+                        contender.check(count)
+                        contender.stop()
+                self.figures(str(sessions), rates)
+
+    def drain_tls(self):
+        count = int(DRAIN * self.options.scale)
+        print(f"\ndrain of {count} queued {SIZE} byte messages over TLS, messages/s")
+        contenders = [c for c in self.contenders if c is not self.none]
+        self.row("", [c.name for c in contenders], "ours : postfix")
+        rates = {c: [] for c in contenders}
+        with self.secured(contenders) as pem:
+            for turn in range(self.options.rounds):
+                for contender in rotate(contenders, turn):
+                    contender.start()
+                    offer(contender.port, 20, count)
+                    os.sync()
+                    self.hops += 1
+                    with SecureHop(self.full.built, self.directory / f"hop{self.hops}", pem, count) as hop:
+                        rates[contender].append(count / contender.drain(hop))
+        self.figures("", rates)
+
+    def memory_tls(self):
+        print(f"\nresident memory of ours with {IDLE_TLS} idle sessions, kB for each")
+        self.row("", ["in clear", "TLS"], "")
+        figures = []
+        for tls in (False, True):
+            with self.secured([self.full] if tls else []):
+                self.full.start()
+                # Pools and caches are there from the first sessions on.
+                one = (secure.hold if tls else hold)(self.full.port, 10)
+                time.sleep(1)
+                before = self.full.memory()
+                held = (secure.hold if tls else hold)(self.full.port, IDLE_TLS)
+                time.sleep(1)
+                figures.append((self.full.memory() - before) / len(held))
+                for connection in [*one, *held]:
+                    connection.close()
+                self.full.stop()
+        self.row("per idle session", map(number, figures), "")
+
+    @contextmanager
+    def secured(self, contenders):
+        pem = secure.certificate(self.directory / "tls")
+        for contender in contenders:
+            contender.tls = pem
+        try:
+            yield pem
+        finally:
+            for contender in contenders:
+                contender.tls = None
 
     def start(self):
         print("\ncold start, first connection to 220, ms")

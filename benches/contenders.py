@@ -64,6 +64,8 @@ class Ours:
         self.spool = None
         self.starts = 0
         self.process = None
+        # The file with key and certificate, for a measurement over TLS.
+        self.tls = None
         directory.mkdir()
         spread(directory)
         self.fresh()
@@ -80,7 +82,10 @@ class Ours:
 
     def smtp(self, interface):
         return [str(self.built / "emailrelay-smtp"), *self.options(), *interface, "--smtp-max-connections=5000",
-                "--domain=bench.test"]
+                "--domain=bench.test"] + self.tls_options()
+
+    def tls_options(self):
+        return ["--server-tls", f"--server-tls-certificate={self.tls}"] if self.tls else []
 
     def start(self):
         self.fresh()
@@ -106,7 +111,7 @@ class Ours:
     def drain(self, sink):
         self.stop()
         command = [str(self.built / "emailrelay-forward"), *self.options(), f"--forward-to=127.0.0.1:{sink.port}",
-                   "--linger=0", "--domain=bench.test"]
+                   "--linger=0", "--domain=bench.test", *(["--client-tls", "--client-tls-required"] if self.tls else [])]
         begin = time.monotonic()
         process = subprocess.Popen(command, start_new_session=True)
         sink.wait()
@@ -139,6 +144,7 @@ class Postfix:
 
     def __init__(self, parent):
         self.parent, self.starts, self.started = parent, 0, False
+        self.tls = None
 
     def fresh(self):
         self.starts += 1
@@ -155,6 +161,8 @@ class Postfix:
 
     def configure(self, held=True):
         text = HOLD_CF if held else "".join(l for l in HOLD_CF.splitlines(True) if "HOLD" not in l)
+        if self.tls:
+            text += f"smtpd_tls_chain_files = {self.tls}\nsmtpd_tls_security_level = may\nsmtp_tls_security_level = encrypt\n"
         for name, content in (("main.cf", text), ("master.cf", MASTER_CF)):
             for key in ("DIR", "PORT", "SINK"):
                 value = {"DIR": self.directory, "PORT": self.port, "SINK": self.sink}[key]
@@ -229,3 +237,27 @@ class Sink:
             self.process.wait(PATIENCE)
         except subprocess.TimeoutExpired:
             sys.exit("not all messages have reached smtp-sink")
+
+
+class SecureHop:
+    """A next hop over TLS: smtp-sink has none, so it is ours, storing without syncs. The same for all contenders."""
+
+    def __init__(self, built, directory, pem, count):
+        self.server, self.count = Ours("hop", built, directory, "none"), count
+        self.server.tls = pem
+        self.server.start()
+        self.port = self.server.port
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.server.stop()
+        shutil.rmtree(self.server.spool)
+
+    def wait(self):
+        end = time.monotonic() + PATIENCE
+        while sum(name.endswith(".envelope") for name in os.listdir(self.server.spool)) < self.count:
+            if time.monotonic() > end:
+                sys.exit("not all messages have reached the next hop")
+            time.sleep(0.02)

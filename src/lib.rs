@@ -20,6 +20,7 @@
 //! | [`sasl`] | authentication without I/O: mechanisms, both sides of an exchange, HMAC from masked passwords |
 //! | [`secrets`] | secrets files: accounts, trusted addresses, changes while running |
 //! | [`net`] | sockets, and the pumps that carry bytes and time between a stream and a session |
+//! | [`tls`] | encryption for both sides by rustls: certificates, verification, renewed files |
 //! | [`spool`] | every file of every message; its module text has the table of states |
 //! | [`forward`] | the forwarding engine: which message is due, what a reply means, when to try again |
 //! | [`filter`] | filters of messages: programs, servers, and the chain that runs them |
@@ -32,7 +33,7 @@
 //! | [`cli`] | the option table, command line and configuration files; bringing a process up |
 //! | [`role`] | wiring: one module for each role or long-lived task |
 //!
-//! Arrows go `bin → cli → role → {filter, verify, program, net, forward, secrets, spool, message, os, log, config} → {smtp, admin} → sasl`, never back.
+//! Arrows go `bin → cli → role → {filter, verify, program, net, tls, forward, secrets, spool, message, os, log, config} → {smtp, admin} → sasl`, never back.
 //!
 //! # The way of a message
 //!
@@ -62,7 +63,8 @@
 //! 6. A message is acknowledged only when its content, envelope and directory entry are durable (unless `--durability none`).
 //! 7. A recipient leaves an envelope only after a 2xx to the data; what cannot be judged is a temporary failure.
 //! 8. Every buffer, count and wait that a peer can grow has a named limit.
-//! 9. No error of one session, message or destination ends another's.
+//! 9. Bytes that came before a TLS handshake are never read as if they had come after it, on either side.
+//! 10. No error of one session, message or destination ends another's.
 
 /// Name shown in greetings, banners and `--version`.
 pub const PRODUCT: &str = "E-MailRelay";

@@ -4,12 +4,14 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::merge::Entries;
+use super::tls;
 use super::typed::{Failure, Values};
 use super::{Environment, Program, filters};
 use crate::config::address::Remote;
 use crate::config::interface::{self, Item, Place, Server};
 use crate::config::keywords::{self, ClientKeywords, Parsed, ServerKeywords};
 use crate::config::number::limit;
+use crate::config::tls::TlsKeywords;
 use crate::config::verifier::VerifierSpec;
 use crate::config::{
     AdminSettings, Anonymous, ClientAuth, Durability, FilterSettings, ForwardSettings, InDoubt, LogFormat,
@@ -137,6 +139,7 @@ pub(super) fn instance(
     env: &Environment,
     entries: &Entries,
     values: &Values,
+    tls_keywords: TlsKeywords,
     remarks: &mut Remarks,
 ) -> Result<Settings, Failure> {
     let compat = values.text("compat").is_some();
@@ -172,6 +175,8 @@ pub(super) fn instance(
         smtp,
         admin,
         forward,
+        server_tls: tls::server(values, tls_keywords)?,
+        client_tls: tls::client(values, tls_keywords, remarks)?,
         filter: filter(program, env, entries, values, remarks)?,
     })
 }

@@ -33,6 +33,7 @@ pub mod sample;
 pub mod start;
 mod table;
 mod terminal;
+mod tls;
 mod typed;
 mod version;
 
@@ -47,6 +48,7 @@ use self::given::{Given, Origin, Value};
 use self::merge::{Entries, Instance, Merged};
 use self::table::{Opt, Roles};
 use self::typed::{Failure, Values};
+use crate::config::tls::TlsKeywords;
 use crate::config::{ProcessSettings, Settings};
 
 /// The width of help texts when the terminal's is not known.
@@ -250,9 +252,11 @@ impl Reader<'_> {
         let daemon = mode.daemon(&merged.process);
         paths::expand_all(&mut merged.process, self.env, daemon)?;
         let values = self.typed(&merged.process)?;
+        let given = merged.instances.iter().map(|instance| &instance.entries);
+        let keywords = tls::keywords(&values, given, &mut remarks)?;
         let mut instances = Vec::new();
         for instance in &mut merged.instances {
-            instances.push(self.instance(instance, &merged.process, mode, &mut remarks)?);
+            instances.push(self.instance(instance, &merged.process, mode, keywords, &mut remarks)?);
         }
         self.check_instances(&instances, &mut remarks)?;
         let mut process = build::process(&self.name, mode, &merged.process, &values, &mut remarks);
@@ -265,6 +269,7 @@ impl Reader<'_> {
         instance: &mut Instance,
         process: &Entries,
         mode: Mode,
+        keywords: TlsKeywords,
         remarks: &mut Remarks,
     ) -> Result<Settings, Failure> {
         checks::unbuilt(&instance.entries)?;
@@ -280,7 +285,7 @@ impl Reader<'_> {
             knows: &|name| table::find(name).is_some_and(|opt| self.program.has(opt)),
             unix_next_hop: next_hop.is_some_and(|address| address.is_unix()),
         })?;
-        build::instance(&instance.name, self.program, self.env, &instance.entries, &values, remarks)
+        build::instance(&instance.name, self.program, self.env, &instance.entries, &values, keywords, remarks)
     }
 
     fn typed(&self, entries: &Entries) -> Result<Values, Failure> {

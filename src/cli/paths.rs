@@ -8,6 +8,7 @@ use super::Environment;
 use super::given::Origin;
 use super::merge::{Entries, Entry};
 use super::table::Kind;
+use super::tls;
 
 /// Replaces `@app` and `@cred/` in all values that are paths; makes relative ones absolute when `absolute` is
 /// set, because
@@ -18,11 +19,21 @@ use super::table::Kind;
 pub(super) fn expand_all(entries: &mut Entries, env: &Environment, absolute: bool) -> Result<(), String> {
     for entry in entries.values_mut().filter(|entry| is_path(entry)) {
         let (before, path) = divide(entry);
-        let path = expand(&path, env).map_err(|reason| {
-            format!("invalid value for --{}: {reason}{}", entry.opt.name, place(&entry.origin))
-        })?;
+        let complete = |value: &OsStr| {
+            let value = expand(value, env).map_err(|reason| {
+                format!("invalid value for --{}: {reason}{}", entry.opt.name, place(&entry.origin))
+            })?;
+            Ok::<_, String>(if absolute { env.cwd.join(value).into_os_string() } else { value })
+        };
+        let path = if entry.opt.list {
+            let items = tls::split(&path);
+            let items = items.iter().map(|item| complete(item)).collect::<Result<Vec<_>, _>>()?;
+            items.join(OsStr::new(","))
+        } else {
+            complete(&path)?
+        };
         let mut value = OsString::from(before);
-        value.push(if absolute { env.cwd.join(path).into_os_string() } else { path });
+        value.push(path);
         entry.value = value;
     }
     Ok(())

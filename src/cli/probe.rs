@@ -10,6 +10,7 @@ use nix::unistd::{AccessFlags, access};
 use super::Invocation;
 use crate::config::{ClientAuth, ServerAuth};
 use crate::os::{self, identity};
+use crate::role::tls::Tls;
 use crate::secrets::{OpenError, Store};
 
 /// What a start would complain of.
@@ -43,6 +44,8 @@ pub(super) fn all(invocation: &Invocation, cwd: &Path) -> Found {
             _ => None,
         };
         server.into_iter().chain(client).for_each(|path| found.secrets(&cwd.join(path)));
+        // Relative names are seen from the current directory, which is this one.
+        found.errors.extend(Tls::open(instance).err().map(|error| error.to_string()));
     }
     found
 }

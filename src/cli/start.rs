@@ -1,7 +1,7 @@
 //! Bringing a process up, in the order that keeps rights and reports right:
 //!
 //! 1. sockets that systemd passed are taken, options are read (nothing is opened yet);
-//! 2. the log and secrets files are opened and listening sockets are bound, with the rights of the starting user;
+//! 2. the log is opened, keys and secrets are read and listening sockets are bound, with the rights of the starting user;
 //! 3. into the background, if asked for; the starting process waits for the outcome;
 //! 4. pid file, then root is given up for good;
 //! 5. the log's thread, runtime, spool, roles; ready.
@@ -32,6 +32,7 @@ use crate::role::instance::{Handle, Instance, Resources};
 use crate::role::login::Accounts;
 use crate::role::settings;
 use crate::role::supervise::{self, Ended, Process, Signals};
+use crate::role::tls::Tls;
 use crate::secrets::Files;
 use crate::spool::Spool;
 
@@ -113,8 +114,9 @@ fn prepare(
     let mut resources = Vec::new();
     for settings in &invocation.instances {
         let accounts = Accounts::open(settings, &mut files)?;
+        let tls = Tls::open(settings)?;
         let sockets = bind_servers(settings, &process.user, user.as_ref(), &mut inherited)?;
-        resources.push(Resources { sockets, accounts });
+        resources.push(Resources { sockets, accounts, tls });
     }
     let only_forwards =
         program == Program::Relay && invocation.instances.iter().all(Settings::ends_after_first_run);
@@ -189,6 +191,7 @@ fn bind_servers(
     let mut sockets = ServerSockets::default();
     for (server, port) in settings.servers() {
         let bound = bind::sockets(&settings.interfaces, server, port, inherited)?;
+        bound.check_tls(settings.server_tls.is_some())?;
         share_unix_sockets(settings, server, name, user)?;
         match server {
             Server::Smtp => sockets.smtp = bound,

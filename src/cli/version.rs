@@ -21,7 +21,7 @@ fn features() -> Vec<(&'static str, String)> {
         ("Unix domain sockets", "enabled".to_owned()),
         ("POP server", built("pop")),
         ("Admin server", built("admin")),
-        ("TLS library", "none".to_owned()),
+        ("TLS library", "rustls 0.23".to_owned()),
         ("Systemd", "enabled".to_owned()),
         ("SMTPUTF8", "enabled".to_owned()),
         ("Filters", built("filter")),
@@ -55,7 +55,7 @@ mod tests {
         assert!(!short.contains("enabled"));
         let long = text(true);
         let lines = "\n\nMulti-threading: enabled\nUnix domain sockets: enabled\nPOP server: disabled\n\
-                     Admin server: enabled\nTLS library: none\nSystemd: enabled\n";
+                     Admin server: enabled\nTLS library: rustls 0.23\nSystemd: enabled\n";
         assert!(long.contains(lines));
     }
 }

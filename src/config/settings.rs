@@ -8,6 +8,7 @@ use super::auth::{ClientAuth, ServerAuth};
 use super::filter::FilterSettings;
 use super::interface::{Item, Server};
 use super::keywords::{ClientKeywords, ServerKeywords};
+use super::tls::{ClientTls, ServerTls};
 use super::verifier::VerifierSpec;
 use crate::sasl::Policy;
 
@@ -112,7 +113,7 @@ pub struct ForwardSettings {
     pub client_interface: Option<Local>,
     /// `--client-smtp-config`.
     pub keywords: ClientKeywords,
-    /// `--connection-timeout`: lookup and connect; `None` is for ever.
+    /// `--connection-timeout`: lookup, connect and TLS handshake, the latter also of our clients; `None` is for ever.
     pub connection_timeout: Option<Duration>,
     /// `--response-timeout`: each reply; `None` is for ever.
     pub response_timeout: Option<Duration>,
@@ -186,6 +187,10 @@ pub struct Settings {
     pub forward: ForwardSettings,
     /// Filters.
     pub filter: FilterSettings,
+    /// TLS of the servers.
+    pub server_tls: Option<ServerTls>,
+    /// TLS of forwarding.
+    pub client_tls: Option<ClientTls>,
 }
 
 impl Settings {

@@ -17,6 +17,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::admin::Notice;
 use crate::config::address::Remote;
+use crate::config::tls::TlsStart;
 use crate::forward::account::Accounts;
 use crate::forward::backoff::Schedule;
 use crate::forward::crowd::Crowd;
@@ -31,6 +32,7 @@ use crate::net::connect;
 use crate::net::ledger::Ledger;
 use crate::smtp::client::ClientConfig;
 use crate::spool::{LockError, MessageId, Spool, SpoolError, Waiting};
+use crate::tls::Connector;
 
 /// Envelopes looked at in one visit to the blocking pool.
 const SCAN_BATCH: usize = 64;
@@ -56,6 +58,8 @@ pub struct EngineConfig {
     pub connect: connect::Options,
     /// Our accounts at next hops; none: we log in nowhere.
     pub accounts: Option<Arc<Accounts>>,
+    /// How connections are made secure; none: they are not.
+    pub tls: Option<Secure>,
     /// Connections to one destination.
     pub per_destination: usize,
     /// Connections in all.
@@ -74,6 +78,15 @@ pub struct EngineConfig {
     pub ledger: Option<Arc<Ledger>>,
     /// Where the log lines belong.
     pub context: Context,
+}
+
+/// TLS towards next hops.
+#[derive(Debug, Clone)]
+pub struct Secure {
+    /// Makes connections secure.
+    pub connector: Arc<Connector>,
+    /// When; by command also the session has to know of it.
+    pub start: TlsStart,
 }
 
 /// The forwarding engine of one instance.

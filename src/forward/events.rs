@@ -27,6 +27,7 @@ fn kind_of(event: &client::Event) -> &'static Kind {
         client::Event::SecretInClear => kind::SECRET_IN_CLEAR,
         client::Event::GreetingTimeout { .. } => kind::GREETING_TIMEOUT,
         client::Event::VeryLongLine { .. } => kind::LONG_REPLY,
+        client::Event::PlaintextAfterStartTls => kind::TLS_PLAINTEXT,
         client::Event::UnexpectedResponse { .. } => kind::UNEXPECTED_RESPONSE,
         client::Event::Refused { .. } | client::Event::RecipientsRejected => kind::LOCAL_REFUSAL,
         client::Event::Missing(_) => kind::MISSING_EXTENSION,

@@ -13,6 +13,7 @@ mod events;
 mod finish;
 mod ignored;
 mod lane;
+mod open;
 pub mod outcome;
 mod tally;
 mod ticket;
@@ -21,7 +22,7 @@ mod token;
 mod transcripts;
 mod worker;
 
-pub use engine::{Engine, EngineConfig, Scope};
+pub use engine::{Engine, EngineConfig, Scope, Secure};
 pub use tally::RunReport;
 
 /// Why a run is made. The words are those of the log.

@@ -10,7 +10,8 @@
 //! | `! content TEXT`, `! last TEXT`, `! fill N` | a piece of withheld content; `fill` is N times `x` |
 //! | `! raw TEXT` | bytes from the server without a line end |
 //! | `! +60s`, `! close [error]`, `! quit` | time passes, the connection ends, the session is to end |
-//! | `= ready`, `= need content`, `= close` | outputs of the session |
+//! | `! secured` | the handshake has succeeded, or the connection was secure from its start |
+//! | `= starttls`, `= ready`, `= need content`, `= close` | outputs of the session |
 //! | `= done ...`, `= fault STAGE: TEXT`, `= log LEVEL TEXT` | outputs of the session |
 //! | `= disposition ...`, `= compat26 ...` | judgement of the last result or fault |
 //!
@@ -27,6 +28,7 @@ use crate::sasl::{self, Hash, HmacKey, Secret};
 use crate::smtp::Body;
 use crate::smtp::client::{
     ClientConfig, Event, Level, Login, MessageResult, Outcome, Outgoing, Output, RecipientResult, Session,
+    StartTls,
 };
 
 #[test]
@@ -148,6 +150,13 @@ impl Runner {
             "smtputf8" => self.config.smtputf8_strict = value == "strict",
             "chunking" => self.config.chunking = value == "on",
             "chunk" => self.config.chunk_size = value.parse().unwrap(),
+            "tls" => {
+                self.config.starttls = match value {
+                    "offered" => StartTls::IfOffered,
+                    "required" => StartTls::Required,
+                    _ => StartTls::Never,
+                }
+            }
             "trace" => self.config.trace = value == "on",
             "prompt" => self.config.prompt_timeout = seconds(),
             "response" => self.config.response_timeout = seconds(),
@@ -212,6 +221,7 @@ impl Runner {
                 let error = Some(rest).filter(|rest| !rest.is_empty());
                 self.session().closed(error, now);
             }
+            "secured" => self.session().secured(now),
             "quit" => self.session().quit(now),
             _ => {
                 let seconds = word.strip_prefix('+').and_then(|word| word.strip_suffix('s'));
@@ -273,6 +283,7 @@ impl Runner {
                     }
                 }
                 Output::Ready => self.outputs.push_back("= ready".to_owned()),
+                Output::StartTls => self.outputs.push_back("= starttls".to_owned()),
                 Output::NeedContent => self.give_content(),
                 Output::Done(result) => {
                     self.outputs.push_back(format!("= done {}", summary(&result)));

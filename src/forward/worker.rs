@@ -3,19 +3,17 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::time::{Instant, sleep};
+use tokio::time::sleep;
 
 use crate::forward::deliver;
 use crate::forward::engine::{Engine, lock, unix_now};
 use crate::forward::finish::Finish;
 use crate::forward::lane::{AfterFault, Lane};
+use crate::forward::open;
 use crate::forward::ticket::Ticket;
 use crate::log::{self, ForwardEvent};
 use crate::net::client::Connection;
-use crate::net::connect;
-use crate::net::ledger::Entry;
 use crate::net::stream::Stream;
-use crate::smtp::client::{ClientConfig, FaultKind, Session};
 
 /// How a session came to its end.
 enum End {
@@ -156,7 +154,7 @@ async fn session(engine: &Arc<Engine>, place: &mut Place<'_>, first: Ticket) -> 
         biased;
         // Nothing is lost with a session that has not begun, so a stop need not wait for it.
         () = engine.stop.cancelled() => None,
-        opened = open(engine, lane, line.as_ref()) => Some(opened),
+        opened = open::open(engine, lane, line.as_ref()) => Some(opened),
     };
     let (mut connection, relay) = match opened {
         Some(Ok(opened)) => opened,
@@ -176,39 +174,6 @@ async fn session(engine: &Arc<Engine>, place: &mut Place<'_>, first: Ticket) -> 
         Err(fault) => return End::Fault(fault),
     }
     End::Finished
-}
-
-/// Connects and says EHLO. Returns the connection and the peer's address, or what went wrong.
-async fn open(
-    engine: &Engine,
-    lane: &Lane,
-    line: Option<&Entry>,
-) -> Result<(Connection<Stream>, String), String> {
-    let accounts = engine.config().accounts.clone();
-    let mut login = match &accounts {
-        Some(accounts) => accounts.login("").await?,
-        None => None,
-    };
-    let (stream, peer) =
-        connect::connect(lane.target(), &engine.config().connect, &mut deliver::attempts(engine))
-            .await
-            .map_err(|error| error.to_string())?;
-    if let Some(line) = line {
-        line.connected(stream.local(), &peer);
-    }
-    let config = client_config(engine, &stream);
-    if let Some(login) = &mut login {
-        login.local = peer.ip().is_none_or(|ip| ip.to_canonical().is_loopback());
-    }
-    let mut connection =
-        Connection::new(stream, Session::new(config, Instant::now().into_std()).with_login(login));
-    if let Err(fault) = connection.ready(&mut deliver::trace(engine, None)).await {
-        if let (FaultKind::Auth(_), Some(accounts)) = (&fault.kind, &accounts) {
-            accounts.refused();
-        }
-        return Err(fault.to_string());
-    }
-    Ok((connection, peer.to_string()))
 }
 
 /// How to leave an idle connection.
@@ -292,20 +257,4 @@ async fn wait_for_work(
             () = connection.idle() => return Err(Quit::AlreadyClosed),
         }
     }
-}
-
-/// The domain is the EHLO argument if it looks like one; else our address on this connection, as a literal
-/// (RFC 5321 section 4.1.4).
-fn client_config(engine: &Engine, stream: &Stream) -> Arc<ClientConfig> {
-    let config = engine.config();
-    let config = &config.client;
-    if config.ehlo_name.contains('.') {
-        return Arc::new(config.clone());
-    }
-    let name = match stream.local().and_then(|local| local.ip()) {
-        Some(std::net::IpAddr::V4(ip)) => format!("[{ip}]"),
-        Some(std::net::IpAddr::V6(ip)) => format!("[IPv6:{ip}]"),
-        None => config.ehlo_name.clone(),
-    };
-    Arc::new(ClientConfig { ehlo_name: name, ..config.clone() })
 }

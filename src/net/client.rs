@@ -46,9 +46,19 @@ pub struct Connection<S> {
     session: Session,
 }
 
+/// How far the opening of a session has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Opened {
+    /// A message can be sent.
+    Ready,
+    /// The connection is to be made secure first: [`Connection::secured`].
+    StartTls,
+}
+
 /// What the session wants next, when it is not to be carried out here.
 enum Want {
     Ready,
+    StartTls,
     Content,
     Done(MessageResult),
     Closed,
@@ -65,14 +75,26 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
         &self.session
     }
 
-    /// Greeting and EHLO, until a message can be sent.
+    /// The stream and the session, to make the stream secure. Nothing has been read that the session does not have.
+    pub fn into_parts(self) -> (S, Session) {
+        (self.stream, self.session)
+    }
+
+    /// The same session on the stream that was made secure.
+    pub fn secured(stream: S, mut session: Session) -> Self {
+        session.secured(now());
+        Self { stream, session }
+    }
+
+    /// Greeting and EHLO, until a message can be sent or the connection must be made secure.
     ///
     /// # Errors
     /// The fault that ended the session.
-    pub async fn ready(&mut self, log: &mut (dyn FnMut(Event) + Send)) -> Result<(), Fault> {
+    pub async fn ready(&mut self, log: &mut (dyn FnMut(Event) + Send)) -> Result<Opened, Fault> {
         loop {
             match self.step(log).await? {
-                Want::Ready => return Ok(()),
+                Want::Ready => return Ok(Opened::Ready),
+                Want::StartTls => return Ok(Opened::StartTls),
                 Want::Content | Want::Done(_) | Want::Closed => {}
             }
         }
@@ -111,7 +133,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
                         return Ok(Answered { result: done, fault: None });
                     }
                 }
-                Want::Closed => {}
+                Want::StartTls | Want::Closed => {}
             }
         }
     }
@@ -152,6 +174,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
                     Output::Send(bytes) => self.write(&bytes).await,
                     Output::Log(event) => log(event),
                     Output::Ready => return Ok(Want::Ready),
+                    Output::StartTls => {
+                        self.look_for_plaintext().await;
+                        if self.session.awaits_handshake() {
+                            return Ok(Want::StartTls);
+                        }
+                    }
                     Output::NeedContent => return Ok(Want::Content),
                     Output::Done(result) => return Ok(Want::Done(result)),
                     Output::Fault(fault) => return Err(fault),
@@ -160,6 +188,18 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
             }
             self.read().await;
         }
+    }
+
+    /// Gives the session what has come in clear behind the reply to STARTTLS and is there by now.
+    async fn look_for_plaintext(&mut self) {
+        let mut bytes = Vec::new();
+        tokio::select! {
+            biased;
+            // The end of the stream, or an error, is for the handshake to find.
+            _ = read_some(&mut self.stream, &mut bytes) => {}
+            () = std::future::ready(()) => {}
+        }
+        self.session.input(&bytes, now());
     }
 
     /// Writes all of `bytes` and reads at the same time: a server that answers early and stops reading must not leave

@@ -35,6 +35,8 @@ pub struct Bound {
     file: Option<SocketFile>,
     /// Unix-domain peers are asked who they are.
     asks: bool,
+    /// Clients begin with a TLS handshake.
+    implicit_tls: bool,
 }
 
 /// Removes a unix-domain socket that we created when the last user is gone.
@@ -104,13 +106,25 @@ impl Bound {
             // Connections inherit it: a peer whose host is gone is noticed also where no idle timeout is set.
             setsockopt(&fd, sockopt::KeepAlive, &true)?;
         }
-        Ok(Self { socket: fd, local, file, asks: false })
+        Ok(Self { socket: fd, local, file, asks: false, implicit_tls: false })
     }
 
     /// The same, asking unix-domain peers who they are: their address is then [`Endpoint::Process`].
     #[must_use]
     pub fn asking(self) -> Self {
         Self { asks: true, ..self }
+    }
+
+    /// The same for clients that begin with a TLS handshake (RFC 8314).
+    #[must_use]
+    pub fn with_implicit_tls(self) -> Self {
+        Self { implicit_tls: true, ..self }
+    }
+
+    /// Whether clients begin with a TLS handshake.
+    #[must_use]
+    pub fn has_implicit_tls(&self) -> bool {
+        self.implicit_tls
     }
 
     /// Where it listens.
@@ -124,7 +138,7 @@ impl Bound {
     /// # Errors
     /// The error of the registration.
     pub fn into_listener(self) -> io::Result<Listener> {
-        let Self { socket, local, file, asks } = self;
+        let Self { socket, local, file, asks, implicit_tls } = self;
         let kind = if matches!(local, Endpoint::Ip(_)) {
             let socket = std::net::TcpListener::from(socket);
             socket.set_nonblocking(true)?;
@@ -134,7 +148,7 @@ impl Bound {
             socket.set_nonblocking(true)?;
             Kind::Unix(UnixListener::from_std(socket)?)
         };
-        Ok(Listener { kind, local, asks, _file: file })
+        Ok(Listener { kind, local, asks, implicit_tls, _file: file })
     }
 }
 
@@ -171,6 +185,7 @@ pub struct Listener {
     kind: Kind,
     local: Endpoint,
     asks: bool,
+    implicit_tls: bool,
     _file: Option<SocketFile>,
 }
 
@@ -181,6 +196,12 @@ enum Kind {
 }
 
 impl Listener {
+    /// Whether clients begin with a TLS handshake.
+    #[must_use]
+    pub fn has_implicit_tls(&self) -> bool {
+        self.implicit_tls
+    }
+
     /// Where it listens.
     #[must_use]
     pub fn local(&self) -> &Endpoint {

@@ -45,6 +45,21 @@ pub trait Handler: Send {
 
     /// Logs a fact.
     fn log(&mut self, event: Event);
+
+    /// The words for a connection that broke while it was read.
+    fn broken(&mut self, error: &io::Error) -> String {
+        crate::os::reason(error)
+    }
+}
+
+/// Why a run is over.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Ended {
+    /// The session has closed.
+    Closed(CloseReason),
+    /// The connection is to be made secure. Nothing has been read that the session has not taken: after
+    /// [`Session::secured`] the next run begins with what comes then, and with nothing else.
+    StartTls,
 }
 
 /// How a session is run.
@@ -59,8 +74,8 @@ pub struct Driver {
 }
 
 impl Driver {
-    /// Runs `session` until it closes and returns why it did.
-    pub async fn run<S, H>(&self, stream: &mut S, session: &mut Session, handler: &mut H) -> CloseReason
+    /// Runs `session` until it closes, or has to be made secure.
+    pub async fn run<S, H>(&self, stream: &mut S, session: &mut Session, handler: &mut H) -> Ended
     where
         S: AsyncRead + AsyncWrite + Unpin + Send,
         H: Handler,
@@ -70,12 +85,14 @@ impl Driver {
         let mut pump = Pump { wire, session, handler, stop: &self.stop };
         let mut stopping = false;
         loop {
-            if let Some(reason) = pump.settle().await {
-                finish(pump.wire.stream).await;
-                return reason;
+            if let Some(ended) = pump.settle().await {
+                if ended != Ended::StartTls {
+                    finish(pump.wire.stream).await;
+                }
+                return ended;
             }
             self.seat.set_idle(pump.session.idle_since());
-            let Pump { wire, session, .. } = &mut pump;
+            let Pump { wire, session, handler, .. } = &mut pump;
             let deadline = session.deadline().map(Instant::from_std);
             tokio::select! {
                 biased;
@@ -90,7 +107,7 @@ impl Driver {
                     None => session.timer(now()),
                     Some(Ok(0)) => session.peer_closed(None, now()),
                     Some(Ok(_)) => {}
-                    Some(Err(error)) => session.peer_closed(Some(&crate::os::reason(&error)), now()),
+                    Some(Err(error)) => session.peer_closed(Some(&handler.broken(&error)), now()),
                 }
             }
             self.seat.set_idle(None);
@@ -112,7 +129,7 @@ where
     H: Handler,
 {
     /// Feeds what is pending and carries out what the session wants until it wants more input (`None`) or is closed.
-    async fn settle(&mut self) -> Option<CloseReason> {
+    async fn settle(&mut self) -> Option<Ended> {
         loop {
             while let Some(output) = self.session.next() {
                 match output {
@@ -123,7 +140,14 @@ where
                     Output::Log(event) => self.handler.log(event),
                     Output::Close(reason) => {
                         self.wire.flush(self.session).await;
-                        return Some(reason);
+                        return Some(Ended::Closed(reason));
+                    }
+                    Output::StartTls => {
+                        self.look_for_plaintext().await;
+                        if self.session.awaits_handshake() {
+                            self.wire.flush(self.session).await;
+                            return Some(Ended::StartTls);
+                        }
                     }
                 }
             }
@@ -140,6 +164,22 @@ where
         }
         self.wire.drop_used();
         None
+    }
+
+    /// Gives the session what has come in clear behind STARTTLS: in the same piece, or in one that is there by now. A client
+    /// that keeps to the protocol waits for the reply.
+    async fn look_for_plaintext(&mut self) {
+        self.wire.drop_used();
+        if self.wire.unread.is_empty() {
+            tokio::select! {
+                biased;
+                // The end of the stream, or an error, is for the handshake to find.
+                _ = self.wire.read() => {}
+                () = ready(()) => {}
+            }
+        }
+        let bytes = std::mem::take(&mut self.wire.unread);
+        self.session.input(&bytes, now());
     }
 
     /// Gets an answer. Replies wait for one that is there at once, and go out in one piece with its own.

@@ -68,6 +68,7 @@ impl Stream {
         match self {
             Self::Tcp(_) => Ok(None),
             Self::Unix(stream) => peer::of(stream).map(Some),
+            Self::Tls(stream) => stream.get_ref().0.unix_peer(),
         }
     }
 

@@ -33,6 +33,21 @@ pub struct ServerSockets {
     pub pop: Sockets,
 }
 
+impl Sockets {
+    /// A socket for implicit TLS needs TLS.
+    ///
+    /// # Errors
+    /// There is such a socket, and nothing was `configured`.
+    pub fn check_tls(&self, configured: bool) -> Result<(), BindError> {
+        if configured || !self.bound.iter().any(Bound::has_implicit_tls) {
+            return Ok(());
+        }
+        let text =
+            "an inherited socket is for implicit tls: --server-tls and --server-tls-certificate are needed";
+        Err(BindError::Inherited(text.to_owned()))
+    }
+}
+
 /// Why a socket is missing. It ends the program: a server that listens on less than it was told is a fault nobody notices.
 #[derive(Debug, thiserror::Error)]
 pub enum BindError {
@@ -90,7 +105,7 @@ fn no_socket(server: Server) -> BindError {
     ))
 }
 
-/// Names of sockets whose clients begin with a TLS handshake. They must not be served in clear.
+/// Names of sockets whose clients begin with a TLS handshake (RFC 8314). They must not be served in clear.
 const IMPLICIT_TLS: [&str; 2] = ["smtps", "pops"];
 
 /// Name of the socket on which programs of this machine hand messages over; see `emailrelay-submit`.
@@ -203,7 +218,7 @@ fn wanted(family: Option<interface::Family>) -> interfaces::Family {
 /// `fd#N`: one that systemd has passed, or any other that was left open for us.
 fn descriptor(number: i32, inherited: &mut Vec<Inherited>) -> Result<Bound, BindError> {
     let fd = match inherited.iter().position(|socket| socket.number == number) {
-        Some(index) => inherited.swap_remove(index).fd,
+        Some(index) => return inherit(inherited.swap_remove(index)),
         None => activation::raw_fd(number).map_err(|error| BindError::Inherited(error.to_string()))?,
     };
     Bound::inherited(fd).map_err(|error| unusable(&format!("fd {number}"), &error))
@@ -215,20 +230,16 @@ fn take_named(
 ) -> Result<Vec<Bound>, BindError> {
     let (found, rest): (Vec<_>, Vec<_>) = inherited.drain(..).partition(|socket| wanted(&socket.name));
     *inherited = rest;
-    if let Some(socket) = found.iter().find(|socket| IMPLICIT_TLS.contains(&&*socket.name)) {
-        let text = format!(
-            "inherited socket {} is for implicit tls, which is not built into this version",
-            socket.name
-        );
-        return Err(BindError::Inherited(text));
-    }
-    found
-        .into_iter()
-        .map(|socket| {
-            let bound = Bound::inherited(socket.fd).map_err(|error| unusable(&socket.name, &error))?;
-            Ok(if socket.name == SUBMIT { bound.asking() } else { bound })
-        })
-        .collect()
+    found.into_iter().map(inherit).collect()
+}
+
+fn inherit(socket: Inherited) -> Result<Bound, BindError> {
+    let bound = Bound::inherited(socket.fd).map_err(|error| unusable(&socket.name, &error))?;
+    Ok(match socket.name.as_str() {
+        SUBMIT => bound.asking(),
+        name if IMPLICIT_TLS.contains(&name) => bound.with_implicit_tls(),
+        _ => bound,
+    })
 }
 
 fn unusable(what: &str, error: &io::Error) -> BindError {
@@ -246,11 +257,15 @@ mod tests {
 
     #[test]
     fn sockets_for_implicit_tls_are_not_served_in_clear() {
-        assert_eq!(sockets(&[], Server::Smtp, Some(25), &mut named("submission")).unwrap().bound.len(), 1);
-        let error = sockets(&[], Server::Smtp, Some(25), &mut named("smtps")).unwrap_err();
+        let port = Some(25);
+        assert_eq!(sockets(&[], Server::Smtp, port, &mut named("submission")).unwrap().bound.len(), 1);
+        assert!(!sockets(&[], Server::Smtp, port, &mut named("smtp")).unwrap().bound[0].has_implicit_tls());
+        let smtps = sockets(&[], Server::Smtp, port, &mut named("smtps")).unwrap();
+        assert!(smtps.bound[0].has_implicit_tls());
+        smtps.check_tls(true).unwrap();
         assert_eq!(
-            error.to_string(),
-            "inherited socket smtps is for implicit tls, which is not built into this version"
+            smtps.check_tls(false).unwrap_err().to_string(),
+            "an inherited socket is for implicit tls: --server-tls and --server-tls-certificate are needed"
         );
     }
 }

@@ -133,6 +133,7 @@ impl Process {
         let spool = Spool::open(directory.path(), config).unwrap();
         let second = Duration::from_secs(1);
         let config = EngineConfig {
+            tls: None,
             next_hop: Remote::Ip(next_hop),
             client: ClientConfig { ehlo_name: "a.b".to_owned(), ..ClientConfig::default() },
             connect: connect::Options::default(),

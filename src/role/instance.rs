@@ -22,8 +22,9 @@ use crate::role::doorbell::Doorbell;
 use crate::role::forward::{self, REQUESTS, Triggers};
 use crate::role::login::{Accounts, Logins};
 use crate::role::serve::{self, Service};
-use crate::role::settings;
+use crate::role::settings::{self, NextHop};
 use crate::role::smtp::{Listeners, SmtpRole};
+use crate::role::tls::Tls;
 use crate::role::upkeep::Upkeep;
 use crate::spool::Spool;
 
@@ -54,6 +55,8 @@ pub struct Resources {
     pub sockets: ServerSockets,
     /// Secrets files.
     pub accounts: Accounts,
+    /// Keys and certificates.
+    pub tls: Tls,
 }
 
 /// An instance that is ready to run.
@@ -75,6 +78,7 @@ pub struct Instance {
     logins: Option<Arc<Logins>>,
     /// Our accounts at the next hop.
     ours: Option<Arc<account::Accounts>>,
+    tls: Tls,
     stop: CancellationToken,
     /// Cancelled when the sessions have ended, so that the doorbell's last ring is not missed.
     after_sessions: CancellationToken,
@@ -101,18 +105,19 @@ impl Instance {
         }
         let keep = process.linger.unwrap_or_default();
         let (ask, requests) = mpsc::channel(REQUESTS);
-        let Resources { sockets, accounts } = resources;
+        let Resources { sockets, accounts, tls } = resources;
         let ours = accounts.client.map(|source| {
             account::Accounts::new(source, settings.forward.auth_policy.clone(), context.clone())
         });
         let (ledger, facts) = settings.admin.enabled.then(Ledger::new).unzip();
         // The administration program sends only when it is asked to.
         let forwards = !(split && settings.admin.enabled);
-        let engine = settings::engine(&settings, ours.clone(), keep, ledger.clone(), context.clone())
+        let next_hop = NextHop { accounts: ours.clone(), tls: tls.connector.clone(), keep };
+        let engine = settings::engine(&settings, &next_hop, ledger.clone(), context.clone())
             .filter(|_| forwards)
             .map(|config| Engine::new(Arc::clone(&spool), config, stop.child_token()));
         let admin = ledger.clone().zip(facts).map(|(ledger, facts)| {
-            let config = settings::admin(&settings, ours.clone(), keep, &ledger, context.clone());
+            let config = settings::admin(&settings, &next_hop, &ledger, context.clone());
             let forwarding = if split { Forwarding::Elsewhere } else { Forwarding::Here(ask.clone()) };
             let terminate = settings.admin.terminate.then(|| stop.clone());
             let wiring = Wiring { ledger, facts, forwarding, terminate };
@@ -134,7 +139,8 @@ impl Instance {
             }
             let limits = settings::limits(&settings, descriptors);
             let limits = ConnectionLimits::new(limits.0, limits.1);
-            let config = settings::smtp(&settings, logins.clone()).context("cannot start verifiers")?;
+            let config = settings::smtp(&settings, logins.clone(), tls.acceptor.clone())
+                .context("cannot start verifiers")?;
             let stop = stop.child_token();
             Some(SmtpRole::new(Arc::clone(&spool), config, limits, context.clone(), hears, stop))
         } else {
@@ -157,6 +163,7 @@ impl Instance {
             sockets,
             logins,
             ours,
+            tls,
             stop: stop.clone(),
             after_sessions: CancellationToken::new(),
         })
@@ -213,6 +220,7 @@ impl Instance {
             spool: Arc::clone(&self.spool),
             smtp: self.smtp.clone(),
             admin: self.admin.clone(),
+            tls: self.tls.clone(),
             engine: self.engine.clone(),
             logins: self.logins.clone(),
             ours: self.ours.clone(),
@@ -251,7 +259,8 @@ impl Instance {
                 admin.watch().await;
             }
         };
-        tokio::join!(served, forwarding, ringing, sweeping, checking, watching);
+        let renewing = self.tls.watch(self.stop.clone());
+        tokio::join!(served, forwarding, ringing, sweeping, checking, watching, renewing);
         Ok(None)
     }
 
@@ -354,6 +363,7 @@ pub struct Handle {
     spool: Arc<Spool>,
     smtp: Option<Arc<SmtpRole>>,
     admin: Option<Arc<AdminRole>>,
+    tls: Tls,
     engine: Option<Arc<Engine>>,
     logins: Option<Arc<Logins>>,
     ours: Option<Arc<account::Accounts>>,
@@ -396,8 +406,9 @@ impl Handle {
 
     /// Takes over what can change while running; tells what cannot.
     pub fn reload(&self, new: &Settings) {
+        self.tls.reload(new);
         if let Some(smtp) = &self.smtp {
-            match settings::smtp(new, self.logins.clone()) {
+            match settings::smtp(new, self.logins.clone(), self.tls.acceptor.clone()) {
                 Ok(config) => smtp.reload(config),
                 Err(error) => {
                     let reason = format!("cannot start verifiers: {}", crate::os::reason(&error));
@@ -411,14 +422,15 @@ impl Handle {
         if let Some(ours) = &self.ours {
             ours.look();
         }
-        if let (Some(engine), Some(config)) = (
-            &self.engine,
-            settings::engine(new, self.ours.clone(), self.keep, self.ledger.clone(), self.context.clone()),
-        ) {
+        let next_hop =
+            NextHop { accounts: self.ours.clone(), tls: self.tls.connector.clone(), keep: self.keep };
+        if let (Some(engine), Some(config)) =
+            (&self.engine, settings::engine(new, &next_hop, self.ledger.clone(), self.context.clone()))
+        {
             engine.reload(config);
         }
         if let (Some(admin), Some(ledger)) = (&self.admin, &self.ledger) {
-            admin.reload(settings::admin(new, self.ours.clone(), self.keep, ledger, self.context.clone()));
+            admin.reload(settings::admin(new, &next_hop, ledger, self.context.clone()));
         }
         settings::report_fixed(&self.context, &settings::fixed_instance(&self.settings, new));
     }

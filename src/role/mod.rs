@@ -16,5 +16,6 @@ pub mod settings;
 pub mod smtp;
 pub mod submit;
 pub mod supervise;
+pub mod tls;
 pub mod upkeep;
 pub(crate) mod words;

@@ -4,11 +4,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::config::keywords::BareLf;
+use crate::config::tls::TlsStart;
 use crate::config::{self, ProcessSettings, Settings, Verbosity};
 use crate::forward::account::Accounts;
 use crate::forward::backoff::Schedule;
 use crate::forward::outcome::{InDoubt, Policy};
-use crate::forward::{EngineConfig, Scope};
+use crate::forward::{EngineConfig, Scope, Secure};
 use crate::log::{self, Context, JournalText, Level, LogConfig, ProcessEvent, Stderr};
 use crate::net::connect;
 use crate::net::ledger::Ledger;
@@ -16,9 +17,10 @@ use crate::os::identity::User;
 use crate::role::admin::AdminSettings;
 use crate::role::login::Logins;
 use crate::role::smtp::SmtpSettings;
-use crate::smtp::client::ClientConfig;
+use crate::smtp::client::{ClientConfig, StartTls};
 use crate::smtp::server::{self, Anonymous, Extensions, ServerConfig};
 use crate::spool::{Durability, SpoolConfig};
+use crate::tls::{Acceptor, Connector};
 use crate::verify::Verifier;
 
 /// Connections at most when `--smtp-max-connections` is not given.
@@ -42,11 +44,17 @@ pub fn spool(settings: &Settings) -> SpoolConfig {
     }
 }
 
-/// The SMTP server's settings; who may log in is known already.
+/// The SMTP server's settings; who may log in is known already. Without `tls` there is none, whatever the settings.
 ///
 /// # Errors
 /// The system refuses the thread that starts verifier programs.
-pub fn smtp(settings: &Settings, logins: Option<Arc<Logins>>) -> std::io::Result<SmtpSettings> {
+pub fn smtp(
+    settings: &Settings,
+    logins: Option<Arc<Logins>>,
+    tls: Option<Arc<Acceptor>>,
+) -> std::io::Result<SmtpSettings> {
+    let server_tls = settings.server_tls.as_ref().filter(|_| tls.is_some());
+    let starts = |start| server_tls.is_some_and(|tls| tls.start == start);
     let keywords = &settings.smtp.keywords;
     let session = ServerConfig {
         domain: domain(settings),
@@ -74,6 +82,8 @@ pub fn smtp(settings: &Settings, logins: Option<Arc<Logins>>) -> std::io::Result
         idle_timeout: settings.smtp.idle_timeout,
         max_recipients: settings.smtp.max_recipients,
         auth_delay: settings.smtp.auth_delay,
+        starttls: starts(TlsStart::OnCommand),
+        tls_required: server_tls.is_some_and(|tls| tls.required),
         trace: log::is_enabled(Level::Verbose),
         ..ServerConfig::default()
     };
@@ -83,6 +93,8 @@ pub fn smtp(settings: &Settings, logins: Option<Arc<Logins>>) -> std::io::Result
         remote_clients: settings.smtp.remote_clients,
         logins,
         reset_on_close: !keywords.linger,
+        implicit_tls: starts(TlsStart::AtOnce),
+        tls,
         verifier: Verifier::new(
             settings.smtp.verifier.clone(),
             settings.filter.timeout,
@@ -91,21 +103,20 @@ pub fn smtp(settings: &Settings, logins: Option<Arc<Logins>>) -> std::io::Result
     })
 }
 
-/// What differs for programs of this machine that hand messages over: content comes by BDAT, byte for byte.
+/// What differs for programs of this machine that hand messages over: content comes by BDAT, byte for byte, and nothing of it leaves the machine.
 fn handover(session: &ServerConfig) -> ServerConfig {
     let extensions = Extensions { chunking: true, smtputf8: true, ..session.extensions };
-    ServerConfig { extensions, ..session.clone() }
+    ServerConfig { extensions, starttls: false, tls_required: false, ..session.clone() }
 }
 
 /// The administration server's settings.
 pub fn admin(
     settings: &Settings,
-    accounts: Option<Arc<Accounts>>,
-    keep: Duration,
+    next_hop: &NextHop,
     ledger: &Arc<Ledger>,
     context: Context,
 ) -> AdminSettings {
-    let engine = engine(settings, accounts, keep, Some(Arc::clone(ledger)), context);
+    let engine = engine(settings, next_hop, Some(Arc::clone(ledger)), context);
     AdminSettings { reach: settings.admin.reach, engine }
 }
 
@@ -118,12 +129,21 @@ pub fn limits(settings: &Settings, descriptors: u64) -> (usize, usize) {
     (count(total), count(per_address))
 }
 
-/// The forwarding engine's settings; `None` when there is no next hop. Idle connections are kept for `keep`, and all
-/// connections written down in the `ledger`.
+/// What forwarding needs beside its settings.
+#[derive(Debug, Clone)]
+pub struct NextHop {
+    /// Our accounts there.
+    pub accounts: Option<Arc<Accounts>>,
+    /// Makes connections secure.
+    pub tls: Option<Arc<Connector>>,
+    /// How long idle connections are kept.
+    pub keep: Duration,
+}
+
+/// The forwarding engine's settings; `None` when there is no next hop. All connections are written down in the `ledger`.
 pub fn engine(
     settings: &Settings,
-    accounts: Option<Arc<Accounts>>,
-    keep: Duration,
+    next_hop: &NextHop,
     ledger: Option<Arc<Ledger>>,
     context: Context,
 ) -> Option<EngineConfig> {
@@ -131,13 +151,18 @@ pub fn engine(
     let compat26 = settings.compat || forward.keywords.compat26;
     Some(EngineConfig {
         next_hop: forward.to.clone()?,
-        client: client(settings, compat26),
+        client: client(settings, compat26, next_hop.tls.is_some()),
+        tls: settings
+            .client_tls
+            .as_ref()
+            .zip(next_hop.tls.clone())
+            .map(|(settings, connector)| Secure { connector, start: settings.start }),
         connect: connect::Options {
             timeout: forward.connection_timeout,
             bind: forward.client_interface.map(|local| local.0),
             reset_on_close: !forward.keywords.linger,
         },
-        accounts,
+        accounts: next_hop.accounts.clone(),
         per_destination: count(forward.connections),
         total: connections(settings),
         schedule: Schedule {
@@ -152,7 +177,7 @@ pub fn engine(
                 config::InDoubt::Fail => InDoubt::Fail,
             },
         },
-        keep,
+        keep: next_hop.keep,
         busy_age: forward.busy_timeout,
         scope: Scope::Due,
         ledger,
@@ -165,7 +190,7 @@ pub fn connections(settings: &Settings) -> usize {
     count(settings.forward.connections_max)
 }
 
-fn client(settings: &Settings, compat26: bool) -> ClientConfig {
+fn client(settings: &Settings, compat26: bool, tls: bool) -> ClientConfig {
     let forward = &settings.forward;
     let keywords = &forward.keywords;
     let final_timeout = if keywords.short_dot {
@@ -185,6 +210,11 @@ fn client(settings: &Settings, compat26: bool) -> ClientConfig {
         smtputf8_strict: keywords.smtputf8_strict,
         send_size: keywords.size && !compat26,
         forward_to_some: forward.to_some,
+        starttls: match settings.client_tls.as_ref().filter(|_| tls) {
+            Some(tls) if tls.start == TlsStart::OnCommand && tls.required => StartTls::Required,
+            Some(tls) if tls.start == TlsStart::OnCommand => StartTls::IfOffered,
+            _ => StartTls::Never,
+        },
         trace: log::is_enabled(Level::Verbose),
         ..ClientConfig::default()
     }
@@ -256,6 +286,8 @@ pub fn fixed_instance(old: &Settings, new: &Settings) -> Vec<&'static str> {
         ("server-auth-config", old.auth_policy != new.auth_policy),
         ("admin", old.admin.port != new.admin.port),
         ("admin-terminate", old.admin.terminate != new.admin.terminate),
+        ("server-tls or --server-tls-certificate", old.server_tls.is_some() != new.server_tls.is_some()),
+        ("client-tls", old.client_tls.is_some() != new.client_tls.is_some()),
         ("poll", old.forward.poll != new.forward.poll),
         ("forward-to or --forward-on-disconnect", triggers(old) != triggers(new)),
     ])

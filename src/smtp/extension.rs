@@ -4,6 +4,8 @@
 pub const SIZE: &str = "SIZE";
 /// RFC 4954 §3: followed by the mechanisms.
 pub const AUTH: &str = "AUTH";
+/// RFC 3207 §2.
+pub const STARTTLS: &str = "STARTTLS";
 /// RFC 5321 §3.5.
 pub const VRFY: &str = "VRFY";
 /// RFC 3030 §2.

@@ -51,6 +51,12 @@ impl Reply {
         Self { status: Status::Is(status), ..self }
     }
 
+    /// The same with what the client can do about it.
+    #[must_use]
+    pub fn with_hint(&self, hint: &str) -> Self {
+        Self { text: Cow::Owned(format!("{}: {hint}", self.text)), ..self.clone() }
+    }
+
     /// The reply as it goes to a client that was told of enhanced status codes (RFC 2034 §4), or not.
     pub fn for_client(&self, enhanced: bool) -> Cow<'_, Self> {
         match self.status.code(self.code, &self.text).filter(|_| enhanced) {
@@ -182,6 +188,8 @@ pub fn cannot_verify(address: &str) -> Reply {
     Reply::new(252, &format!("cannot verify but will accept: {address}"))
 }
 
+/// STARTTLS (RFC 3207 §4).
+pub const READY_FOR_TLS: Reply = Reply::fixed(220, "ready to start tls");
 /// QUIT (RFC 5321 §4.1.1.10).
 pub const GOODBYE: Reply = Reply::fixed(221, "OK");
 /// AUTH (RFC 4954 §6).
@@ -220,6 +228,8 @@ pub const LOCAL_ERROR: Reply = Reply::fixed(452, "error");
 pub const TOO_MANY_RECIPIENTS: Reply = Reply::coded(452, "4.5.3", "too many recipients");
 /// Text of a 452 for a message that cannot be stored (RFC 5321 §4.2.2).
 pub const INSUFFICIENT_STORAGE: &str = "insufficient system storage";
+/// STARTTLS when there are too many handshakes (RFC 3207 §4).
+pub const TLS_NOT_AVAILABLE: Reply = Reply::fixed(454, "tls not available");
 /// Unknown verb, or one that is not offered (RFC 5321 §4.2.4).
 pub const UNRECOGNIZED: Reply = Reply::fixed(500, "command unrecognized");
 /// Command line over the limit (RFC 5321 §4.5.3.1.4, §4.5.3.1.9).
@@ -245,6 +255,8 @@ pub const UNSUPPORTED_MECHANISM: Reply = Reply::fixed(504, "unsupported authenti
 pub const AUTH_REQUIRED: Reply = Reply::fixed(530, "authentication required");
 /// AUTH with the wrong credentials (RFC 4954 §6).
 pub const AUTH_FAILED: Reply = Reply::fixed(535, "authentication failed");
+/// MAIL, VRFY and AUTH before STARTTLS where that is required (RFC 3207 §4).
+pub const ENCRYPTION_REQUIRED: Reply = Reply::coded(530, "5.7.0", "encryption required");
 /// VRFY of nothing.
 pub const INVALID_MAILBOX: Reply = Reply::coded(550, "5.1.3", "invalid mailbox");
 /// Over the size limit (RFC 1870 §6.1).
@@ -258,6 +270,8 @@ pub const BARE_DOT: Reply = Reply::fixed(554, "5.5.2 bare line endings around en
 /// A bare line feed in the data where none is allowed (RFC 5321 §2.3.8).
 pub const BARE_LF: Reply = Reply::fixed(554, "5.5.2 bare line feed in message");
 
+/// What a client without encryption can do about a refusal.
+pub const USE_STARTTLS: &str = "use starttls";
 /// Text of a refused recipient when nobody gave one (RFC 5321 §4.2.2).
 pub const MAILBOX_UNAVAILABLE: &str = "mailbox unavailable";
 /// Greeting of a server that does not tell its name.

@@ -14,6 +14,9 @@ use tokio::time::sleep;
 /// Handshakes at a time.
 pub const MAX_HANDSHAKES: usize = 256;
 
+/// Handshakes that may wait for a place; others are not even begun where that can be said.
+pub const MAX_WAITING: usize = 1024;
+
 /// How long a handshake has its place for certain. Over the slowest of links it takes a second or two.
 pub const FAIR_SHARE: Duration = Duration::from_secs(5);
 
@@ -49,6 +52,11 @@ impl Crowd {
             waiting: AtomicUsize::new(0),
             leave: Notify::new(),
         })
+    }
+
+    /// Whether waiting for a place is worth while.
+    pub(super) fn has_room(&self) -> bool {
+        self.waiting.load(Ordering::Acquire) < MAX_WAITING
     }
 
     /// Waits for a place.

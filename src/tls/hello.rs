@@ -52,6 +52,11 @@ impl First {
         }
     }
 
+    /// The client knows no version that there is here.
+    pub(super) fn is_old(&self) -> bool {
+        matches!(self, Self::Hello(Hello { version: 0x0300..=0x0302, .. }))
+    }
+
     /// The first suites on offer, for `no shared cipher`.
     pub(super) fn suites(&self) -> Option<String> {
         let Self::Hello(hello) = self else { return None };

@@ -41,7 +41,7 @@ use rustls::version::{TLS12, TLS13};
 use tokio::time::timeout;
 
 pub use client::Connector;
-pub use crowd::{FAIR_SHARE, MAX_HANDSHAKES};
+pub use crowd::{FAIR_SHARE, MAX_HANDSHAKES, MAX_WAITING};
 pub use error::{HandshakeError, SetupError, is_end, read_fault};
 pub use server::Acceptor;
 

@@ -26,6 +26,9 @@ use crate::net::stream::Stream;
 /// The application protocol of POP in a handshake (IANA registry; RFC 7301). SMTP has none.
 const POP3: &[u8] = b"pop3";
 
+/// OpenSSL's words for a client that is too old.
+const UNSUPPORTED: &str = "unsupported protocol";
+
 /// Step of the log lines.
 const ACCEPT: &str = "accept";
 
@@ -66,6 +69,12 @@ impl Acceptor {
             timeout,
             context,
         }))
+    }
+
+    /// Whether a handshake can begin now, rather than wait behind very many others.
+    #[must_use]
+    pub fn has_room(&self) -> bool {
+        self.crowd.has_room()
     }
 
     /// Makes a connection secure, as the server. What comes of it is logged for `context`.
@@ -237,8 +246,12 @@ fn secured(stream: &server::TlsStream<Stream>) -> Secured {
 /// Adds what the client has offered to an error that is about that.
 fn explain(first: &First, error: &std::io::Error) -> HandshakeError {
     let mut error = HandshakeError::from_io(ACCEPT, error);
+    if first.is_old() {
+        // Such clients lack other things as well, and rustls may stumble over those first.
+        UNSUPPORTED.clone_into(&mut error.reason);
+    }
     let offer = match error.reason.as_str() {
-        "unsupported protocol" => first.version().map(|version| format!("{version} at most")),
+        UNSUPPORTED => first.version().map(|version| format!("{version} at most")),
         "no shared cipher" => first.suites(),
         _ => None,
     };

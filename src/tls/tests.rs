@@ -189,8 +189,9 @@ async fn chains_are_checked_with_and_without_names() {
     let stranger = Shop::new();
     let (server, client) = meets(&settings, &client(Verify::Authorities(stranger.authority())), "x").await;
     assert_eq!(reason(client), "connect: certificate verify failed: unknown issuer");
-    let failed = server.err().map(|error| error.to_string());
-    assert!(failed.is_none_or(|text| text == "accept: peer alert: unknown_ca"));
+    // On a unix socket the alert is lost if the other side closes with bytes unread.
+    let seen = ["accept: peer alert: unknown_ca", "accept: unexpected eof while reading"];
+    assert!(seen.contains(&reason(server).as_str()));
 }
 
 #[tokio::test]

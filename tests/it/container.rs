@@ -67,7 +67,7 @@ fn boots_with_our_identity_spool_and_units() {
     for unit in ["emailrelay-smtp.socket", "emailrelay-forward.path", "emailrelay-forward.timer"] {
         assert_eq!(enabled(unit), "enabled", "{unit}");
     }
-    for unit in ["emailrelay-submission.socket", "emailrelay.target"] {
+    for unit in ["emailrelay-submission.socket", "emailrelay-smtps.socket", "emailrelay.target"] {
         assert_eq!(enabled(unit), "disabled", "{unit}");
     }
     container.power_off();

@@ -41,6 +41,8 @@ mod start;
 mod submit;
 mod support;
 mod tidy;
+mod tls_forward;
+mod tls_server;
 mod trouble;
 mod units;
 mod verify;

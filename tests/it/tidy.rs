@@ -72,6 +72,20 @@ fn only_os_knows_systemd_and_is_unsafe() {
 }
 
 #[test]
+fn only_tls_and_streams_know_rustls() {
+    let others = |source: &&Source| !source.is_below("src/tls") && !source.is_below("src/net/stream.rs");
+    for source in sources("src").iter().filter(others) {
+        for word in ["rustls::", "x509_parser", "with_custom_certificate_verifier"] {
+            source.refuse(word, "belongs in src/tls");
+        }
+    }
+    let departures = ["src/tls/checked.rs", "src/tls/unchecked.rs"];
+    for source in sources("src/tls").iter().filter(|source| !departures.contains(&&*source.name)) {
+        source.refuse("CertVerifier for", "a verifier of our own belongs in checked.rs or unchecked.rs");
+    }
+}
+
+#[test]
 fn only_spool_names_spool_files() {
     let words = [
         "\".envelope",
@@ -91,7 +105,7 @@ fn only_spool_names_spool_files() {
 
 #[test]
 fn arrows_never_point_back() {
-    let forbidden: [(&str, &[&str]); 10] = [
+    let forbidden: [(&str, &[&str]); 11] = [
         (
             "src/secrets",
             &["crate::cli", "crate::role", "crate::net", "crate::forward", "crate::spool", "crate::smtp"],
@@ -111,6 +125,7 @@ fn arrows_never_point_back() {
         ("src/forward", &["crate::cli", "crate::role"]),
         ("src/filter", &["crate::cli", "crate::role", "crate::forward", "crate::smtp::server"]),
         ("src/program", &["crate::cli", "crate::role", "crate::forward", "crate::filter", "crate::spool"]),
+        ("src/tls", &["crate::cli", "crate::role", "crate::forward", "crate::spool", "crate::smtp"]),
         (
             "src/os",
             &["crate::cli", "crate::role", "crate::net", "crate::forward", "crate::spool", "crate::smtp"],

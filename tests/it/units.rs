@@ -96,7 +96,7 @@ fn every_service_is_exposed_at_most_1_5() {
 
 #[test]
 fn units_say_what_the_roles_rely_on() {
-    let demands: [(&str, &[&str]); 8] = [
+    let demands: [(&str, &[&str]); 9] = [
         (
             ".socket",
             &[
@@ -114,6 +114,7 @@ fn units_say_what_the_roles_rely_on() {
             &["FileDescriptorName=submit", "ListenStream=/run/emailrelay/submit", "SocketMode=0666"],
         ),
         ("submission.socket", &["FileDescriptorName=submission", "ListenStream=587"]),
+        ("smtps.socket", &["FileDescriptorName=smtps", "ListenStream=465"]),
         (
             ".service",
             &[

@@ -27,7 +27,8 @@ pub(super) const ROWS: &[Opt] = &[
     opt("client-interface", CLIENT, 4, FORWARD,
         "Local address of outgoing connections. Its family is also the only one that is looked up.")
         .short('6').value(Kind::LocalAddress, "ip-address").sample("10.0.0.2"),
-    opt("connection-timeout", CLIENT, 4, FORWARD, "Limit for lookup and connecting; 0 for none.")
+    opt("connection-timeout", CLIENT, 4, FORWARD.with(Roles::SMTP).with(Roles::POP),
+        "Limit for lookup, connecting and TLS handshakes, those of our own clients too; 0 for none.")
         .short('U').value(Kind::Seconds, "seconds").default("40").sample("10"),
     opt("forward-connections", CLIENT, 4, FORWARD, "Connections at the same time to one destination.")
         .value(Kind::Number(1, 1_000), "number").default("4").sample("4"),

@@ -168,13 +168,11 @@ fn the_first_two_checks_are_on_values() {
 #[test]
 fn what_is_not_built_says_so() {
     for (line, text) in [
-        ("--server-tls --server-tls-certificate=x", "--server-tls is not built into this version"),
         ("--filter=/bin/true", "--filter is not built into this version"),
         ("--immediate", "--immediate is not built into this version"),
         ("--dnsbl=x", "--dnsbl is not built into this version"),
         ("--delivery-dir=/x", "--delivery-dir is not built into this version"),
         ("--localedir=/x", "--localedir is not built into this version"),
-        ("--tls-config=x", "--tls-config is not built into this version"),
         ("--pop", "pop has been disabled in this build"),
         ("--pop-port=1", "pop has been disabled in this build"),
     ] {

@@ -55,6 +55,7 @@ impl Handler for Accepts {
                 Answer::Verified(Verdict::Remote { address })
             }
             Question::Authenticate(_) => Answer::LoginRefused,
+            Question::StartTls => Answer::TlsReady,
             Question::Commit(_) => {
                 self.storing.notify_one();
                 self.disk.notified().await;
@@ -99,7 +100,7 @@ async fn replies_of_a_batch_are_one_write() {
     };
     let mut session = session();
     let (reason, text) = tokio::join!(driver.run(&mut stream, &mut session, &mut handler), client);
-    assert_eq!(reason, CloseReason::Quit);
+    assert_eq!(reason, Ended::Closed(CloseReason::Quit));
     assert!(text.ends_with("250 message processed\r\n221 OK\r\n"), "{text}");
     // The greeting, and all the rest.
     assert_eq!(stream.1, 2);
@@ -125,7 +126,7 @@ async fn replies_do_not_wait_for_the_disk_and_a_lost_client_is_noticed() {
     };
     let mut session = session();
     let (reason, ()) = tokio::join!(driver.run(&mut stream, &mut session, &mut handler), client);
-    assert_eq!(reason, CloseReason::PeerDisconnected { error: None });
+    assert_eq!(reason, Ended::Closed(CloseReason::PeerDisconnected { error: None }));
     assert_eq!(handler.logged, ["client gone before reply"]);
 }
 
@@ -148,7 +149,7 @@ async fn what_lies_behind_a_message_is_read_although_the_peer_has_closed() {
     };
     let mut session = session();
     let (reason, text) = tokio::join!(driver.run(&mut stream, &mut session, &mut handler), client);
-    assert_eq!(reason, CloseReason::Quit);
+    assert_eq!(reason, Ended::Closed(CloseReason::Quit));
     assert!(text.ends_with("250 message processed\r\n221 OK\r\n"), "{text}");
 }
 
@@ -169,6 +170,43 @@ async fn the_longest_idle_session_makes_room() {
     };
     let (mut session, mut handler) = (session(), Accepts::default());
     let (reason, text) = tokio::join!(driver.run(&mut stream, &mut session, &mut handler), client);
-    assert_eq!(reason, CloseReason::TooManyConnections);
+    assert_eq!(reason, Ended::Closed(CloseReason::TooManyConnections));
     assert!(text.ends_with("421 too many connections\r\n"), "{text}");
+}
+
+/// What a session with STARTTLS makes of input that comes in these pieces, each as soon as the one before is read.
+async fn starttls(pieces: &[&[u8]]) -> (Ended, String) {
+    let (ours, mut theirs) = tokio::io::duplex(1 << 16);
+    let config = crate::smtp::server::ServerConfig { starttls: true, ..Default::default() };
+    let mut session =
+        Session::new(Arc::new(config), Peer { address: "/".to_owned(), ..Peer::default() }, now());
+    let mut stream = Counted(ours, 0);
+    let mut handler = Accepts::default();
+    for piece in pieces {
+        theirs.write_all(piece).await.unwrap();
+    }
+    let (_admission, driver) = seat();
+    let ended = driver.run(&mut stream, &mut session, &mut handler).await;
+    drop(stream);
+    let mut text = String::new();
+    theirs.read_to_string(&mut text).await.unwrap();
+    (ended, text)
+}
+
+#[tokio::test(start_paused = true)]
+async fn nothing_behind_starttls_is_taken_for_what_comes_after_it() {
+    let (ended, text) = starttls(&[b"EHLO x\r\nSTARTTLS\r\n"]).await;
+    assert_eq!(ended, Ended::StartTls);
+    assert!(text.ends_with("\r\n220 ready to start tls\r\n"), "{text}");
+    let far = [b"EHLO x\r\nSTARTTLS\r\n".as_slice(), &[b'x'; 3 * SLICE]].concat();
+    for pieces in [
+        [&b"EHLO x\r\nSTARTTLS\r\nNOOP\r\n"[..], b""],
+        [b"EHLO x\r\nSTARTTLS\r\nN", b""],
+        [b"EHLO x\r\nSTARTTLS\r\n\n", b"EHLO y\r\n"],
+        [&far, b""],
+    ] {
+        let (ended, text) = starttls(&pieces).await;
+        assert_eq!(ended, Ended::Closed(CloseReason::PlaintextAfterStartTls), "{pieces:?}");
+        assert!(!text.contains("noop"), "{text}");
+    }
 }

@@ -58,7 +58,7 @@ impl Drop for UserPlace {
 
 /// Runs one session to its end.
 pub(super) async fn run(role: Arc<AdminRole>, arrival: Arrival) {
-    let Arrival { mut stream, peer, context, admission } = arrival;
+    let Arrival { mut stream, peer, context, admission, .. } = arrival;
     let server = Server::Admin;
     let _alarm = Alarm { context: &context, server };
     let caller = match identify(&role, &stream, &peer, &context) {

@@ -46,7 +46,7 @@ pub(super) async fn run<S: Service>(service: Arc<S>, listener: Arc<Listener>, sw
                 if std::mem::take(&mut short) {
                     log::emit(context, &ProcessEvent::AcceptingResumed.into());
                 }
-                start(&service, stream, peer, listener.local());
+                start(&service, stream, peer, &listener);
             }
             Err(error) => {
                 if reported.is_none_or(|at| at.elapsed() >= REPORT_EVERY) {
@@ -77,8 +77,9 @@ fn is_shortage_of_descriptors(error: &io::Error) -> bool {
 }
 
 /// Judges a new connection and starts its session.
-pub(super) fn start<S: Service>(service: &Arc<S>, stream: Stream, peer: Endpoint, local: &Endpoint) {
+pub(super) fn start<S: Service>(service: &Arc<S>, stream: Stream, peer: Endpoint, listener: &Listener) {
     let gate = service.gate();
+    let implicit_tls = listener.has_implicit_tls() || service.implicit_tls();
     let context = gate.peer_context(&peer);
     if let Some(ip) = peer.ip()
         && let Some(warning) = service.objection(ip)
@@ -92,9 +93,10 @@ pub(super) fn start<S: Service>(service: &Arc<S>, stream: Stream, peer: Endpoint
         Ok(admission) => {
             let line = gate.ledger.get().map(|ledger| {
                 let own = stream.local();
-                ledger.incoming(own.as_ref().unwrap_or(local), &peer)
+                ledger.incoming(own.as_ref().unwrap_or(listener.local()), &peer)
             });
-            let session = Arc::clone(service).session(Arrival { stream, peer, context, admission });
+            let arrival = Arrival { stream, peer, context, admission, implicit_tls };
+            let session = Arc::clone(service).session(arrival);
             gate.sessions.spawn(async move {
                 session.await;
                 drop(line);
@@ -104,7 +106,10 @@ pub(super) fn start<S: Service>(service: &Arc<S>, stream: Stream, peer: Endpoint
             if gate.crowd.admits(peer.ip(), now) {
                 log::emit(&context, &limit_event(&gate.limits, limit, &peer));
             }
-            gate.sessions.spawn(turn_away(stream, service.too_many()));
+            // A reply in clear would only look like a broken handshake, and a handshake is what there is no room for.
+            if !implicit_tls {
+                gate.sessions.spawn(turn_away(stream, service.too_many()));
+            }
         }
     }
 }

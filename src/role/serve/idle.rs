@@ -45,7 +45,7 @@ pub(super) async fn drain<S: Service>(service: &Arc<S>, listeners: &[Arc<Listene
     notify::stopping("idle");
     for listener in listeners {
         while let Some(Ok((stream, peer))) = at_once(listener.accept()) {
-            accept::start(service, stream, peer, listener.local());
+            accept::start(service, stream, peer, listener);
         }
     }
     let end = Instant::now() + LAST_SESSIONS;

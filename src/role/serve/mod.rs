@@ -45,6 +45,8 @@ pub struct Arrival {
     pub context: Context,
     /// Its place; given back on drop.
     pub admission: Admission,
+    /// It begins with a TLS handshake.
+    pub implicit_tls: bool,
 }
 
 /// A server role, as the code around its sessions sees it.
@@ -54,6 +56,11 @@ pub trait Service: Send + Sync + 'static {
 
     /// Why clients with this address are not served: the warning that says so; none if they are.
     fn objection(&self, ip: IpAddr) -> Option<Event>;
+
+    /// Whether clients begin with a TLS handshake, whatever the socket.
+    fn implicit_tls(&self) -> bool {
+        false
+    }
 
     /// The reply to a client over a connection limit.
     fn too_many(&self) -> Vec<u8>;

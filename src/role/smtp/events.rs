@@ -35,6 +35,7 @@ fn kind_of(event: &server::Event) -> &'static Kind {
         | server::Event::BadAuthResponse
         | server::Event::UnexpectedInitialResponse => kind::AUTH_MISUSE,
         server::Event::Trusting { .. } | server::Event::NotTrusted { .. } => kind::AUTH_TRUST,
+        server::Event::PlaintextAfterStartTls => kind::TLS_PLAINTEXT,
         server::Event::ClientGone => kind::CLIENT_GONE,
         server::Event::Rx(_) | server::Event::RxContent | server::Event::RxAuth | server::Event::Tx(_) => {
             kind::TRACE

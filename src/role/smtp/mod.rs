@@ -1,6 +1,7 @@
 //! The SMTP server role: sessions, and the way from a session to the spool.
 
 mod events;
+mod secure;
 mod session;
 
 use std::net::IpAddr;
@@ -17,6 +18,7 @@ use crate::role::serve::{Arrival, Gate, Seldom, Service, not_local};
 use crate::smtp::reply;
 use crate::smtp::server::ServerConfig;
 use crate::spool::Spool;
+use crate::tls::Acceptor;
 use crate::verify::Verifier;
 
 /// How often a client is reported that leaves out angle brackets: it does so in every message.
@@ -37,6 +39,10 @@ pub struct SmtpSettings {
     pub reset_on_close: bool,
     /// Decides about the addresses of recipients.
     pub verifier: Arc<Verifier>,
+    /// Makes connections secure.
+    pub tls: Option<Arc<Acceptor>>,
+    /// All connections begin with a TLS handshake.
+    pub implicit_tls: bool,
 }
 
 /// What the rest of the process wants to hear of. Both are called often and must not block.
@@ -117,6 +123,10 @@ impl Service for SmtpRole {
 
     fn objection(&self, ip: IpAddr) -> Option<Event> {
         if self.settings().remote_clients { None } else { not_local(Server::Smtp, ip) }
+    }
+
+    fn implicit_tls(&self) -> bool {
+        self.settings().implicit_tls
     }
 
     fn too_many(&self) -> Vec<u8> {

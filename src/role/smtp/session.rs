@@ -1,22 +1,28 @@
 //! One SMTP session: what it asks of the spool.
 
+use std::io;
 use std::sync::Arc;
 
 use tokio::sync::oneshot;
 use tokio::task::spawn_blocking;
 use tokio::time::Instant;
 
-use crate::log::{self, Context, Event, Server, ServerEvent, SpoolEvent};
+use crate::log::{self, Context, Event, Server, ServerEvent, SpoolEvent, TlsEvent};
 use crate::message::date::date_time;
 use crate::net::address::Endpoint;
-use crate::net::server::{Driver, Handler};
+use crate::net::limits::Seat;
+use crate::net::server::{Driver, Ended, Handler};
+use crate::net::stream::Stream;
 use crate::os::clock;
 use crate::role::login::{self, Attempt, Logins};
 use crate::role::serve::{Alarm, Arrival};
-use crate::role::smtp::{SmtpRole, events};
+use crate::role::smtp::secure::Begins;
+use crate::role::smtp::{SmtpRole, SmtpSettings, events, secure};
 use crate::sasl::server::Binding;
+use crate::smtp::reply;
 use crate::smtp::server::{self, Answer, AuthStep, Login, Peer, Question, Refusal, Session, Transaction};
 use crate::spool::{Envelope, MessageId, NewMessage, Spool, StoreError};
+use crate::tls::{Acceptor, Secured};
 use crate::verify::{Checker, Query};
 
 /// Content is kept in memory up to this size, so that a small message is written in one visit to the disk; more of it
@@ -31,7 +37,7 @@ const CUT_OFF: &str = "shutting down";
 
 /// Runs one session from greeting to close.
 pub(super) async fn run(role: Arc<SmtpRole>, arrival: Arrival) {
-    let Arrival { mut stream, peer, context, admission } = arrival;
+    let Arrival { stream, peer, context, admission, implicit_tls } = arrival;
     let settings = role.settings();
     let server = Server::Smtp;
     let _alarm = Alarm { context: &context, server };
@@ -40,22 +46,10 @@ pub(super) async fn run(role: Arc<SmtpRole>, arrival: Arrival) {
         // Only changes how the connection ends.
         let _ = stream.reset_on_close();
     }
+    // Who hands messages over is known already, and on this machine.
     let handover = peer.user().is_some();
-    let config = Arc::clone(if handover { &settings.handover } else { &settings.session });
-    // Who hands messages over is known already.
     let logins = settings.logins.as_ref().filter(|_| !handover);
     let (who, attempt) = identify(logins, &peer, &context).await;
-    let mut session = if role.spool.smtp_disabled() {
-        log::emit(&context, &ServerEvent::Disabled { address: peer.to_string() }.into());
-        Session::disabled(config, who, now())
-    } else {
-        Session::new(config, who, now())
-    };
-    let driver = Driver {
-        write_timeout: settings.session.idle_timeout,
-        stop: role.gate.stop.clone(),
-        seat: admission.seat(),
-    };
     let mut store = Store {
         role: &role,
         peer: &peer,
@@ -65,10 +59,14 @@ pub(super) async fn run(role: Arc<SmtpRole>, arrival: Arrival) {
         attempt,
         checker: Checker::new(Arc::clone(&settings.verifier)),
         domain: &settings.session.domain,
+        tls: settings.tls.clone().filter(|_| !handover),
+        secured: None,
     };
+    let conversation =
+        converse(&settings, stream, &mut store, who, admission.seat(), implicit_tls && !handover);
     let reason = tokio::select! {
         biased;
-        reason = driver.run(&mut stream, &mut session, &mut store) => reason.to_string(),
+        reason = conversation => reason,
         // A message that the commit thread has is stored all the same; the client does not hear of it.
         () = role.gate.kill.cancelled() => CUT_OFF.to_owned(),
     };
@@ -92,7 +90,52 @@ async fn identify(
         Box::new(server::Trust { keyword: trust.keyword, reason })
     });
     let attempt = Attempt::new(Arc::clone(logins), peer.ip(), trust.is_none(), context.clone());
-    (Peer { address, offer: Some(logins.offer()), trust }, Some(attempt))
+    (Peer { address, offer: Some(logins.offer()), trust, cipher: None }, Some(attempt))
+}
+
+/// Drives the session, through a handshake if there is one, and returns why it ended.
+async fn converse(
+    settings: &SmtpSettings,
+    mut stream: Stream,
+    store: &mut Store<'_>,
+    mut who: Peer,
+    seat: Arc<Seat>,
+    implicit_tls: bool,
+) -> String {
+    if implicit_tls {
+        match secure::handshake(settings, stream, store, &seat, Begins::AtOnce).await {
+            Ok((secure, secured)) => {
+                stream = secure;
+                who.cipher = Some(secured.cipher.as_str().into());
+                store.secured = Some(Box::new(secured));
+            }
+            Err(reason) => return reason,
+        }
+    }
+    let handover = store.peer.user().is_some();
+    let config = Arc::clone(if handover { &settings.handover } else { &settings.session });
+    let mut session = if store.role.spool.smtp_disabled() {
+        log::emit(store.client, &ServerEvent::Disabled { address: store.peer.to_string() }.into());
+        Session::disabled(config, who, now())
+    } else {
+        Session::new(config, who, now())
+    };
+    let stop = store.role.gate.stop.clone();
+    let driver = Driver { write_timeout: settings.session.idle_timeout, stop, seat };
+    loop {
+        match driver.run(&mut stream, &mut session, store).await {
+            Ended::Closed(reason) => return reason.to_string(),
+            Ended::StartTls => {}
+        }
+        match secure::handshake(settings, stream, store, &driver.seat, Begins::OnCommand).await {
+            Ok((secure, secured)) => {
+                stream = secure;
+                session.secured(&secured.cipher, now());
+                store.secured = Some(Box::new(secured));
+            }
+            Err(reason) => return reason,
+        }
+    }
 }
 
 /// The message that a session is taking in.
@@ -111,11 +154,11 @@ enum Content {
 }
 
 /// Answers a session's questions from the spool.
-struct Store<'a> {
-    role: &'a Arc<SmtpRole>,
-    peer: &'a Endpoint,
+pub(super) struct Store<'a> {
+    pub(super) role: &'a Arc<SmtpRole>,
+    pub(super) peer: &'a Endpoint,
     /// What is logged is about the client,
-    client: &'a Context,
+    pub(super) client: &'a Context,
     /// and from the start of a message until the next one also about that.
     context: Context,
     message: Option<OpenMessage>,
@@ -124,6 +167,9 @@ struct Store<'a> {
     checker: Checker,
     /// What this server is called.
     domain: &'a str,
+    tls: Option<Arc<Acceptor>>,
+    /// How the connection is secure, if it is.
+    secured: Option<Box<Secured>>,
 }
 
 impl Handler for Store<'_> {
@@ -139,6 +185,10 @@ impl Handler for Store<'_> {
                 verified
             }
             Question::Authenticate(step) => self.authenticate(step).await,
+            Question::StartTls => match &self.tls {
+                Some(acceptor) if acceptor.has_room() => Answer::TlsReady,
+                _ => Answer::Refused(Refusal::new(reply::TLS_NOT_AVAILABLE.code(), "")),
+            },
             Question::Commit(transaction) => self.commit(*transaction).await,
         }
     }
@@ -181,12 +231,20 @@ impl Handler for Store<'_> {
     fn log(&mut self, event: server::Event) {
         match event {
             server::Event::MissingBrackets if !self.role.syntax.admits(self.peer.ip(), now()) => {}
+            server::Event::PlaintextAfterStartTls => {
+                let address = self.peer.to_string();
+                log::emit(self.client, &TlsEvent::PlaintextAfterStartTls { address }.into());
+            }
             server::Event::ClientGone => {
                 let id = self.context.msgid.as_deref().unwrap_or_default().to_owned();
                 self.emit(ServerEvent::ClientGone { id });
             }
             event => log::emit(&self.context, &events::of(&event)),
         }
+    }
+
+    fn broken(&mut self, error: &io::Error) -> String {
+        secure::broken(error, self.secured.is_some(), self.message.is_some(), self.client)
     }
 }
 
@@ -246,7 +304,8 @@ impl Store<'_> {
         };
         let wanted = message.id.to_string();
         let stored = Stored::of(&transaction);
-        let envelope = envelope(transaction, self.peer);
+        let certificate = self.secured.as_ref().and_then(|secured| secured.certificate.as_deref());
+        let envelope = envelope(transaction, self.peer, certificate);
         let (done, finished) = oneshot::channel();
         let (role, spool) = (Arc::clone(self.role), Arc::clone(&self.role.spool));
         let context = self.context.clone();
@@ -313,7 +372,7 @@ impl Stored {
     }
 }
 
-fn envelope(transaction: Transaction, peer: &Endpoint) -> Envelope {
+fn envelope(transaction: Transaction, peer: &Endpoint, certificate: Option<&str>) -> Envelope {
     Envelope {
         body: transaction.body,
         sender: transaction.sender,
@@ -321,6 +380,7 @@ fn envelope(transaction: Transaction, peer: &Endpoint) -> Envelope {
         remote: transaction.remote,
         authentication: transaction.authentication,
         client: peer.host(),
+        client_certificate: certificate.unwrap_or_default().trim_end().to_owned(),
         mail_auth_in: transaction.mail_auth.unwrap_or_default(),
         utf8_mailboxes: transaction.utf8_mailboxes,
         ..Envelope::default()

@@ -4,6 +4,18 @@ use std::time::Duration;
 
 use super::limits::CHUNK_SIZE;
 
+/// Whether a session becomes secure by STARTTLS (RFC 3207).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum StartTls {
+    /// It stays as it is.
+    #[default]
+    Never,
+    /// If the server offers it.
+    IfOffered,
+    /// Or else nothing is sent.
+    Required,
+}
+
 /// Settings of a client session. Shared by all sessions of a destination.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ClientConfig {
@@ -36,6 +48,8 @@ pub struct ClientConfig {
     pub send_size: bool,
     /// Send to the accepted recipients when others were refused. Otherwise one refusal stops the whole message.
     pub forward_to_some: bool,
+    /// Become secure before anything is sent.
+    pub starttls: StartTls,
     /// Report every line sent and received as an event.
     pub trace: bool,
 }
@@ -56,6 +70,7 @@ impl Default for ClientConfig {
             smtputf8_strict: true,
             send_size: true,
             forward_to_some: false,
+            starttls: StartTls::Never,
             trace: false,
         }
     }

@@ -61,6 +61,8 @@ pub enum Event {
         /// Code and text, on one line.
         reply: String,
     },
+    /// The server has sent something in clear behind its reply to STARTTLS.
+    PlaintextAfterStartTls,
     /// The message was refused by ourselves.
     Refused {
         /// The reason.
@@ -133,6 +135,7 @@ impl fmt::Display for Event {
             Self::UnexpectedResponse { reply } => {
                 write!(f, "client protocol: unexpected response [{reply}]")
             }
+            Self::PlaintextAfterStartTls => f.write_str("plaintext after starttls"),
             Self::Refused { reason } => write!(f, "smtp client protocol: failed: {reason}"),
             Self::RecipientsRejected => f.write_str("smtp client protocol: one or more recipients rejected"),
             Self::Missing(extension) => write!(f, "sending {extension} extension"),

@@ -31,14 +31,9 @@ impl Session {
             }
             250 => {
                 self.peer = Capabilities::parse(self.parser.texts());
-                // STARTTLS (then EHLO again) comes here.
-                self.authenticate(now);
+                self.after_ehlo(now);
             }
-            500..=502 => {
-                self.state = State::Helo;
-                let command = format!("HELO {}\r\n", self.config.ehlo_name);
-                self.send_commands(command.into_bytes(), now);
-            }
+            500..=502 => self.no_esmtp(reply, now),
             _ => self.fail(FaultKind::UnexpectedResponse(reply)),
         }
     }
@@ -52,7 +47,7 @@ impl Session {
         }
     }
 
-    fn say_ehlo(&mut self, greeted: bool, now: Instant) {
+    pub(super) fn say_ehlo(&mut self, greeted: bool, now: Instant) {
         self.state = State::Ehlo { greeted };
         let command = format!("EHLO {}\r\n", self.config.ehlo_name);
         self.send_commands(command.into_bytes(), now);

@@ -14,8 +14,8 @@
 //! `crate::forward::outcome`, not here.
 //!
 //! Files: `session` dispatches, `greeting` opens the dialogue, `transaction` carries one message, `reply` and `capabilities`
-//! parse what the server says, `content` turns file bytes into DATA lines, `chunks` into BDAT chunks. `auth` logs in between
-//! the EHLO reply and `Ready`, where STARTTLS has its place too (`greeting`).
+//! parse what the server says, `content` turns file bytes into DATA lines, `chunks` into BDAT chunks. `starttls` and then `auth`
+//! come between the EHLO reply and `Ready`.
 
 mod auth;
 mod capabilities;
@@ -29,13 +29,14 @@ mod message;
 mod reply;
 mod result;
 mod session;
+mod starttls;
 #[cfg(test)]
 mod tests;
 mod transaction;
 
 pub use auth::{How, Login};
 pub use capabilities::Capabilities;
-pub use config::ClientConfig;
+pub use config::{ClientConfig, StartTls};
 pub use content::Stuffer;
 pub use events::{Event, Level, MissingExtension};
 pub use message::{LocalRefusal, Outgoing};

@@ -123,6 +123,14 @@ pub enum FaultKind {
     ContentSize(u64),
     /// The login failed.
     Auth(AuthFault),
+    /// TLS is required and STARTTLS not offered.
+    TlsNotOffered,
+    /// TLS is required and EHLO not understood.
+    TlsWithoutEsmtp,
+    /// STARTTLS was refused for now; there is no going on in clear, which somebody in between may want.
+    TlsRefused(Reply),
+    /// Bytes in clear behind the reply to STARTTLS.
+    PlaintextAfterStartTls,
     /// The connection ended, with the error text of the system if there is one.
     Disconnected(Option<String>),
 }
@@ -174,7 +182,8 @@ impl FaultKind {
             Self::UnexpectedResponse(reply) if reply.code >= 300 && !reply.text.is_empty() => {
                 format!("{UNEXPECTED}: {}", reply.text)
             }
-            Self::UnexpectedResponse(_) => UNEXPECTED.to_owned(),
+            Self::UnexpectedResponse(_) | Self::PlaintextAfterStartTls => UNEXPECTED.to_owned(),
+            Self::TlsRefused(reply) => format!("{TLS_REFUSED}: {}", reply.text),
             other => other.to_string(),
         }
     }
@@ -194,10 +203,19 @@ impl fmt::Display for FaultKind {
                 write!(f, "content file has not the size that was announced: {announced}")
             }
             Self::Auth(fault) => write!(f, "smtp error: {fault}"),
+            Self::TlsNotOffered => {
+                f.write_str("smtp error: tls is mandated but the server cannot do starttls")
+            }
+            Self::TlsWithoutEsmtp => {
+                f.write_str("smtp error: tls is mandated but the server cannot do esmtp")
+            }
+            Self::TlsRefused(reply) => write!(f, "{TLS_REFUSED}: {reply}"),
+            Self::PlaintextAfterStartTls => write!(f, "{UNEXPECTED}: plaintext after starttls"),
             Self::Disconnected(None) => f.write_str("peer disconnected"),
             Self::Disconnected(Some(error)) => write!(f, "peer disconnected: {}", Escaped(error)),
         }
     }
 }
 
+const TLS_REFUSED: &str = "tls/ssl error";
 const UNEXPECTED: &str = "smtp error: unexpected response";

@@ -26,6 +26,9 @@ pub enum Output {
     Done(MessageResult),
     /// The session has failed. The message in hand, if [`Fault::stage`] says that there is one, is undecided. `Close` follows.
     Fault(Fault),
+    /// Make the connection secure, then call [`Session::secured`]. If there are bytes that have come already, give them to
+    /// [`Session::input`] instead, which ends the session.
+    StartTls,
     /// Something for the log.
     Log(Event),
     /// Close the connection. Nothing follows.
@@ -45,6 +48,8 @@ pub struct Session {
     warned: Vec<MissingExtension>,
     warned_long_line: bool,
     quit_wanted: bool,
+    /// The connection is encrypted.
+    pub(super) secure: bool,
 }
 
 /// Where the dialogue is.
@@ -58,6 +63,10 @@ pub(super) enum State {
     Helo,
     /// In an exchange of AUTH.
     Auth(Box<Attempt>),
+    /// STARTTLS is sent.
+    StartTls,
+    /// The next bytes belong to a TLS handshake.
+    Handshake,
     Ready,
     Transaction(Box<Transaction>),
     /// RSET is sent after the result that is kept here.
@@ -81,6 +90,7 @@ impl Session {
             warned: Vec::new(),
             warned_long_line: false,
             quit_wanted: false,
+            secure: false,
         }
     }
 
@@ -94,6 +104,9 @@ impl Session {
     pub fn input(&mut self, bytes: &[u8], now: Instant) {
         let mut rest = bytes;
         while !matches!(self.state, State::Over) {
+            if self.awaits_handshake() && !rest.is_empty() {
+                return self.plaintext();
+            }
             match self.parser.feed(&mut rest) {
                 Ok(Step::NeedMore) => return,
                 Ok(Step::Line) => self.trace_line(),
@@ -186,7 +199,14 @@ impl Session {
     /// Ends the session politely: QUIT when the message in hand is done, or a plain close if the dialogue has not begun.
     pub fn quit(&mut self, now: Instant) {
         match self.state {
-            State::Greeting | State::Ehlo { .. } | State::Helo | State::Auth(_) => self.close(),
+            State::Greeting
+            | State::Ehlo { .. }
+            | State::Helo
+            | State::StartTls
+            | State::Handshake
+            | State::Auth(_) => {
+                self.close();
+            }
             State::Ready => self.say_quit(now),
             State::Transaction(_) | State::Resetting(_) => self.quit_wanted = true,
             State::Quitting | State::Over => {}
@@ -232,6 +252,7 @@ impl Session {
             }
             State::Helo => self.on_helo(reply, now),
             State::Auth(_) => self.on_auth(reply, now),
+            State::StartTls => self.on_starttls(reply),
             State::Ready => self.fail(FaultKind::UnexpectedResponse(reply)),
             State::Transaction(transaction) => {
                 let action = transaction.reply(reply);
@@ -246,7 +267,8 @@ impl Session {
                 }
             }
             State::Quitting => self.close(),
-            State::Over => {}
+            // Nothing is parsed in a handshake.
+            State::Handshake | State::Over => {}
         }
     }
 
@@ -337,7 +359,7 @@ impl Session {
     fn stage(&self) -> Stage {
         match &self.state {
             State::Greeting => Stage::Greeting,
-            State::Ehlo { .. } | State::Helo => Stage::Hello,
+            State::Ehlo { .. } | State::Helo | State::StartTls | State::Handshake => Stage::Hello,
             State::Auth(_) => Stage::Auth,
             State::Ready | State::Resetting(_) | State::Quitting | State::Over => Stage::Idle,
             State::Transaction(transaction) => transaction.stage(),
@@ -365,11 +387,6 @@ impl Session {
         self.expect_reply(now);
     }
 
-    /// Whether what is sent is encrypted on its way.
-    pub(super) fn is_secure(&self) -> bool {
-        false
-    }
-
     fn send_content(&mut self, bytes: Vec<u8>, trace: Vec<Event>, more: bool, now: Instant) {
         if self.config.trace {
             trace.into_iter().for_each(|event| self.log(event));
@@ -388,6 +405,14 @@ impl Session {
             _ => self.config.response_timeout,
         };
         self.deadline = limit.map(|limit| now + limit);
+    }
+
+    pub(super) fn push(&mut self, output: Output) {
+        self.outputs.push_back(output);
+    }
+
+    pub(super) fn stop_waiting(&mut self) {
+        self.deadline = None;
     }
 
     pub(super) fn log(&mut self, event: Event) {

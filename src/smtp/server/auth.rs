@@ -40,6 +40,9 @@ impl Session {
             self.log(Event::TooManyAuth);
             return self.out_of_sequence(now);
         }
+        if let Some(refusal) = self.unencrypted() {
+            return self.reply(&refusal, now);
+        }
         let Some(offer) = self.peer.offer.clone().filter(|offer| offer.is_some()) else {
             self.log(Event::AuthNotAdvertised);
             return self.reply(&reply::NOT_IMPLEMENTED, now);
@@ -172,6 +175,10 @@ impl Session {
 
     /// What AUTH offers at present, for EHLO.
     pub(super) fn auth_line(&self) -> Option<String> {
+        // Credentials in clear would be refused, but only after they were sent.
+        if self.unencrypted().is_some() {
+            return None;
+        }
         let names = |offer: &Arc<Offer>| {
             let mechanisms = offer.mechanisms(self.is_secure());
             mechanisms.iter().map(|mechanism| mechanism.name()).collect::<Vec<_>>().join(" ")

@@ -83,7 +83,7 @@ impl Session {
                 // May have been in the pipeline behind a chunk that failed (RFC 3030 §2): not an error of its own.
                 self.refuse_chunk(chunk, Refusal::Plain(reply::OUT_OF_SEQUENCE), now);
             }
-            State::Start | State::Auth | State::Data | State::BdatData | State::Closed => {
+            State::Start | State::Auth | State::Data | State::BdatData | State::Handshake | State::Closed => {
                 self.refuse_chunk(chunk, Refusal::ProtocolError(reply::OUT_OF_SEQUENCE), now);
             }
         }

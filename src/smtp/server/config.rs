@@ -34,6 +34,10 @@ pub struct ServerConfig {
     /// How long the first refused login waits; the next ones wait longer, and the last one ends the session. None: none
     /// of this.
     pub auth_delay: Option<Duration>,
+    /// Offer STARTTLS (RFC 3207).
+    pub starttls: bool,
+    /// Without encryption there is no mail.
+    pub tls_required: bool,
     /// Produce an [`super::Event`] for each protocol line.
     pub trace: bool,
 }
@@ -53,6 +57,8 @@ impl Default for ServerConfig {
             idle_timeout: Some(Duration::from_secs(1800)),
             max_recipients: 10_000,
             auth_delay: Some(Duration::from_secs(1)),
+            starttls: false,
+            tls_required: false,
             trace: false,
         }
     }
@@ -113,6 +119,8 @@ pub enum BareLf {
 pub struct Peer {
     /// Address without port; `/` for a unix-domain socket.
     pub address: String,
+    /// The cipher, where the connection is encrypted.
+    pub cipher: Option<Box<str>>,
     /// How clients can log in; none: nobody needs to.
     pub offer: Option<Arc<Offer>>,
     /// Why this one need not.

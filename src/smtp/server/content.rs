@@ -121,6 +121,7 @@ impl Session {
             address: &self.peer.address,
             domain: &self.config.domain,
             protocol: protocol(self.is_secure(), self.login.is_some()),
+            cipher: self.peer.cipher.as_deref(),
             date: &open.received_date,
         };
         line.to_line().into_bytes()

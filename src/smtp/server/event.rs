@@ -70,6 +70,8 @@ pub enum Event {
         /// Its address.
         address: String,
     },
+    /// Bytes in clear came behind STARTTLS.
+    PlaintextAfterStartTls,
     /// The peer went away after end of data; its message was completed all the same.
     ClientGone,
     /// Protocol line received; printable, secrets taken out.
@@ -139,6 +141,7 @@ impl fmt::Display for Event {
             Self::NotTrusted { address } => {
                 write!(f, "server authentication enabled but not a trusted address: {address}")
             }
+            Self::PlaintextAfterStartTls => f.write_str("plaintext after starttls"),
             Self::ClientGone => f.write_str("client gone before reply"),
             Self::Rx(line) => write!(f, "rx<<: \"{line}\""),
             Self::RxContent => f.write_str("rx<<: [message content not logged]"),
@@ -177,6 +180,8 @@ pub enum CloseReason {
     TooBig,
     /// A TLS handshake on a port without implicit TLS.
     TlsHello,
+    /// Bytes in clear behind STARTTLS.
+    PlaintextAfterStartTls,
     /// The verifier asked for it.
     VerifierAbort,
     /// The server is disabled.
@@ -203,6 +208,7 @@ impl fmt::Display for CloseReason {
             Self::TooSlow => f.write_str("message content too slow"),
             Self::TooBig => f.write_str("message content too big"),
             Self::TlsHello => f.write_str("unexpected tls handshake"),
+            Self::PlaintextAfterStartTls => f.write_str("plaintext after starttls"),
             Self::VerifierAbort => f.write_str("smtp protocol done: address verifier abort"),
             Self::Disabled => f.write_str("service not available"),
             Self::TooManyConnections => f.write_str("too many connections"),

@@ -56,6 +56,7 @@ impl Session {
         lines.extend(config.max_size.map(|size| format!("{} {size}", extension::SIZE)));
         lines.extend(self.auth_line().map(|names| format!("{} {names}", extension::AUTH)));
         let switched = [
+            (extension::STARTTLS, config.starttls && !self.is_secure()),
             (extension::VRFY, !config.anonymous.vrfy),
             (extension::CHUNKING, config.extensions.chunking),
             (extension::BINARYMIME, config.extensions.chunking),

@@ -16,7 +16,7 @@ impl Session {
         if self.state != State::Idle {
             return self.out_of_sequence(now);
         }
-        if let Some(refusal) = self.unauthorised() {
+        if let Some(refusal) = self.unauthorised().or_else(|| self.unencrypted()) {
             return self.reply(&refusal, now);
         }
         match self.read_mail(argument) {

@@ -25,12 +25,13 @@
 //! | data | content comes | end of data |
 //! | bdat | between two chunks of a message (RFC 3030) | BDAT, RSET |
 //! | bdat-data | a chunk comes | its end |
+//! | handshake | STARTTLS was accepted; bytes in clear end the session | [`Session::secured`], back to start |
 //! | closed | nothing more | |
 //!
 //! Across these lies busy: a question is open, or a reply is held back from a peer that makes too many errors.
 //! A refused chunk is dropped on the way to the next command, whatever the state.
 //!
-//! STARTTLS (RFC 3207) has no state yet; it is answered as on a server that does not offer it, and so is BDAT unless [`Extensions::chunking`] is set.
+//! STARTTLS (RFC 3207) is unknown unless [`ServerConfig::starttls`], and BDAT unless [`Extensions::chunking`] is set.
 
 mod auth;
 mod chunk;
@@ -46,6 +47,7 @@ mod output;
 mod question;
 mod rcpt;
 mod session;
+mod starttls;
 mod trace;
 
 #[cfg(test)]

@@ -18,6 +18,9 @@ pub enum Output {
     Content(Vec<u8>),
     /// Drop the open message, if there is one. Comes at most once for a message, and never after its commit.
     Discard,
+    /// Send all that was to be sent, then make the connection secure and call [`super::Session::secured`]. If there are bytes that
+    /// have been read and not taken, give them to [`super::Session::input`] instead, which ends the session.
+    StartTls,
     /// A fact for the log.
     Log(Event),
     /// Close the connection after all that was to be sent. Nothing follows.

@@ -36,6 +36,8 @@ pub enum Question {
     /// Is the client who it says it is? [`Answer::Challenge`], [`Answer::LoggedIn`], [`Answer::LoginRefused`], or
     /// [`Answer::LoginUnavailable`].
     Authenticate(AuthStep),
+    /// Can a TLS handshake begin? [`Answer::TlsReady`] or [`Answer::Refused`].
+    StartTls,
     /// All content has been given out: make the message durable. [`Answer::Stored`] or [`Answer::Refused`].
     ///
     /// From here on the message is the driver's: there is no [`super::Output::Discard`] for it any more.
@@ -72,6 +74,7 @@ pub(super) enum Asked {
         argument: String,
     },
     Authenticate,
+    StartTls,
     Commit,
 }
 
@@ -85,6 +88,8 @@ pub enum Answer {
     },
     /// To [`Question::Verify`] and [`Question::Vrfy`].
     Verified(Verdict),
+    /// To [`Question::StartTls`]: yes.
+    TlsReady,
     /// To [`Question::Commit`]: the message is safe.
     Stored,
     /// To [`Question::Authenticate`]: the client must answer this.

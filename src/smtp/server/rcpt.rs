@@ -72,7 +72,7 @@ impl Session {
         if self.config.anonymous.vrfy || self.vrfys > MAX_VRFY {
             return self.reply(&reply::CANNOT_VRFY, now);
         }
-        if let Some(refusal) = self.unauthorised() {
+        if let Some(refusal) = self.unauthorised().or_else(|| self.unencrypted()) {
             return self.reply(&refusal, now);
         }
         match vrfy_argument(argument) {

@@ -79,6 +79,8 @@ pub(super) enum State {
     Bdat,
     /// In an accepted chunk.
     BdatData,
+    /// The next bytes belong to a TLS handshake.
+    Handshake,
     Closed,
 }
 
@@ -141,6 +143,7 @@ impl Session {
                 _ if self.refused.is_some() => self.skip_chunk(rest, now),
                 State::Data => self.content(rest, now),
                 State::BdatData => self.chunk(rest, now),
+                State::Handshake => self.plaintext(rest),
                 _ => self.line(rest, now),
             };
             if step == 0 {
@@ -174,6 +177,8 @@ impl Session {
             (Asked::Authenticate, Answer::LoginRefused) => self.login_refused(now),
             (Asked::Authenticate, Answer::Refused(refusal)) => self.reply(&refusal.to_reply(), now),
             (Asked::Authenticate, _) => self.reply(&reply::AUTH_UNAVAILABLE, now),
+            (Asked::StartTls, Answer::TlsReady) => self.begin_tls(),
+            (Asked::StartTls, _) => self.reply(&reply::TLS_NOT_AVAILABLE, now),
             (Asked::Commit, Answer::Stored) => self.committed(&reply::PROCESSED, now),
             (Asked::Commit, Answer::StoredAs(name)) => self.committed(&reply::processed_as(&name), now),
             (Asked::Commit, Answer::Refused(refusal)) => self.committed(&refusal.to_reply(), now),
@@ -242,7 +247,7 @@ impl Session {
             }
             return bytes.len();
         }
-        if !self.clear && !self.is_clear(bytes) {
+        if !self.clear && !self.is_secure() && !self.is_clear(bytes) {
             return if self.state == State::Closed { bytes.len() } else { 0 };
         }
         let limit = if self.state == State::Auth { line::MAX_AUTH_LINE } else { line::MAX_LINE };
@@ -299,19 +304,10 @@ impl Session {
                 self.close(CloseReason::Quit);
             }
             Some(Verb::Auth) => self.auth(argument, now),
-            // Not offered: the verbs are as unknown as any other word.
-            Some(Verb::Bdat | Verb::StartTls) | None => self.protocol_error(&reply::UNRECOGNIZED, now),
+            Some(Verb::StartTls) => self.starttls(now),
+            // Not offered: as unknown as any other word.
+            Some(Verb::Bdat) | None => self.protocol_error(&reply::UNRECOGNIZED, now),
         }
-    }
-
-    /// Whether the peer's bytes come encrypted.
-    pub(super) fn is_secure(&self) -> bool {
-        false
-    }
-
-    /// A refusal that says what would help, where that is so.
-    pub(super) fn with_hint(&self, refusal: &Reply) -> Reply {
-        refusal.clone()
     }
 
     /// The message is stored or refused.

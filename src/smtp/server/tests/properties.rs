@@ -76,6 +76,7 @@ fn trusted() -> Peer {
             keyword: "x".to_owned(),
             reason: "matched [::1] from line 1".to_owned(),
         })),
+        cipher: None,
     }
 }
 
@@ -89,6 +90,7 @@ fn perform(session: &mut Session, output: Output, record: &mut Record, now: Inst
             record.discards += 1;
         }
         Output::Log(event) => record.logs.push(event),
+        Output::StartTls => {}
         Output::Close(reason) => record.closed = Some(reason),
         Output::Ask(question) => {
             let answer = match &question {
@@ -101,6 +103,7 @@ fn perform(session: &mut Session, output: Output, record: &mut Record, now: Inst
                     Answer::LoggedIn { identity: "al".to_owned() }
                 }
                 Question::Authenticate(_) => Answer::LoginRefused,
+                Question::StartTls => Answer::TlsReady,
                 Question::Commit(transaction) => {
                     let size = record.content.len() - record.handed_over;
                     assert!(transaction.size < size as u64, "content is complete, with its Received line");
@@ -120,7 +123,7 @@ fn dialogue() -> impl Strategy<Value = Vec<u8>> {
         10 => prop::sample::select(vec![
             "EHLO me\r\n", "MAIL FROM:<a@b>\r\n", "MAIL FROM:<ü@bücher.de> SIZE=9\r\n", "RCPT TO:<c@d>\r\n",
             "RCPT TO:<>\r\n", "DATA\r\n", ".\r\n", "..a\r\n", "text\r\n", "\r\n.\r\n", "\n.\r\n", "\r.\r", "RSET\r\n",
-            "NOOP\r\n", "VRFY x SMTPUTF8\r\n", "HELP\r\n", "QUIT\r\n", "MAIL FROM:<> BODY=BINARYMIME\r\n",
+            "NOOP\r\n", "STARTTLS\r\n", "VRFY x SMTPUTF8\r\n", "HELP\r\n", "QUIT\r\n", "MAIL FROM:<> BODY=BINARYMIME\r\n",
             "BDAT 0\r\n", "BDAT 3\r\na\r\n", "BDAT 6\r\nNOOP\r\n", "BDAT 2 LAST\r\n.\r", "BDAT 700\r\n", "BDAT x\r\n",
             "AUTH PLAIN\r\n", "AUTH LOGIN YQ==\r\n", "AUTH PLAIN\r\nb2s=\r\n", "b2s=\r\n", "*\r\n", "AUTH X\r\n",
             "EHLO me\r\nMAIL FROM:<a>\r\nRCPT TO:<b>\r\nBDAT 3\r\n\n.\nBDAT 4\r\n\r\n.\rBDAT 1 LAST\r\n\n",
@@ -136,21 +139,24 @@ fn dialogue() -> impl Strategy<Value = Vec<u8>> {
 
 fn config() -> impl Strategy<Value = ServerConfig> {
     (
-        any::<[bool; 4]>(),
+        any::<[bool; 5]>(),
         prop::option::of(0u64..2000),
         prop::sample::select(vec![BareLf::Accept, BareLf::Smuggling, BareLf::Reject]),
     )
-        .prop_map(|([trace, chunking, enhanced_status_codes, strict_address], max_size, bare_lf)| {
-            ServerConfig {
-                trace,
-                extensions: Extensions { chunking, enhanced_status_codes, ..Extensions::default() },
-                strict_address,
-                max_size,
-                bare_lf,
-                max_recipients: 3,
-                ..ServerConfig::default()
-            }
-        })
+        .prop_map(
+            |([trace, chunking, enhanced_status_codes, strict_address, starttls], max_size, bare_lf)| {
+                ServerConfig {
+                    trace,
+                    extensions: Extensions { chunking, enhanced_status_codes, ..Extensions::default() },
+                    strict_address,
+                    starttls,
+                    max_size,
+                    bare_lf,
+                    max_recipients: 3,
+                    ..ServerConfig::default()
+                }
+            },
+        )
 }
 
 proptest! {

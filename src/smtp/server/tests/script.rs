@@ -25,6 +25,10 @@ pub(super) enum Step {
     Wait(Duration),
     /// `! close`: the peer closes.
     Close,
+    /// `! tls CIPHER`: the handshake succeeds.
+    Tls(String),
+    /// `! refuse-tls`: the next STARTTLS cannot begin.
+    RefuseTls,
     /// `! make-room`.
     MakeRoom,
     /// `! shutdown`.
@@ -104,6 +108,8 @@ fn event(text: &str) -> Result<Step, String> {
         "state" => Step::State(rest.to_owned()),
         "close" => Step::Close,
         "shutdown" => Step::Shutdown,
+        "tls" => Step::Tls(rest.to_owned()),
+        "refuse-tls" => Step::RefuseTls,
         "make-room" => Step::MakeRoom,
         "hold" => Step::Hold,
         "answer" => Step::Answer,

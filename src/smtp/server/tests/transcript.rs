@@ -56,6 +56,7 @@ struct Runner {
     logins: VecDeque<Answer>,
     begin_refusal: Option<Refusal>,
     commit_refusal: Option<Refusal>,
+    tls_refused: bool,
 }
 
 impl Runner {
@@ -84,6 +85,7 @@ impl Runner {
             logins: VecDeque::new(),
             begin_refusal: None,
             commit_refusal: None,
+            tls_refused: false,
         }
     }
 
@@ -112,6 +114,15 @@ impl Runner {
             Step::Wait(time) => self.wait(time)?,
             Step::Close => self.with(|session, now| session.peer_closed(None, now))?,
             Step::Shutdown => self.with(|session, now| session.shutdown(now))?,
+            Step::RefuseTls => self.tls_refused = true,
+            Step::Tls(cipher) => {
+                self.nothing_left()?;
+                let session = self.session.as_mut().unwrap();
+                if !session.awaits_handshake() {
+                    return Err("no handshake is awaited".to_owned());
+                }
+                session.secured(&cipher, self.now);
+            }
             Step::MakeRoom => self.with(|session, now| session.make_room(now))?,
             Step::Verdict(verdict) => self.verdicts.push_back(verdict),
             Step::Login(answer) => self.logins.push_back(answer),
@@ -276,6 +287,9 @@ impl Runner {
                 self.peer.trust = value.split_once(' ').map(trust).map(Box::new);
             }
             "auth-delay" => config.auth_delay = Some(number()?).filter(|n| *n > 0).map(Duration::from_secs),
+            "starttls" => config.starttls = yes,
+            "tls-required" => config.tls_required = yes,
+            "cipher" => self.peer.cipher = Some(value.into()).filter(|_| !value.is_empty()),
             "disabled" => self.create = if yes { Session::disabled } else { Session::new },
             _ => return Err("unknown key".to_owned()),
         }
@@ -348,6 +362,7 @@ impl Runner {
                 self.content.clear();
                 self.effects.push_back(Effect::Discard);
             }
+            Output::StartTls => {}
             Output::Log(event) => self.logs.push(event.to_string()),
             Output::Close(reason) => self.effects.push_back(Effect::Closed(reason.to_string())),
         }
@@ -363,6 +378,10 @@ impl Runner {
                 Answer::Verified(self.verdicts.pop_front().unwrap_or(Verdict::Remote { address }))
             }
             Question::Authenticate(_) => self.logins.pop_front().unwrap_or(Answer::LoginRefused),
+            Question::StartTls if std::mem::take(&mut self.tls_refused) => {
+                Answer::Refused(Refusal::new(454, ""))
+            }
+            Question::StartTls => Answer::TlsReady,
             Question::Commit(_) => self.commit_refusal.take().map_or(Answer::Stored, Answer::Refused),
         };
         self.session.as_mut().unwrap().answer(answer, self.now);
@@ -384,6 +403,7 @@ fn describe(question: &Question) -> String {
         Question::Authenticate(AuthStep::Respond(bytes)) => {
             format!("auth response [{}]", bytes.expose().escape_ascii())
         }
+        Question::StartTls => "starttls".to_owned(),
         Question::Commit(_) => "commit".to_owned(),
     }
 }

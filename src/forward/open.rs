@@ -1,0 +1,113 @@
+//! Making a session with a next hop: connect, TLS, greeting, EHLO.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use crate::config::address::Remote;
+use crate::config::tls::TlsStart;
+use crate::forward::deliver;
+use crate::forward::engine::{Engine, Secure};
+use crate::forward::lane::Lane;
+use crate::net::address::Endpoint;
+use crate::net::client::{Connection, Opened};
+use crate::net::connect;
+use crate::net::ledger::Entry;
+use crate::net::stream::Stream;
+use crate::smtp::client::{ClientConfig, FaultKind, Session};
+
+/// A connection, ready for a message, and the peer's address.
+pub(crate) type Open = (Connection<Stream>, String);
+
+/// Connects, encrypts and says EHLO, or tells what went wrong. The connection is written down in `line`.
+pub(crate) async fn open(engine: &Engine, lane: &Lane, line: Option<&Entry>) -> Result<Open, String> {
+    let config = engine.config();
+    let mut login = match &config.accounts {
+        Some(accounts) => accounts.login("").await?,
+        None => None,
+    };
+    let limit = config.connect.timeout;
+    // One limit for lookup, connect and handshake together.
+    let deadline = limit.map(|limit| Instant::now() + limit);
+    let attempts = &mut deliver::attempts(engine);
+    let (mut stream, peer) = connect::connect(lane.target(), &config.connect, attempts)
+        .await
+        .map_err(|error| error.to_string())?;
+    if let Some(line) = line {
+        line.connected(stream.local(), &peer);
+    }
+    if let Some(login) = &mut login {
+        login.local = peer.ip().is_none_or(|ip| ip.to_canonical().is_loopback());
+    }
+    let at_once = config.tls.as_ref().filter(|tls| tls.start == TlsStart::AtOnce);
+    if let Some(tls) = at_once {
+        stream = secure(tls, stream, lane, &peer, deadline).await?;
+    }
+    let client = client_config(&config.client, &stream);
+    let mut session = Session::new(client, Instant::now().into_std()).with_login(login);
+    if at_once.is_some() {
+        session.secured(Instant::now().into_std());
+    }
+    let mut connection = Connection::new(stream, session);
+    while ready(engine, &mut connection).await? == Opened::StartTls {
+        // The session asks only where there is TLS, and only once.
+        let Some(tls) = &config.tls else { return Err(IN_HANDSHAKE.to_owned()) };
+        let (stream, session) = connection.into_parts();
+        let deadline = limit.map(|limit: Duration| Instant::now() + limit);
+        let stream = secure(tls, stream, lane, &peer, deadline).await?;
+        connection = Connection::secured(stream, session);
+    }
+    Ok((connection, peer.to_string()))
+}
+
+/// The reason of a session that ended in a handshake; the log line before it says why.
+const IN_HANDSHAKE: &str = "peer disconnected: ssl connect";
+
+async fn ready(engine: &Engine, connection: &mut Connection<Stream>) -> Result<Opened, String> {
+    connection.ready(&mut deliver::trace(engine, None)).await.map_err(|fault| {
+        if let (FaultKind::Auth(_), Some(accounts)) = (&fault.kind, &engine.config().accounts) {
+            accounts.refused();
+        }
+        fault.to_string()
+    })
+}
+
+async fn secure(
+    tls: &Secure,
+    stream: Stream,
+    lane: &Lane,
+    peer: &Endpoint,
+    deadline: Option<Instant>,
+) -> Result<Stream, String> {
+    let host = host(lane.target());
+    match tls.connector.connect(stream, &host, peer, deadline).await {
+        Ok((stream, _)) => Ok(stream),
+        Err(error) if error.timed_out => Err("secure connection timeout".to_owned()),
+        Err(_) => Err(IN_HANDSHAKE.to_owned()),
+    }
+}
+
+/// What the certificate of a next hop is to be for.
+fn host(target: &Remote) -> String {
+    match target {
+        Remote::Host { host, .. } => host.clone(),
+        Remote::Ip(address) => address.ip().to_string(),
+        Remote::Unix(path) => path.display().to_string(),
+        Remote::Socks { far_host, .. } => far_host.clone(),
+    }
+}
+
+/// The domain is the EHLO argument if it looks like one; else our address on this connection, as a literal
+/// (RFC 5321 section 4.1.4).
+fn client_config(config: &ClientConfig, stream: &Stream) -> Arc<ClientConfig> {
+    if config.ehlo_name.contains('.') {
+        return Arc::new(config.clone());
+    }
+    let name = match stream.local().and_then(|local| local.ip()) {
+        Some(std::net::IpAddr::V4(ip)) => format!("[{ip}]"),
+        Some(std::net::IpAddr::V6(ip)) => format!("[IPv6:{ip}]"),
+        None => config.ehlo_name.clone(),
+    };
+    Arc::new(ClientConfig { ehlo_name: name, ..config.clone() })
+}
