@@ -13,10 +13,10 @@ use std::time::Duration;
 
 use nix::dir::{Dir, Type};
 use nix::errno::Errno;
-use nix::fcntl::{AtFlags, FallocateFlags, FcntlArg, OFlag, RenameFlags};
-use nix::sys::stat::{FileStat, Mode, SFlag};
+use nix::fcntl::{AtFlags, FallocateFlags, FcntlArg, Flock, FlockArg, OFlag, RenameFlags};
+use nix::sys::stat::{FchmodatFlags, FileStat, Mode, SFlag};
 use nix::unistd::UnlinkatFlags;
-use nix::{fcntl, libc, sys, unistd};
+use nix::{fcntl, libc, sched, sys, unistd};
 
 pub(crate) type DiskResult<T> = Result<T, Errno>;
 
@@ -56,7 +56,17 @@ pub(crate) trait Disk: Send + Sync {
     fn space(&self) -> DiskResult<Space>;
     /// Opens the path again if the directory we hold was removed.
     fn refresh(&self) -> DiskResult<()>;
+    /// Makes a sub-directory, mode 0770 whatever the umask. `EEXIST` if there is anything of that name.
+    fn make_folder(&self, name: &str) -> DiskResult<()>;
+    /// A sub-directory, as a disk of its own. A link is not followed.
+    fn open_folder(&self, name: &str) -> DiskResult<Arc<dyn Disk>>;
+    /// Takes the advisory lock of the directory itself. None: somebody else has it.
+    fn hold(&self) -> DiskResult<Option<Hold>>;
 }
+
+/// The lock of a directory; given back on drop, or when the process dies.
+#[derive(Debug)]
+pub(crate) struct Hold(#[expect(dead_code, reason = "held, never read")] Flock<File>);
 
 /// How a file is opened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -81,6 +91,8 @@ pub(crate) enum Kind {
 pub(crate) struct Facts {
     pub(crate) device: u64,
     pub(crate) inode: u64,
+    /// It is a regular file: no link, directory, socket or device.
+    pub(crate) regular: bool,
     pub(crate) size: u64,
     /// Zero once the file has no name any more.
     pub(crate) links: u64,
@@ -117,6 +129,9 @@ pub(crate) fn is_full(errno: Errno) -> bool {
 
 /// Mode of every file we make: group members are the filters and the other roles.
 const FILE_MODE: Mode = Mode::S_IRUSR.union(Mode::S_IWUSR).union(Mode::S_IRGRP).union(Mode::S_IWGRP);
+
+/// Mode of a mailbox directory.
+const FOLDER_MODE: Mode = Mode::S_IRWXU.union(Mode::S_IRWXG);
 
 /// The real spool directory.
 pub(crate) struct RealDisk {
@@ -306,6 +321,46 @@ impl Disk for RealDisk {
         *self.directory.write().unwrap_or_else(PoisonError::into_inner) = fresh;
         Ok(())
     }
+
+    fn make_folder(&self, name: &str) -> DiskResult<()> {
+        let directory = self.directory();
+        match mkdir_with_umask(&directory, name) {
+            Some(result) => result,
+            None => {
+                sys::stat::mkdirat(&*directory, name, FOLDER_MODE)?;
+                sys::stat::fchmodat(&*directory, name, FOLDER_MODE, FchmodatFlags::FollowSymlink)
+            }
+        }
+    }
+
+    fn open_folder(&self, name: &str) -> DiskResult<Arc<dyn Disk>> {
+        let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
+        let folder = File::from(fcntl::openat(&*self.directory(), name, flags, Mode::empty())?);
+        Ok(Arc::new(Self { path: self.path.join(name), directory: RwLock::new(Arc::new(folder)) }))
+    }
+
+    fn hold(&self) -> DiskResult<Option<Hold>> {
+        let directory = self.directory().try_clone();
+        let directory =
+            directory.map_err(|error| Errno::from_raw(error.raw_os_error().unwrap_or(libc::EIO)))?;
+        match Flock::lock(directory, FlockArg::LockExclusiveNonblock) {
+            Ok(lock) => Ok(Some(Hold(lock))),
+            Err((_, Errno::EWOULDBLOCK)) => Ok(None),
+            Err((_, errno)) => Err(errno),
+        }
+    }
+}
+
+/// Makes a directory under a umask that leaves the group its rights. The set-group-id bit that it gets from above could not
+/// be kept by a later change of its mode in the sandbox of the services. A thread of its own has the umask, which is
+/// otherwise that of the whole process. None: the system has no such threads for us.
+fn mkdir_with_umask(directory: &File, name: &str) -> Option<DiskResult<()>> {
+    let make = || {
+        sched::unshare(sched::CloneFlags::CLONE_FS).ok()?;
+        sys::stat::umask(Mode::S_IRWXO);
+        Some(sys::stat::mkdirat(directory, name, FOLDER_MODE))
+    };
+    std::thread::scope(|scope| std::thread::Builder::new().spawn_scoped(scope, make).ok()?.join().ok()?)
 }
 
 fn facts_of(stat: &FileStat) -> Facts {
@@ -315,6 +370,7 @@ fn facts_of(stat: &FileStat) -> Facts {
     Facts {
         device: stat.st_dev,
         inode: stat.st_ino,
+        regular: SFlag::from_bits_truncate(stat.st_mode) & SFlag::S_IFMT == SFlag::S_IFREG,
         size: u64::try_from(stat.st_size).unwrap_or(0),
         links: stat.st_nlink,
         modified: time(stat.st_mtime, stat.st_mtime_nsec),

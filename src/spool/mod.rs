@@ -36,6 +36,13 @@
 //! What an administrator does is durable before it is acknowledged. To make a ready message due now is an edit like any
 //! other: it is locked, edited, and put back.
 //!
+//! # Mailboxes
+//!
+//! POP serves ready messages: those of the spool directory itself, or of a sub-directory, where each envelope has its
+//! content beside it or in the spool directory, shared with other mailboxes. Removing the name E is what decides between a
+//! POP session and everybody else: whoever removes or renames it has the message. Content goes only after its envelope,
+//! and only when no envelope of its name is left in any state, here or in any sub-directory. See [`Mailbox`].
+//!
 //! Everything else in the directory is left alone, but for the control files (`control`) and write probes.
 
 mod commit;
@@ -48,6 +55,7 @@ mod finish;
 mod health;
 mod id;
 mod lock;
+mod mailbox;
 mod new_message;
 mod operate;
 mod recover;
@@ -81,6 +89,7 @@ use health::Health;
 use id::Ids;
 pub use id::{InvalidId, MessageId};
 pub use lock::LockedMessage;
+pub use mailbox::{ContentError, Held, Mailbox, MailboxError, Removal};
 pub use new_message::NewMessage;
 pub use operate::{Inspection, MessageState};
 pub use recover::Recovery;
@@ -137,6 +146,8 @@ struct Shared {
     ids: Ids,
     health: Health,
     committer: Committer,
+    /// The list of ready messages that sessions at the same time have in common.
+    snapshot: mailbox::Snapshot,
 }
 
 impl Spool {
@@ -160,6 +171,7 @@ impl Spool {
             ids: Ids::new(),
             health: Health::probe(&*disk),
             committer: Committer::start(Arc::clone(&disk), &config)?,
+            snapshot: mailbox::Snapshot::default(),
             disk,
         };
         Ok(Arc::new(Self { shared: Arc::new(shared) }))

@@ -4,11 +4,11 @@ use std::collections::{BTreeMap, HashMap};
 use std::fs::{self, File};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, MutexGuard};
+use std::sync::{Arc, Mutex, MutexGuard};
 
 use nix::errno::Errno;
 
-use crate::spool::disk::{Access, Disk, DiskResult, Facts, Kind, RealDisk, Space};
+use crate::spool::disk::{Access, Disk, DiskResult, Facts, Hold, Kind, RealDisk, Space};
 
 /// Our own number of a file: inode numbers are used again.
 type FileNumber = usize;
@@ -247,5 +247,21 @@ impl Disk for TestDisk {
 
     fn refresh(&self) -> DiskResult<()> {
         self.real.refresh()
+    }
+
+    fn make_folder(&self, name: &str) -> DiskResult<()> {
+        self.step(Operation::Create)?;
+        self.real.make_folder(name)
+    }
+
+    /// What happens in a folder is neither counted nor kept for a power cut.
+    fn open_folder(&self, name: &str) -> DiskResult<Arc<dyn Disk>> {
+        self.alive()?;
+        self.real.open_folder(name)
+    }
+
+    fn hold(&self) -> DiskResult<Option<Hold>> {
+        self.alive()?;
+        self.real.hold()
     }
 }

@@ -5,6 +5,7 @@ mod crash;
 mod disk;
 mod faults;
 mod life;
+mod mailbox;
 mod operate;
 
 use std::fs;
