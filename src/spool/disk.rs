@@ -60,6 +60,17 @@ pub(crate) trait Disk: Send + Sync {
     fn make_folder(&self, name: &str) -> DiskResult<()>;
     /// A sub-directory, as a disk of its own. A link is not followed.
     fn open_folder(&self, name: &str) -> DiskResult<Arc<dyn Disk>>;
+    /// A sub-directory that a link may lead to, as a disk of its own.
+    fn follow_folder(&self, name: &str) -> DiskResult<Arc<dyn Disk>>;
+    /// The open directory.
+    fn handle(&self) -> Arc<File>;
+    /// Gives a file of another directory a second name here; `EEXIST` if that is taken. In a set-group-id directory the file
+    /// gets its group if we may do that.
+    fn link_from(&self, source: &dyn Disk, from: &str, to: &str) -> DiskResult<()>;
+    /// Renames into another directory; `EEXIST` if the name is taken there.
+    fn move_to(&self, from: &str, target: &dyn Disk, to: &str) -> DiskResult<()>;
+    /// Appends the whole of `from` to `to`.
+    fn copy(&self, from: &File, to: &File) -> DiskResult<()>;
     /// Takes the advisory lock of the directory itself. None: somebody else has it.
     fn hold(&self) -> DiskResult<Option<Hold>>;
 }
@@ -129,6 +140,9 @@ pub(crate) fn is_full(errno: Errno) -> bool {
 
 /// Mode of every file we make: group members are the filters and the other roles.
 const FILE_MODE: Mode = Mode::S_IRUSR.union(Mode::S_IWUSR).union(Mode::S_IRGRP).union(Mode::S_IWGRP);
+
+/// Bytes that are copied at a time.
+const COPY_SIZE: usize = 256 * 1024;
 
 /// Mode of a mailbox directory.
 const FOLDER_MODE: Mode = Mode::S_IRWXU.union(Mode::S_IRWXG);
@@ -337,6 +351,56 @@ impl Disk for RealDisk {
         let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
         let folder = File::from(fcntl::openat(&*self.directory(), name, flags, Mode::empty())?);
         Ok(Arc::new(Self { path: self.path.join(name), directory: RwLock::new(Arc::new(folder)) }))
+    }
+
+    fn follow_folder(&self, name: &str) -> DiskResult<Arc<dyn Disk>> {
+        let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
+        let folder = File::from(fcntl::openat(&*self.directory(), name, flags, Mode::empty())?);
+        Ok(Arc::new(Self { path: self.path.join(name), directory: RwLock::new(Arc::new(folder)) }))
+    }
+
+    fn handle(&self) -> Arc<File> {
+        self.directory()
+    }
+
+    fn link_from(&self, source: &dyn Disk, from: &str, to: &str) -> DiskResult<()> {
+        let directory = self.directory();
+        // Without AT_SYMLINK_FOLLOW a link is linked itself, and found out when it is opened.
+        unistd::linkat(&*source.handle(), from, &*directory, to, AtFlags::empty())?;
+        let above = sys::stat::fstat(&*directory)?;
+        if above.st_mode & libc::S_ISGID != 0 {
+            // Only members of the group may do it, and the content can be read without.
+            let group = Some(unistd::Gid::from_raw(above.st_gid));
+            let _ = unistd::fchownat(&*directory, to, None, group, AtFlags::AT_SYMLINK_NOFOLLOW);
+        }
+        Ok(())
+    }
+
+    fn move_to(&self, from: &str, target: &dyn Disk, to: &str) -> DiskResult<()> {
+        let (here, there) = (self.directory(), target.handle());
+        match fcntl::renameat2(&*here, from, &*there, to, RenameFlags::RENAME_NOREPLACE) {
+            Err(Errno::EINVAL | Errno::ENOSYS) => match target.facts_at(to) {
+                Ok(_) => Err(Errno::EEXIST),
+                Err(Errno::ENOENT) => fcntl::renameat(&*here, from, &*there, to),
+                Err(error) => Err(error),
+            },
+            result => result,
+        }
+    }
+
+    fn copy(&self, from: &File, to: &File) -> DiskResult<()> {
+        let mut chunk = vec![0u8; COPY_SIZE];
+        let mut offset = 0;
+        loop {
+            let count = match from.read_at(&mut chunk, offset) {
+                Ok(0) => return Ok(()),
+                Ok(count) => count,
+                Err(error) if error.kind() == std::io::ErrorKind::Interrupted => continue,
+                Err(error) => return Err(Errno::from_raw(error.raw_os_error().unwrap_or(libc::EIO))),
+            };
+            self.write(to, chunk.get(..count).unwrap_or_default())?;
+            offset += count as u64;
+        }
     }
 
     fn hold(&self) -> DiskResult<Option<Hold>> {

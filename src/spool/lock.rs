@@ -141,6 +141,10 @@ impl LockedMessage {
     /// # Errors
     /// The file is gone, cannot be locked or cannot be read. What is held is what was read before.
     pub fn reload(&mut self) -> Result<(), PeekError> {
+        // One that a filter of our own has put there, with its lock.
+        if let Some(file) = self.shared.edited.take(&self.id) {
+            self.busy = file;
+        }
         let (file, facts) = self.shared.disk.open(&self.id.file(BUSY), Access::Edit).map_err(open_error)?;
         let held = self.shared.disk.facts(&self.busy).map_err(PeekError::Io)?;
         if !facts.same_file(&held) && !self.shared.disk.try_lock(&file).map_err(PeekError::Io)? {
@@ -225,16 +229,17 @@ impl std::fmt::Debug for LockedMessage {
 
 fn read_envelope(shared: &Shared, file: &File, facts: &Facts) -> Result<(Envelope, AppendStyle), PeekError> {
     let bytes = shared.disk.read(file, MAX_ENVELOPE + 1).map_err(PeekError::Io)?;
-    match Envelope::parse(&bytes) {
-        Ok(envelope) => Ok((envelope, AppendStyle::of(&bytes))),
-        Err(error) => {
-            let stamp = Stamp { inode: facts.inode, modified: facts.modified.as_nanos(), size: facts.size };
-            Err(PeekError::Envelope { error, stamp })
-        }
-    }
+    Ok((parse_envelope(&bytes, facts)?, AppendStyle::of(&bytes)))
 }
 
-fn open_error(errno: Errno) -> PeekError {
+pub(super) fn parse_envelope(bytes: &[u8], facts: &Facts) -> Result<Envelope, PeekError> {
+    Envelope::parse(bytes).map_err(|error| {
+        let stamp = Stamp { inode: facts.inode, modified: facts.modified.as_nanos(), size: facts.size };
+        PeekError::Envelope { error, stamp }
+    })
+}
+
+pub(super) fn open_error(errno: Errno) -> PeekError {
     if disk::is_not_regular(errno) { PeekError::NotRegular } else { PeekError::Io(errno) }
 }
 

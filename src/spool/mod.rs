@@ -43,6 +43,15 @@
 //! POP session and everybody else: whoever removes or renames it has the message. Content goes only after its envelope,
 //! and only when no envelope of its name is left in any state, here or in any sub-directory. See [`Mailbox`].
 //!
+//! A message is delivered into mailboxes by copies ([`Original`]). D is such a copy of the envelope, in any number of
+//! mailboxes, with its content beside it or shared:
+//!
+//! | State | Files | Owner | Moves on by | A crash leaves, and then |
+//! |---|---|---|---|---|
+//! | staged | C N, in mailboxes \[N\] and C, or a file in a maildir's `tmp` | [`Copies`] | `publish` → published; dropped → gone | the same: the sweep removes the copies |
+//! | published | C N or C B, and D | [`Published`] | original removed, or committed as it is; `undo` → gone | some of D, each whole; the original as before |
+//! | shared | C, and D elsewhere | nobody | the last D goes: see [`Mailbox`] | C: kept by the sweep while there is a D |
+//!
 //! Everything else in the directory is left alone, but for the control files (`control`) and write probes.
 
 mod commit;
@@ -74,7 +83,10 @@ use nix::errno::Errno;
 
 pub use crate::smtp::Body;
 use commit::Committer;
-pub use delivery::{InvalidMailbox, MailboxName};
+pub use delivery::{
+    Copies, CopyStyle, DeliveryDir, DeliveryError, Folders, InvalidMailbox, MailboxName, Original, Parts,
+    Published, Stage,
+};
 use disk::{Disk, RealDisk};
 pub use envelope::{
     Envelope, EnvelopeError, InDoubt, InvalidAddress, MAX_ENVELOPE, MAX_NEW_ENVELOPE, MAX_RECIPIENTS,
@@ -146,6 +158,8 @@ struct Shared {
     ids: Ids,
     health: Health,
     committer: Committer,
+    /// Envelopes of locked messages that filters of our own have replaced.
+    edited: delivery::Edited,
     /// The list of ready messages that sessions at the same time have in common.
     snapshot: mailbox::Snapshot,
 }
@@ -171,6 +185,7 @@ impl Spool {
             ids: Ids::new(),
             health: Health::probe(&*disk),
             committer: Committer::start(Arc::clone(&disk), &config)?,
+            edited: delivery::Edited::default(),
             snapshot: mailbox::Snapshot::default(),
             disk,
         };

@@ -166,6 +166,11 @@ impl NewMessage {
         }
     }
 
+    /// Leaves the files as they are: they have been dealt with, and are no longer ours to remove.
+    pub fn leave(mut self) {
+        (self.content, self.envelope) = (None, None);
+    }
+
     /// Removes the message; the same as dropping it.
     pub fn discard(self) {}
 

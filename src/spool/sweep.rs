@@ -5,12 +5,13 @@ use std::time::Duration;
 
 use nix::errno::Errno;
 
-use super::Spool;
+use super::delivery::{TMP, is_maildir_file, open_maildir};
 use super::disk::{Access, Disk, Kind};
 use super::error::SpoolError;
 use super::health::is_probe;
-use super::id::{BAD, BUSY, CONTENT, FileKind, HELD, NEW, READY, classify};
+use super::id::{BAD, BUSY, CONTENT, FileKind, HELD, MessageId, NEW, READY, classify};
 use super::recover::is_older;
+use super::{MailboxName, Spool};
 
 /// What [`Spool::sweep`] does with orphans.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,6 +31,9 @@ pub struct Orphan {
     pub fate: Fate,
 }
 
+/// What stands between id and state in the name of an envelope in any state.
+const SET_ASIDE: &str = ".envelope.";
+
 /// What was changed a moment ago is not spoken of: somebody is at work.
 const SETTLED: Duration = Duration::from_secs(60);
 
@@ -46,7 +50,8 @@ pub enum Fate {
 
 impl Spool {
     /// Looks for files that belong to no message: content without an envelope in any state here or in a mailbox
-    /// sub-directory, envelopes that were never finished, and temporary files. Those whose last change is `older_than`
+    /// sub-directory, envelopes that were never finished, and temporary files; the same in mailbox sub-directories, where
+    /// only files with our names count, and files that a maildir's `tmp` has kept half as long again. Those whose last change is `older_than`
     /// ago or longer and that no process holds locked are removed. 24 hours are usual, which protects E-MailRelay 2.6
     /// and people, who lock nothing.
     ///
@@ -70,6 +75,9 @@ impl Spool {
             self.keep_those_in_mailboxes(&mut found)?;
         }
         orphans.extend(found.contents.iter().filter_map(|stem| sweeper.consider(format!("{stem}{CONTENT}"))));
+        for folder in &found.folders {
+            orphans.extend(self.sweep_mailbox(folder, older_than, mode)?);
+        }
         if orphans.iter().any(|orphan| orphan.fate == Fate::Removed) {
             self.shared.committer.directory_changed();
         }
@@ -82,24 +90,74 @@ impl Spool {
             (_, Kind::Directory) => found.folders.push(name.to_owned()),
             (Some((stem, kind)), _) if !stem.is_empty() => found.add(name, stem, kind),
             _ if is_probe(name) => found.unfinished.push(name.to_owned()),
-            _ => {}
+            _ => found.note_set_aside(name),
         })?;
         Ok(found)
     }
 
-    /// Messages delivered to mailboxes may have their envelope there and their content here.
+    /// Looks through a sub-directory for what interrupted deliveries have left. People may keep anything there, so only
+    /// names that we make are touched.
+    fn sweep_mailbox(
+        &self,
+        folder: &str,
+        older_than: Duration,
+        mode: SweepMode,
+    ) -> Result<Vec<Orphan>, SpoolError> {
+        let failed = |errno| SpoolError { action: "list mailbox", errno };
+        if folder.parse::<MailboxName>().is_err() {
+            return Ok(Vec::new());
+        }
+        let disk = match self.shared.disk.open_folder(folder) {
+            Ok(disk) => disk,
+            // Gone, or not ours to look into.
+            Err(Errno::ENOENT | Errno::ENOTDIR | Errno::ELOOP | Errno::EACCES) => return Ok(Vec::new()),
+            Err(errno) => return Err(failed(errno)),
+        };
+        let mut found = Survey::default();
+        disk.list(None, &mut |name, _| match classify(name) {
+            Some((stem, kind)) if is_our_id(stem) => found.add(name, stem, kind),
+            _ => found.note_set_aside(name),
+        })
+        .map_err(failed)?;
+        let sweeper = Sweeper { disk: &*disk, older_than, mode };
+        let mut orphans = Vec::new();
+        for name in std::mem::take(&mut found.unfinished) {
+            let Some(orphan) = sweeper.consider(name) else { continue };
+            if orphan.fate == Fate::Removed
+                && let Some(stem) = orphan.name.strip_suffix(NEW)
+            {
+                found.drop_envelope(stem);
+            }
+            orphans.push(orphan);
+        }
+        found.contents.retain(|stem| !found.envelopes.contains_key(stem));
+        orphans.extend(found.contents.iter().filter_map(|stem| sweeper.consider(format!("{stem}{CONTENT}"))));
+        if let Ok(Some(maildir)) = open_maildir(&*disk) {
+            orphans.extend(sweep_maildir(&*maildir.tmp, older_than + older_than / 2, mode).map_err(failed)?);
+        }
+        for orphan in &mut orphans {
+            orphan.name = format!("{folder}/{}", orphan.name);
+        }
+        Ok(orphans)
+    }
+
+    /// Messages delivered to mailboxes may have their envelope there and their content here; those that have both there
+    /// need nothing here.
     fn keep_those_in_mailboxes(&self, found: &mut Survey) -> Result<(), SpoolError> {
         for folder in &found.folders {
-            let listed = self.list(Some(folder), |name, _| {
-                if let Some((stem, kind)) = classify(name)
-                    && is_envelope(kind)
-                {
-                    found.contents.remove(stem);
-                }
+            let (mut envelopes, mut contents) = (Vec::new(), HashSet::new());
+            let listed = self.list(Some(folder), |name, _| match classify(name) {
+                Some((stem, FileKind::Content)) => drop(contents.insert(stem.to_owned())),
+                Some((stem, kind)) if is_envelope(kind) => envelopes.push(stem.to_owned()),
+                Some(_) => {}
+                None => envelopes.extend(set_aside(name).map(str::to_owned)),
             });
             match listed {
                 Err(error) if error.errno != Errno::ENOENT => return Err(error),
                 _ => {}
+            }
+            for stem in envelopes.iter().filter(|stem| !contents.contains(*stem)) {
+                found.contents.remove(stem);
             }
         }
         Ok(())
@@ -131,6 +189,13 @@ impl Survey {
         }
     }
 
+    /// An envelope that somebody has set aside under a name of their own, such as `ID.envelope.hold`, needs its content.
+    fn note_set_aside(&mut self, name: &str) {
+        if let Some(stem) = set_aside(name) {
+            *self.envelopes.entry(stem.to_owned()).or_default() += 1;
+        }
+    }
+
     fn drop_envelope(&mut self, stem: &str) {
         if let Some(count) = self.envelopes.get_mut(stem) {
             *count -= 1;
@@ -139,6 +204,29 @@ impl Survey {
             }
         }
     }
+}
+
+/// What stands in front of the state in the name of an envelope.
+fn set_aside(name: &str) -> Option<&str> {
+    name.rfind(SET_ASIDE).and_then(|at| name.get(..at))
+}
+
+/// Files of a maildir that were never finished.
+fn sweep_maildir(tmp: &dyn Disk, older_than: Duration, mode: SweepMode) -> Result<Vec<Orphan>, Errno> {
+    let mut names = Vec::new();
+    tmp.list(None, &mut |name, _| {
+        if is_maildir_file(name) {
+            names.push(name.to_owned());
+        }
+    })?;
+    let sweeper = Sweeper { disk: tmp, older_than, mode };
+    let orphans = names.into_iter().filter_map(|name| sweeper.consider(name));
+    Ok(orphans.map(|orphan| Orphan { name: format!("{TMP}/{}", orphan.name), ..orphan }).collect())
+}
+
+/// The id is one that we make.
+fn is_our_id(stem: &str) -> bool {
+    stem.parse::<MessageId>().is_ok_and(|id| id.order().is_some())
 }
 
 pub(super) fn is_envelope(kind: FileKind) -> bool {

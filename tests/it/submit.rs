@@ -8,6 +8,7 @@
     reason = "helpers of tests fail the test, and skipped tests say so"
 )]
 
+mod copy;
 mod faults;
 mod samples;
 

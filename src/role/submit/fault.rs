@@ -50,8 +50,8 @@ pub(super) enum Fault {
     /// The content is over the limit of `--size`, in bytes.
     #[error("message size exceeds fixed maximum message size of {0} bytes")]
     Size(u64),
-    /// `--copy` needs what this version does not have.
-    #[error("--copy is not built into this version")]
+    /// `--copy` without the right to write the spool directory.
+    #[error("--copy needs a spool directory that may be written")]
     Copy,
     /// The input file cannot be opened.
     #[error("cannot open input file [{0}]")]

@@ -87,7 +87,8 @@ fn submit(program: &str, options: &Options) -> u8 {
     let trace = Trace { program, level: options.debug };
     let stamp = Stamp { now: crate::os::clock::now(), process: std::process::id() };
     let stored = |name: &str| print(&stored_line(options, name));
-    let result = check(options).and_then(|()| Input::open(options)).and_then(|input| match place(options)? {
+    let result = Input::open(options).and_then(|input| match place(options)? {
+        Place::Socket(_) if options.copy => Err(Fault::Copy),
         Place::Spool(store) => {
             trace.warnings(store.warning());
             run(options, input, &store, &stamp, &trace, stored)
@@ -117,7 +118,7 @@ fn place(options: &Options) -> Result<Place, StoreFault> {
     if let Some(path) = &options.socket {
         return Ok(Place::Socket(SocketStore::new(path)));
     }
-    let spool = SpoolStore::open(&options.spool_dir);
+    let spool = SpoolStore::open(&options.spool_dir, options.copy);
     let writable = spool.as_ref().is_ok_and(SpoolStore::is_writable);
     if !writable && !options.spool_named && Path::new(SOCKET).exists() {
         return Ok(Place::Socket(SocketStore::new(Path::new(SOCKET))));
@@ -143,11 +144,6 @@ fn run<S: Store>(
         trace.debug(&format!("stored: {name}"));
         stored(name);
     })
-}
-
-/// Options whose feature is not there must not be ignored.
-fn check(options: &Options) -> Result<(), Fault> {
-    if options.copy { Err(Fault::Copy) } else { Ok(()) }
 }
 
 fn stored_line(options: &Options, name: &str) -> String {

@@ -44,8 +44,8 @@ pub(super) fn main(program: &str, arguments: impl IntoIterator<Item = OsString>)
     let result = plain_options().and_then(|options| match job {
         Job::Send(letter) => Ok(submit(program, &letter.into_options(options))),
         Job::Dialogue => dialogue(&options).map(|()| 0),
-        Job::List => queue::print(&SpoolStore::open(&options.spool_dir)?).map(|()| 0),
-        Job::Flush => SpoolStore::open(&options.spool_dir)?.flush().map(|()| 0),
+        Job::List => queue::print(&SpoolStore::open(&options.spool_dir, false)?).map(|()| 0),
+        Job::Flush => SpoolStore::open(&options.spool_dir, false)?.flush().map(|()| 0),
         Job::Nothing => Ok(0),
     });
     result.unwrap_or_else(|fault| {

@@ -4,7 +4,9 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::mpsc;
 
-use crate::spool::{self, MessageId, NewMessage, Spool, SpoolConfig, StoreError, xtext};
+use crate::spool::{
+    self, CopyStyle, Folders, MessageId, NewMessage, Spool, SpoolConfig, Stage, StoreError, xtext,
+};
 
 use super::compose::Envelope;
 use super::fault::Fault;
@@ -18,6 +20,8 @@ const NO_AUTH: &str = "<>";
 /// An open spool directory.
 pub(super) struct SpoolStore {
     spool: Arc<Spool>,
+    /// Messages go into its sub-directories (`--copy`).
+    copy: bool,
 }
 
 /// A message in a spool directory.
@@ -30,9 +34,9 @@ impl SpoolStore {
     ///
     /// # Errors
     /// When it is not there or may not be used.
-    pub(super) fn open(directory: &Path) -> Result<Self, StoreFault> {
+    pub(super) fn open(directory: &Path, copy: bool) -> Result<Self, StoreFault> {
         match Spool::open(directory, SpoolConfig::default()) {
-            Ok(spool) => Ok(Self { spool }),
+            Ok(spool) => Ok(Self { spool, copy }),
             Err(error) => Err(StoreFault::Temporary(error.to_string())),
         }
     }
@@ -77,6 +81,8 @@ impl Store for SpoolStore {
     }
 
     fn commit(&self, drafts: Vec<SpoolDraft>, stored: &mut dyn FnMut(&str)) -> Result<(), StoreFault> {
+        let (copied, drafts) = if self.copy { self.copy(drafts)? } else { (Vec::new(), drafts) };
+        copied.iter().for_each(|name| stored(name));
         let commits: Vec<_> = drafts.into_iter().map(SpoolDraft::commit).collect();
         let mut result = Ok(());
         for (name, outcome) in commits {
@@ -91,6 +97,45 @@ impl Store for SpoolStore {
     fn request_forward(&self) {
         // The forwarder's timer finds the message in any case.
         let _ = self.spool.request_forward();
+    }
+}
+
+impl SpoolStore {
+    /// Delivers the messages to all sub-directories: the content stays here, where POP finds it, the envelope does not.
+    /// Gives the names of the contents, and the messages back if there are no sub-directories. All are delivered
+    /// to all of them, or none to any.
+    fn copy(&self, drafts: Vec<SpoolDraft>) -> Result<(Vec<String>, Vec<SpoolDraft>), StoreFault> {
+        let failed = |error: &dyn std::fmt::Display| StoreFault::Temporary(error.to_string());
+        let style = CopyStyle { envelope_only: true, ..CopyStyle::default() };
+        let mut staged = Vec::with_capacity(drafts.len());
+        for draft in drafts {
+            let original =
+                self.spool.original(draft.message.id(), Stage::New).map_err(|error| failed(&error))?;
+            let copies = original.copy(Folders::All, style).map_err(|error| failed(&error))?;
+            staged.push((draft, original, copies));
+        }
+        if staged.iter().all(|(_, _, copies)| copies.to.is_empty()) {
+            return Ok((Vec::new(), staged.into_iter().map(|(draft, _, _)| draft).collect()));
+        }
+        let mut published = Vec::with_capacity(staged.len());
+        for (draft, original, copies) in staged {
+            match copies.publish() {
+                Ok(copies) => published.push((draft, original, copies)),
+                Err(error) => {
+                    published.into_iter().for_each(|(_, _, copies)| copies.undo());
+                    return Err(failed(&error));
+                }
+            }
+        }
+        let mut names = Vec::with_capacity(published.len());
+        for (draft, original, _) in published {
+            names.push(draft.content_name());
+            draft.message.leave();
+            // An envelope that stays here is one more delivery.
+            original.remove(true).map_err(|error| failed(&error))?;
+        }
+        self.spool.flush().map_err(|error| failed(&error))?;
+        Ok((names, Vec::new()))
     }
 }
 

@@ -17,7 +17,9 @@ type Names = BTreeMap<String, FileNumber>;
 pub(super) struct TestDisk {
     real: RealDisk,
     path: PathBuf,
-    state: Mutex<State>,
+    /// Path below the first one; empty for that.
+    folder: PathBuf,
+    state: Arc<Mutex<State>>,
 }
 
 #[derive(Default)]
@@ -25,14 +27,16 @@ struct State {
     operations: usize,
     /// The first operation that does not happen.
     crash_at: Option<usize>,
-    /// Operations that give this error; the disk goes on.
-    fail: Option<(Operation, Errno)>,
+    /// Operations that give this error, after so many that do not; the disk goes on.
+    fail: Option<(Operation, Errno, usize)>,
     numbers: HashMap<u64, FileNumber>,
     files: usize,
     /// Data that survives a power cut.
     synced: HashMap<FileNumber, Vec<u8>>,
-    /// The directory after the last sync, and after each change since.
-    history: Vec<Names>,
+    /// Each directory after its last sync.
+    durable: BTreeMap<PathBuf, Names>,
+    /// Each change since, in order: the directory and what is in it then.
+    changes: Vec<(PathBuf, Names)>,
     before_directory_sync: Option<Box<dyn FnOnce() + Send>>,
 }
 
@@ -49,8 +53,12 @@ pub(super) enum Operation {
 
 impl TestDisk {
     pub(super) fn new(path: &Path) -> Self {
-        let state = State { history: vec![Names::new()], ..State::default() };
-        Self { real: RealDisk::open(path).unwrap(), path: path.to_owned(), state: Mutex::new(state) }
+        Self::in_folder(path, PathBuf::new(), Arc::default())
+    }
+
+    fn in_folder(path: &Path, folder: PathBuf, state: Arc<Mutex<State>>) -> Self {
+        state.lock().unwrap().durable.entry(folder.clone()).or_default();
+        Self { real: RealDisk::open(path).unwrap(), path: path.to_owned(), folder, state }
     }
 
     pub(super) fn crash_after(&self, operations: usize) {
@@ -59,7 +67,11 @@ impl TestDisk {
     }
 
     pub(super) fn fail(&self, operation: Operation, errno: Errno) {
-        self.lock().fail = Some((operation, errno));
+        self.fail_after(0, operation, errno);
+    }
+
+    pub(super) fn fail_after(&self, good: usize, operation: Operation, errno: Errno) {
+        self.lock().fail = Some((operation, errno, good));
     }
 
     pub(super) fn before_directory_sync(&self, act: impl FnOnce() + Send + 'static) {
@@ -77,27 +89,28 @@ impl TestDisk {
 
     /// Number of directory changes that a power cut may or may not have lost.
     pub(super) fn unsynced_changes(&self) -> usize {
-        self.lock().history.len() - 1
+        self.lock().changes.len()
     }
 
-    /// Writes the directory as it is after a power cut: the first `kept` changes of the directory reached the disk, and
-    /// of the files what was synced. False: the background has synced meanwhile and there is no such state any more.
+    /// Writes the directories as they are after a power cut: the first `kept` changes that were not synced reached the disk,
+    /// and of the files what was synced. False: the background has synced meanwhile and there is no such state any more.
     pub(super) fn power_cut(&self, kept: usize, target: &Path) -> bool {
         let state = self.lock();
-        let Some(names) = state.history.get(kept) else { return false };
-        for (name, number) in names {
-            let data = state.synced.get(number).cloned().unwrap_or_default();
-            fs::write(target.join(name), data).unwrap();
+        let Some(kept) = state.changes.get(..kept) else { return false };
+        for (folder, names) in &state.durable {
+            let last = kept.iter().rev().find(|(changed, _)| changed == folder).map(|(_, names)| names);
+            fs::create_dir_all(target.join(folder)).unwrap();
+            for (name, number) in last.unwrap_or(names) {
+                let data = state.synced.get(number).cloned().unwrap_or_default();
+                fs::write(target.join(folder).join(name), data).unwrap();
+            }
         }
         true
     }
 
-    /// The directory as a killed process leaves it.
+    /// The directories as a killed process leaves them.
     pub(super) fn killed(&self, target: &Path) {
-        for entry in fs::read_dir(&self.path).unwrap() {
-            let entry = entry.unwrap();
-            fs::copy(entry.path(), target.join(entry.file_name())).unwrap();
-        }
+        copy_all(&self.path, target);
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -112,10 +125,13 @@ impl TestDisk {
     fn step(&self, operation: Operation) -> DiskResult<()> {
         self.alive()?;
         let mut state = self.lock();
-        if let Some((failing, errno)) = state.fail
-            && failing == operation
+        if let Some((failing, errno, good)) = &mut state.fail
+            && *failing == operation
         {
-            return Err(errno);
+            if *good == 0 {
+                return Err(*errno);
+            }
+            *good -= 1;
         }
         state.operations += 1;
         let limit = state.crash_at;
@@ -124,9 +140,30 @@ impl TestDisk {
 
     fn change(&self, change: impl FnOnce(&mut Names)) {
         let mut state = self.lock();
-        let mut names = state.history.last().unwrap().clone();
+        let mut names = state.names(&self.folder);
         change(&mut names);
-        state.history.push(names);
+        state.changes.push((self.folder.clone(), names));
+    }
+}
+
+impl State {
+    /// What is in a directory now.
+    fn names(&self, folder: &Path) -> Names {
+        let last = self.changes.iter().rev().find(|(changed, _)| changed == folder).map(|(_, names)| names);
+        last.or_else(|| self.durable.get(folder)).cloned().unwrap_or_default()
+    }
+}
+
+fn copy_all(from: &Path, to: &Path) {
+    fs::create_dir_all(to).unwrap();
+    for entry in fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        let target = to.join(entry.file_name());
+        if entry.file_type().unwrap().is_dir() {
+            copy_all(&entry.path(), &target);
+        } else {
+            fs::copy(entry.path(), target).unwrap();
+        }
     }
 }
 
@@ -230,8 +267,9 @@ impl Disk for TestDisk {
         }
         self.step(Operation::SyncDirectory)?;
         let mut state = self.lock();
-        let now = state.history.pop().unwrap();
-        state.history = vec![now];
+        let now = state.names(&self.folder);
+        state.durable.insert(self.folder.clone(), now);
+        state.changes.retain(|(folder, _)| *folder != self.folder);
         Ok(())
     }
 
@@ -254,10 +292,49 @@ impl Disk for TestDisk {
         self.real.make_folder(name)
     }
 
-    /// What happens in a folder is neither counted nor kept for a power cut.
+    /// What happens in a folder is counted and kept as well.
     fn open_folder(&self, name: &str) -> DiskResult<Arc<dyn Disk>> {
         self.alive()?;
-        self.real.open_folder(name)
+        self.real.open_folder(name)?;
+        let folder = self.folder.join(name);
+        Ok(Arc::new(Self::in_folder(&self.path.join(name), folder, Arc::clone(&self.state))))
+    }
+
+    fn follow_folder(&self, name: &str) -> DiskResult<Arc<dyn Disk>> {
+        self.alive()?;
+        self.real.follow_folder(name)
+    }
+
+    fn handle(&self) -> Arc<File> {
+        self.real.handle()
+    }
+
+    fn link_from(&self, source: &dyn Disk, from: &str, to: &str) -> DiskResult<()> {
+        self.step(Operation::Create)?;
+        self.real.link_from(source, from, to)?;
+        let inode = self.real.facts_at(to)?.inode;
+        let number = self.lock().numbers[&inode];
+        self.change(|names| _ = names.insert(to.to_owned(), number));
+        Ok(())
+    }
+
+    fn move_to(&self, from: &str, target: &dyn Disk, to: &str) -> DiskResult<()> {
+        self.step(Operation::Rename)?;
+        self.real.move_to(from, target, to)?;
+        let inode = target.facts_at(to)?.inode;
+        let number = self.lock().numbers[&inode];
+        // The target's part of it is noted first: the file is never nowhere.
+        let mut state = self.lock();
+        let mut names = state.names(&self.folder.with_file_name("new"));
+        names.insert(to.to_owned(), number);
+        state.changes.push((self.folder.with_file_name("new"), names));
+        drop(state);
+        self.change(|names| _ = names.remove(from));
+        Ok(())
+    }
+
+    fn copy(&self, from: &File, to: &File) -> DiskResult<()> {
+        self.write(to, &self.read(from, usize::MAX)?)
     }
 
     fn hold(&self) -> DiskResult<Option<Hold>> {

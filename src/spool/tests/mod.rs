@@ -2,6 +2,7 @@
 
 mod concurrency;
 mod crash;
+mod delivery;
 mod disk;
 mod faults;
 mod life;

@@ -19,7 +19,6 @@ fn every_error_has_its_text_and_exit_code() {
         (&["--from"], "", 64, "error: no value supplied for \"--from\""),
         (&["-f"], "", 64, "error: no value supplied for -f"),
         (&["--size=1k"], "", 64, "usage error: invalid value for --size: \"1k\""),
-        (&["--copy", "a@x"], "", 64, "--copy is not built into this version"),
         (&["-f", "@x", "a@x"], "", 65, "invalid sender address: [@x]"),
         (&["a@"], "", 65, "invalid recipient address: [a@]"),
         (
