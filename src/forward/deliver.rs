@@ -5,7 +5,7 @@ use std::sync::Arc;
 use tokio::task::spawn_blocking;
 
 use crate::forward::content::Content;
-use crate::forward::engine::{Engine, lock, unix_now};
+use crate::forward::engine::{Engine, lock};
 use crate::forward::events;
 use crate::forward::finish::{self, Finish};
 use crate::forward::lane::Lane;
@@ -100,7 +100,7 @@ fn take(engine: &Arc<Engine>, lane: &Lane, ticket: Ticket) -> Option<Job> {
 fn open(engine: &Arc<Engine>, lane: &Lane, mut message: LockedMessage, ticket: Ticket) -> Option<Job> {
     let context = engine.context().with_message(&message.id().to_string());
     // Another process may have tried it since it was listed.
-    if let Some(next) = message.retry_state().next_attempt.filter(|next| *next > unix_now()) {
+    if let Some(next) = engine.waits_for(&message.retry_state()) {
         lock(&engine.tally).not_due(next);
         return None;
     }

@@ -31,7 +31,7 @@ use crate::log::{self, Context, ForwardEvent, SpoolEvent};
 use crate::net::connect;
 use crate::net::ledger::Ledger;
 use crate::smtp::client::ClientConfig;
-use crate::spool::{LockError, MessageId, Spool, SpoolError, Waiting};
+use crate::spool::{LockError, MessageId, RetryState, Spool, SpoolError, Waiting};
 use crate::tls::Connector;
 
 /// Envelopes looked at in one visit to the blocking pool.
@@ -109,6 +109,8 @@ pub struct Engine {
     /// Messages handed to lanes and not yet finished.
     in_run: Mutex<HashSet<MessageId>>,
     outstanding: AtomicUsize,
+    /// Why the run is made, until its first message is told of: a run that finds none has not begun.
+    unannounced: Mutex<Option<Reason>>,
     drained: Notify,
     requested: Notify,
     asked: AtomicBool,
@@ -132,6 +134,7 @@ impl Engine {
             workers: TaskTracker::new(),
             in_run: Mutex::default(),
             outstanding: AtomicUsize::new(0),
+            unannounced: Mutex::default(),
             drained: Notify::new(),
             requested: Notify::new(),
             asked: AtomicBool::new(false),
@@ -160,13 +163,9 @@ impl Engine {
             }
         }
         self.recover().await;
-        let mut told = false;
+        *lock(&self.unannounced) = Some(reason);
         loop {
             self.scan().await;
-            if !told && self.has_work() {
-                told = true;
-                self.tell(&["start", reason.as_str()]);
-            }
             if self.wait().await {
                 continue;
             }
@@ -177,7 +176,8 @@ impl Engine {
             }
         }
         let report = lock(&self.tally).report();
-        self.tell_end(&report, told);
+        let begun = lock(&self.unannounced).take().is_none();
+        self.tell_end(&report, begun);
         // A run that left everything where it was has said why, and must not call the spool empty.
         let done = match (report.taken, report.waiting) {
             (0, 0) if report.local_error.is_none() && !reason.is_quiet() => Some(ForwardEvent::RunEmpty),
@@ -188,10 +188,6 @@ impl Engine {
             log::emit(&self.context(), &done.into());
         }
         report
-    }
-
-    fn has_work(&self) -> bool {
-        self.outstanding.load(Ordering::Acquire) > 0
     }
 
     /// Tells those who watch what a run does. The words are those of E-MailRelay 2.6.
@@ -379,19 +375,23 @@ impl Engine {
             spawn_blocking(move || batch.into_iter().map(|id| (spool.peek(&id), id)).collect::<Vec<_>>())
                 .await
                 .unwrap_or_default();
-        let now = match self.config().scope {
-            Scope::Due => unix_now(),
-            Scope::Everything => u64::MAX,
-        };
         for (envelope, id) in peeked {
             match envelope {
                 Ok(None) => {}
-                Ok(Some((envelope, retry))) => match retry.next_attempt.filter(|next| *next > now) {
+                Ok(Some((envelope, retry))) => match self.waits_for(&retry) {
                     Some(next) => lock(&self.tally).not_due(next),
                     None => self.enqueue(id, &envelope.forward_to_address),
                 },
                 Err(error) => self.ignoring(&id, &error.into()),
             }
+        }
+    }
+
+    /// The time that a message has to wait for; none if it is due, or if time does not matter.
+    pub(crate) fn waits_for(&self, retry: &RetryState) -> Option<u64> {
+        match self.config().scope {
+            Scope::Due => retry.next_attempt.filter(|next| *next > unix_now()),
+            Scope::Everything => None,
         }
     }
 
@@ -437,6 +437,9 @@ impl Engine {
     pub(crate) fn enter(&self, id: &MessageId) -> bool {
         let entered = lock(&self.in_run).insert(id.clone());
         if entered {
+            if let Some(reason) = lock(&self.unannounced).take() {
+                self.tell(&["start", reason.as_str()]);
+            }
             self.outstanding.fetch_add(1, Ordering::AcqRel);
         }
         entered

@@ -12,12 +12,14 @@
 )]
 
 #[cfg(test)]
+mod admin;
 mod bad_config;
 mod bounds;
 mod chunking;
 mod clients;
 mod commit_order;
 mod container;
+mod container_admin;
 mod container_end_to_end;
 mod container_package;
 mod container_readme;

@@ -1,6 +1,7 @@
 //! What the topics share: spawned programs, scripted and real peers, spools, containers.
 #![allow(dead_code, reason = "a toolbox: not every tool is in use all the time")]
 
+pub(crate) mod admin;
 pub(crate) mod certs;
 pub(crate) mod client;
 pub(crate) mod container;
