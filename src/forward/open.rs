@@ -47,15 +47,17 @@ pub(crate) async fn open(engine: &Engine, lane: &Lane, line: Option<&Entry>) -> 
     let client = client_config(&config.client, &stream);
     let mut session = Session::new(client, Instant::now().into_std()).with_login(login);
     if at_once.is_some() {
+        session.bind(stream.exporter());
         session.secured(Instant::now().into_std());
     }
     let mut connection = Connection::new(stream, session);
     while ready(engine, &mut connection).await? == Opened::StartTls {
         // The session asks only where there is TLS, and only once.
         let Some(tls) = &config.tls else { return Err(IN_HANDSHAKE.to_owned()) };
-        let (stream, session) = connection.into_parts();
+        let (stream, mut session) = connection.into_parts();
         let deadline = limit.map(|limit: Duration| Instant::now() + limit);
         let stream = secure(tls, stream, lane, &peer, deadline).await?;
+        session.bind(stream.exporter());
         connection = Connection::secured(stream, session);
     }
     Ok((connection, peer.to_string()))

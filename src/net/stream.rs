@@ -6,6 +6,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use nix::sys::socket::{MsgFlags, recv};
+use rustls::ProtocolVersion;
 use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
 use tokio_rustls::TlsStream;
@@ -39,6 +40,26 @@ impl Stream {
     #[must_use]
     pub fn is_secure(&self) -> bool {
         matches!(self, Self::Tls(_))
+    }
+
+    /// What a login can be bound to (RFC 9266): only with TLS 1.3, where it needs no further conditions.
+    #[must_use]
+    pub fn exporter(&self) -> Option<Vec<u8>> {
+        const LABEL: &[u8] = b"EXPORTER-Channel-Binding";
+        let Self::Tls(stream) = self else { return None };
+        let value = match &**stream {
+            TlsStream::Client(stream) => {
+                let connection = stream.get_ref().1;
+                (connection.protocol_version() == Some(ProtocolVersion::TLSv1_3))
+                    .then(|| connection.export_keying_material([0; 32], LABEL, Some(&[])))
+            }
+            TlsStream::Server(stream) => {
+                let connection = stream.get_ref().1;
+                (connection.protocol_version() == Some(ProtocolVersion::TLSv1_3))
+                    .then(|| connection.export_keying_material([0; 32], LABEL, Some(&[])))
+            }
+        };
+        value?.ok().map(|bytes| bytes.to_vec())
     }
 
     /// Waits for bytes and shows at most `count` of them to `look` without taking them; none is the end of the stream. Only

@@ -39,11 +39,17 @@ fn nothing_is_offered_or_taken_in_clear_where_tls_is_required() {
     let server = certificate.server(&accounts, &spool, &["--server-tls-required"]);
     let mut client = SmtpClient::connect(server.address());
     let offered = client.command("EHLO x").lines;
-    assert!(offered.contains(&"STARTTLS".to_owned()) && !offered.iter().any(|line| line.starts_with("AUTH")), "{offered:?}");
+    assert!(
+        offered.contains(&"STARTTLS".to_owned()) && !offered.iter().any(|line| line.starts_with("AUTH")),
+        "{offered:?}"
+    );
     let refused = client.command("AUTH PLAIN AGFsaWNlAHBhc3Mx");
     assert_eq!((refused.code, refused.lines), (530, vec!["encryption required: use starttls".to_owned()]));
     let refused = client.command("MAIL FROM:<a@example.com>");
-    assert_eq!((refused.code, refused.lines), (530, vec!["authentication required: use starttls".to_owned()]));
+    assert_eq!(
+        (refused.code, refused.lines),
+        (530, vec!["authentication required: use starttls".to_owned()])
+    );
     assert!(!server.lines().iter().any(|line| line.contains("AGFsaWNlAHBhc3Mx")));
 }
 
@@ -73,13 +79,22 @@ fn msmtp(server: &Daemon, spool: &TempSpool, mechanism: &str, password: &str) ->
                   --user=alice --passwordeval=\"echo $4\" --from=a@example.com b@example.com < \"$5\"";
     let mut command = Command::new("sh");
     command.args(["-c", script]).arg(need::path("msmtp"));
-    command.args([&address.ip().to_string(), &address.port().to_string(), &mechanism.to_lowercase(), password]).arg(letter);
+    command
+        .args([&address.ip().to_string(), &address.port().to_string(), &mechanism.to_lowercase(), password])
+        .arg(letter);
     command
 }
 
 fn python(server: &Daemon, _: &TempSpool, mechanism: &str, password: &str) -> Command {
     let (address, mut command) = (server.address(), Command::new(need::path("python3")));
-    command.args(["-c", SMTPLIB, &address.ip().to_string(), &address.port().to_string(), mechanism, password]);
+    command.args([
+        "-c",
+        SMTPLIB,
+        &address.ip().to_string(),
+        &address.port().to_string(),
+        mechanism,
+        password,
+    ]);
     command
 }
 
@@ -116,7 +131,10 @@ fn logs_in(program: &str, mechanisms: &[&str], peer: Peer) {
             let what = format!("{program} {mechanism} {password}: {}", String::from_utf8_lossy(&text));
             assert_eq!(output.status.success(), good, "{what}");
             let done = if good { "successful" } else { "failed" };
-            server.line(&format!("{done} authentication of remote client using mechanism [{}]", mechanism.to_lowercase()));
+            server.line(&format!(
+                "{done} authentication of remote client using mechanism [{}]",
+                mechanism.to_lowercase()
+            ));
             assert_eq!(spool.ready().len(), usize::from(good), "{what}");
             if good {
                 let content = String::from_utf8(spool.content(&spool.ready()[0])).unwrap();

@@ -100,6 +100,12 @@ impl Attempt {
         self.conclude(Mechanism::Apop, &outcome)
     }
 
+    /// What the session can be bound to, for [`Attempt::begin`].
+    pub fn binding(&self, exporter: Option<Vec<u8>>) -> Binding {
+        let plus = self.logins.offer().bound.contains(&Mechanism::ScramSha256Plus);
+        Binding { offered: plus && exporter.is_some(), exporter }
+    }
+
     /// What is new in an exchange; POP's greeting has one too.
     pub fn fresh(&self) -> Fresh {
         let time = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| time.as_secs());

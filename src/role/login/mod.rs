@@ -129,20 +129,20 @@ impl Logins {
         {
             return Arc::clone(offer);
         }
-        let usable = self.usable(&secrets);
-        let choose = |secure| {
-            let mut chosen = self.policy.choose(&usable, secure);
+        let choose = |secure, bound| {
+            let mut chosen = self.policy.choose(&self.usable(&secrets, bound), secure);
             chosen.retain(|mechanism| *mechanism != Mechanism::Apop);
             chosen
         };
-        let offer = Arc::new(Offer { clear: choose(false), secure: choose(true) });
+        let (clear, secure, bound) = (choose(false, false), choose(true, false), choose(true, true));
+        let offer = Arc::new(Offer { clear, secure, bound });
         *cached = Some((secrets, Arc::clone(&offer)));
         offer
     }
 
     /// Whether APOP may be used.
     pub fn apop(&self, secure: bool) -> bool {
-        self.policy.choose(&self.usable(&self.secrets()), secure).contains(&Mechanism::Apop)
+        self.policy.choose(&self.usable(&self.secrets(), false), secure).contains(&Mechanism::Apop)
     }
 
     /// Why this peer need not log in, if so; `None` as a peer is a unix-domain socket.
@@ -150,9 +150,9 @@ impl Logins {
         self.secrets().trust(peer).cloned()
     }
 
-    fn usable(&self, secrets: &Secrets) -> Vec<Mechanism> {
+    fn usable(&self, secrets: &Secrets, bound: bool) -> Vec<Mechanism> {
         match &self.source {
-            Source::File(_) => offered(&secrets.kinds(), false),
+            Source::File(_) => offered(&secrets.kinds(), bound),
             // It wants to see the password.
             Source::Pam { .. } => vec![Mechanism::Plain],
         }

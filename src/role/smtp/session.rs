@@ -18,7 +18,6 @@ use crate::role::login::{self, Attempt, Logins};
 use crate::role::serve::{Alarm, Arrival};
 use crate::role::smtp::secure::Begins;
 use crate::role::smtp::{SmtpRole, SmtpSettings, events, secure};
-use crate::sasl::server::Binding;
 use crate::smtp::reply;
 use crate::smtp::server::{self, Answer, AuthStep, Login, Peer, Question, Refusal, Session, Transaction};
 use crate::spool::{Envelope, MessageId, NewMessage, Spool, StoreError};
@@ -61,6 +60,7 @@ pub(super) async fn run(role: Arc<SmtpRole>, arrival: Arrival) {
         domain: &settings.session.domain,
         tls: settings.tls.clone().filter(|_| !handover),
         secured: None,
+        exporter: None,
     };
     let conversation =
         converse(&settings, stream, &mut store, who, admission.seat(), implicit_tls && !handover);
@@ -107,6 +107,7 @@ async fn converse(
             Ok((secure, secured)) => {
                 stream = secure;
                 who.cipher = Some(secured.cipher.as_str().into());
+                store.exporter = stream.exporter();
                 store.secured = Some(Box::new(secured));
             }
             Err(reason) => return reason,
@@ -131,6 +132,7 @@ async fn converse(
             Ok((secure, secured)) => {
                 stream = secure;
                 session.secured(&secured.cipher, now());
+                store.exporter = stream.exporter();
                 store.secured = Some(Box::new(secured));
             }
             Err(reason) => return reason,
@@ -170,6 +172,8 @@ pub(super) struct Store<'a> {
     tls: Option<Arc<Acceptor>>,
     /// How the connection is secure, if it is.
     secured: Option<Box<Secured>>,
+    /// What a login can be bound to.
+    exporter: Option<Vec<u8>>,
 }
 
 impl Handler for Store<'_> {
@@ -285,7 +289,8 @@ impl Store<'_> {
         let Some(attempt) = &mut self.attempt else { return Answer::LoginRefused };
         let verdict = match step {
             AuthStep::Begin { mechanism, initial } => {
-                attempt.begin(mechanism, initial, Binding::default()).await
+                let binding = attempt.binding(self.exporter.clone());
+                attempt.begin(mechanism, initial, binding).await
             }
             AuthStep::Respond(response) => attempt.respond(response).await,
         };

@@ -100,6 +100,13 @@ impl Session {
         Self { login: login.map(Box::new), ..self }
     }
 
+    /// What the login can be bound to, once the connection is secure (RFC 9266).
+    pub fn bind(&mut self, exporter: Option<Vec<u8>>) {
+        if let Some(login) = &mut self.login {
+            login.exporter = exporter;
+        }
+    }
+
     /// Takes bytes from the server, all of them.
     pub fn input(&mut self, bytes: &[u8], now: Instant) {
         let mut rest = bytes;

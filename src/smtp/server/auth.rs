@@ -65,7 +65,7 @@ impl Session {
     fn read_auth(&self, offer: &Offer, argument: &[u8]) -> Result<Choice, Box<(Reply, Event)>> {
         let mut words = argument.split(|byte| is_blank(*byte)).filter(|word| !word.is_empty());
         let name = words.next().unwrap_or_default();
-        let offered = offer.mechanisms(self.is_secure());
+        let offered = offer.mechanisms(self.peer.cipher.as_deref());
         if offered.is_empty() {
             let refusal = self.with_hint(&reply::UNSUPPORTED_MECHANISM);
             return Err(Box::new((refusal, Event::AuthInClear)));
@@ -161,7 +161,9 @@ impl Session {
             return None;
         }
         self.log(Event::NotTrusted { address: self.peer.address.clone() });
-        Some(self.with_hint(&reply::AUTH_REQUIRED))
+        // TLS would not help where it is not required.
+        let required = self.config.tls_required;
+        Some(if required { self.with_hint(&reply::AUTH_REQUIRED) } else { reply::AUTH_REQUIRED })
     }
 
     /// Who the client is, if that is known.
@@ -180,7 +182,7 @@ impl Session {
             return None;
         }
         let names = |offer: &Arc<Offer>| {
-            let mechanisms = offer.mechanisms(self.is_secure());
+            let mechanisms = offer.mechanisms(self.peer.cipher.as_deref());
             mechanisms.iter().map(|mechanism| mechanism.name()).collect::<Vec<_>>().join(" ")
         };
         self.peer.offer.as_ref().map(names).filter(|names| !names.is_empty())

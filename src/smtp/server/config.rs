@@ -134,12 +134,20 @@ pub struct Offer {
     pub clear: Vec<Mechanism>,
     /// For encrypted sessions.
     pub secure: Vec<Mechanism>,
+    /// For those that a login can be bound to.
+    pub bound: Vec<Mechanism>,
 }
 
 impl Offer {
-    /// Those of one kind of session.
-    pub fn mechanisms(&self, secure: bool) -> &[Mechanism] {
-        if secure { &self.secure } else { &self.clear }
+    /// Those of a session with this cipher suite, in OpenSSL's spelling, or of one in clear.
+    pub fn mechanisms(&self, cipher: Option<&str>) -> &[Mechanism] {
+        /// How the suites of TLS 1.3 begin (RFC 8446 §B.4).
+        const TLS_1_3: &str = "TLS_";
+        match cipher {
+            None => &self.clear,
+            Some(cipher) if cipher.starts_with(TLS_1_3) => &self.bound,
+            Some(_) => &self.secure,
+        }
     }
 
     /// Whether there is any.

@@ -71,7 +71,7 @@ fn trusted() -> Peer {
     let clear = vec![Mechanism::Plain, Mechanism::Login];
     Peer {
         address: "::1".to_owned(),
-        offer: Some(Arc::new(Offer { clear, secure: Vec::new() })),
+        offer: Some(Arc::new(Offer { clear, ..Offer::default() })),
         trust: Some(Box::new(Trust {
             keyword: "x".to_owned(),
             reason: "matched [::1] from line 1".to_owned(),

@@ -278,7 +278,10 @@ impl Runner {
             }
             "peer" => self.peer.address = value.to_owned(),
             "auth" => self.offer().clear = mechanisms(value)?,
-            "auth-tls" => self.offer().secure = mechanisms(value)?,
+            "auth-tls" => {
+                let names = mechanisms(value)?;
+                (self.offer().secure, self.offer().bound) = (names.clone(), names);
+            }
             "trust" => {
                 let trust = |(keyword, reason): (&str, &str)| Trust {
                     keyword: keyword.to_owned(),
