@@ -50,7 +50,7 @@ GENERATED := $(foreach p,$(SBIN_PROGRAMS) $(BIN_PROGRAMS),$(MANDIR)/man1/$p.1 $(
 
 all:
 	$(CARGO) build --release --locked --features docs
-	'$(CARGO_TARGET_DIR)/release/emailrelay-docs' '$(CARGO_TARGET_DIR)/release/docs'
+	$(CARGO) run -q --release --locked --features docs --bin emailrelay-docs -- '$(CARGO_TARGET_DIR)/release/docs'
 
 # Only for `make install` before any `make`: later changes are built by `make`, as the user who owns the files.
 $(BUILT)/emailrelay:

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::net::IpAddr;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -67,6 +68,8 @@ pub struct Admission {
 #[derive(Debug, Default)]
 pub struct Seat {
     idle_since: Mutex<Option<Instant>>,
+    /// The client has shown who it is.
+    known: AtomicBool,
     vacate: Notify,
 }
 
@@ -74,6 +77,11 @@ impl Seat {
     /// The session has been waiting for a command since then, or is doing something (`None`).
     pub fn set_idle(&self, since: Option<Instant>) {
         *self.lock() = since;
+    }
+
+    /// The client has shown who it is: it keeps its place for as long as there are others to make room.
+    pub fn set_known(&self, known: bool) {
+        self.known.store(known, Ordering::Relaxed);
     }
 
     /// Waits until the place has been given to another connection. Cancel-safe.
@@ -146,13 +154,15 @@ impl ConnectionLimits {
 }
 
 impl Counts {
-    /// Takes the place of the connection that has been idle for longest; false if none has been for long.
+    /// Takes the place of the connection that has been idle for longest, and of one whose client is known only if there is
+    /// no other; false if none has been idle for long.
     fn make_room(&mut self, now: Instant) -> bool {
-        let idle = self.seats.iter().filter_map(|(number, seat)| seat.lock().map(|since| (since, *number)));
-        let Some((since, number)) = idle.min() else { return false };
-        if now.saturating_duration_since(since) < LEAST_IDLE {
-            return false;
-        }
+        let long = |since: &Instant| now.saturating_duration_since(*since) >= LEAST_IDLE;
+        let idle = self.seats.iter().filter_map(|(number, seat)| {
+            let since = seat.lock().filter(long)?;
+            Some((seat.known.load(Ordering::Relaxed), since, *number))
+        });
+        let Some((_, _, number)) = idle.min() else { return false };
         if let Some(seat) = self.seats.remove(&number) {
             seat.vacate.notify_one();
         }
@@ -242,6 +252,22 @@ mod tests {
         assert_eq!(limits.admit(None, start + 9 * LEAST_IDLE).unwrap_err(), Refused::Total);
         drop(busy);
         assert_eq!(limits.total(), 2);
+    }
+
+    #[test]
+    fn who_is_known_makes_room_last() {
+        let start = Instant::now();
+        let limits = ConnectionLimits::new(3, 3);
+        let [known, stranger, fresh] = [(); 3].map(|()| limits.admit(None, start).unwrap());
+        known.seat.set_known(true);
+        known.seat.set_idle(Some(start));
+        stranger.seat.set_idle(Some(start + LEAST_IDLE));
+        fresh.seat.set_idle(Some(start + 2 * LEAST_IDLE));
+        let _a = limits.admit(None, start + 2 * LEAST_IDLE).unwrap();
+        let numbers = || limits.lock().seats.contains_key(&known.number);
+        assert!(numbers() && !limits.lock().seats.contains_key(&stranger.number));
+        let _b = limits.admit(None, start + 2 * LEAST_IDLE).unwrap();
+        assert!(!numbers(), "there was nobody else");
     }
 
     #[test]

@@ -91,6 +91,7 @@ impl Driver {
                 }
                 return ended;
             }
+            self.seat.set_known(pump.session.is_known());
             self.seat.set_idle(pump.session.idle_since());
             let Pump { wire, session, handler, .. } = &mut pump;
             let deadline = session.deadline().map(Instant::from_std);

@@ -106,7 +106,14 @@ pub fn smtp(
 /// What differs for programs of this machine that hand messages over: content comes by BDAT, byte for byte, and nothing of it leaves the machine.
 fn handover(session: &ServerConfig) -> ServerConfig {
     let extensions = Extensions { chunking: true, smtputf8: true, ..session.extensions };
-    ServerConfig { extensions, starttls: false, tls_required: false, ..session.clone() }
+    // An account of this machine may have a name only.
+    ServerConfig {
+        extensions,
+        strict_address: false,
+        starttls: false,
+        tls_required: false,
+        ..session.clone()
+    }
 }
 
 /// The administration server's settings.

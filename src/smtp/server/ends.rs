@@ -59,6 +59,11 @@ impl Session {
         self.end(Ending::Crowded);
     }
 
+    /// The client has logged in, or need not.
+    pub fn is_known(&self) -> bool {
+        self.login.is_some() || self.peer.trust.is_some()
+    }
+
     /// When [`Session::timer`] is to be called; none while there is nothing to wait for.
     pub fn deadline(&self) -> Option<Instant> {
         if self.hold.is_some() || self.is_busy() {
