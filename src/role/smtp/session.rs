@@ -48,7 +48,8 @@ pub(super) async fn run(role: Arc<SmtpRole>, arrival: Arrival) {
     // Who hands messages over is known already, and on this machine.
     let handover = peer.user().is_some();
     let logins = settings.logins.as_ref().filter(|_| !handover);
-    let (who, attempt) = identify(logins, &peer, &context).await;
+    // What happens once is kept apart: a session that waits is to have no room for it.
+    let (who, attempt) = Box::pin(identify(logins, &peer, &context)).await;
     let mut store = Store {
         role: &role,
         peer: &peer,
@@ -62,11 +63,9 @@ pub(super) async fn run(role: Arc<SmtpRole>, arrival: Arrival) {
         secured: None,
         exporter: None,
     };
-    let conversation =
-        converse(&settings, stream, &mut store, who, admission.seat(), implicit_tls && !handover);
     let reason = tokio::select! {
         biased;
-        reason = conversation => reason,
+        reason = converse(&settings, stream, &mut store, who, admission.seat(), implicit_tls && !handover) => reason,
         // A message that the commit thread has is stored all the same; the client does not hear of it.
         () = role.gate.kill.cancelled() => CUT_OFF.to_owned(),
     };
@@ -103,7 +102,7 @@ async fn converse(
     implicit_tls: bool,
 ) -> String {
     if implicit_tls {
-        match secure::handshake(settings, stream, store, &seat, Begins::AtOnce).await {
+        match Box::pin(secure::handshake(settings, stream, store, &seat, Begins::AtOnce)).await {
             Ok((secure, secured)) => {
                 stream = secure;
                 who.cipher = Some(secured.cipher.as_str().into());
@@ -128,7 +127,7 @@ async fn converse(
             Ended::Closed(reason) => return reason.to_string(),
             Ended::StartTls => {}
         }
-        match secure::handshake(settings, stream, store, &driver.seat, Begins::OnCommand).await {
+        match Box::pin(secure::handshake(settings, stream, store, &driver.seat, Begins::OnCommand)).await {
             Ok((secure, secured)) => {
                 stream = secure;
                 session.secured(&secured.cipher, now());
