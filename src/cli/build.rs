@@ -19,6 +19,9 @@ use crate::config::{
 };
 use crate::sasl::Policy;
 
+/// How long clients wait for the reply to a message at least (RFC 5321 section 4.5.3.2.6).
+const CLIENT_PATIENCE: Duration = Duration::from_secs(600);
+
 /// What the modes `--as-server`, `--as-client` and `--as-proxy` of the first instance mean for the process.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Mode {
@@ -193,12 +196,19 @@ fn filter(
         found.warnings.iter().for_each(|warning| remarks.both(warning));
         Ok::<_, Failure>(found.filters)
     };
+    let server = if program == Program::Forward { Vec::new() } else { filters("filter")? };
+    let client = filters("client-filter")?;
+    let timeout = values.duration("filter-timeout").and_then(limit);
+    let longest = timeout.unwrap_or_default().saturating_mul(u32::try_from(server.len()).unwrap_or(u32::MAX));
+    if longest > CLIENT_PATIENCE {
+        remarks.both("filters may take longer than clients wait for a reply: reduce --filter-timeout");
+    }
     let processors = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
     let automatic = u32::try_from(processors).unwrap_or(1).saturating_mul(4).max(8);
     Ok(FilterSettings {
-        server: if program == Program::Forward { Vec::new() } else { filters("filter")? },
-        client: filters("client-filter")?,
-        timeout: values.duration("filter-timeout").and_then(limit),
+        server,
+        client,
+        timeout,
         running: values.number("filter-max").unwrap_or(automatic),
         wait: values.duration("filter-queue-timeout").unwrap_or_default(),
     })

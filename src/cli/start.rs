@@ -367,7 +367,7 @@ impl Process for Relay {
         );
         for handle in &self.handles {
             let new = invocation.instances.iter().find(|settings| settings.name == handle.name());
-            handle.reload(new.ok_or_else(|| format!("instance \"{}\" is gone", handle.name()))?);
+            handle.reload(new.ok_or_else(|| format!("instance \"{}\" is gone", handle.name()))?)?;
         }
         Ok(())
     }

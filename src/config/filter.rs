@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use super::address::Remote;
 use super::number;
+use super::spam::SpamOptions;
 
 /// Exit codes and milliseconds end below this.
 const NUMBER_LIMIT: u64 = 4_294_967;
@@ -32,8 +33,8 @@ pub enum FilterSpec {
         address: Remote,
         /// What it returns takes the place of the content (`spam-edit:`), instead of spam being refused.
         edit: bool,
-        /// Words behind the address, separated by `;`.
-        options: String,
+        /// How it is asked.
+        options: SpamOptions,
     },
     /// One of our own, with the text behind its prefix.
     BuiltIn(BuiltIn, String),
@@ -156,7 +157,7 @@ impl FilterList {
             "exit" => Ok(FilterSpec::Exit(u32::try_from(number(rest)?).unwrap_or(u32::MAX))),
             "sleepms" => Ok(FilterSpec::Sleep(Duration::from_millis(number(rest)?))),
             "net" => Ok(FilterSpec::Net(address(rest)?)),
-            "spam" | "spam-edit" => spam(rest, prefix == "spam-edit"),
+            "spam" | "spam-edit" => self.spam(rest, prefix == "spam-edit"),
             "copy" => built_in(BuiltIn::Copy),
             "deliver" => built_in(BuiltIn::Deliver),
             "split" => built_in(BuiltIn::Split),
@@ -169,6 +170,14 @@ impl FilterList {
             }
             _ => Ok(FilterSpec::Program(self.program(part, around))),
         }
+    }
+
+    fn spam(&mut self, rest: &str, edit: bool) -> Result<FilterSpec, String> {
+        let (place, options) = rest.split_once(';').unwrap_or((rest, ""));
+        let address = address(place)?;
+        let (options, unknown) = SpamOptions::parse(options)?;
+        self.warnings.extend(unknown.iter().map(|word| format!("filter option ignored: [{word}]")));
+        Ok(FilterSpec::Spam { address, edit, options })
     }
 
     /// A prefix that E-MailRelay 2.6 did not know, and would have taken for the name of a file.
@@ -247,11 +256,6 @@ fn words(text: &str) -> Vec<String> {
     }
     words.extend(word);
     words
-}
-
-fn spam(rest: &str, edit: bool) -> Result<FilterSpec, String> {
-    let (place, options) = rest.split_once(';').unwrap_or((rest, ""));
-    Ok(FilterSpec::Spam { address: address(place)?, edit, options: options.to_owned() })
 }
 
 fn number(text: &str) -> Result<u64, String> {

@@ -55,7 +55,11 @@ fn a_list_is_cut_at_commas_and_nothing_else() {
             FilterSpec::Exit(4_294_966),
             FilterSpec::Sleep(Duration::from_millis(20)),
             FilterSpec::Net(Remote::Unix("/run/x".into())),
-            FilterSpec::Spam { address: spamd, edit: true, options: "user=me".to_owned() },
+            FilterSpec::Spam {
+                address: spamd,
+                edit: true,
+                options: SpamOptions { user: Some("me".to_owned()), ..SpamOptions::default() },
+            },
         ]
     );
 }

@@ -15,6 +15,7 @@ mod logging;
 pub mod network;
 pub mod number;
 mod settings;
+pub mod spam;
 pub mod tls;
 pub mod verifier;
 

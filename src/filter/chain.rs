@@ -33,6 +33,12 @@ impl Chain {
         &self.name
     }
 
+    /// Whether a run ends with the first message that comes here.
+    #[must_use]
+    pub fn ends_runs(&self) -> bool {
+        self.filters.iter().any(|filter| filter.ends_runs())
+    }
+
     /// Whether any filter may change the content in place, so that its file must not be shared with other messages.
     #[must_use]
     pub fn edits_in_place(&self) -> bool {

@@ -11,13 +11,17 @@
 //! | `text` | what a program or server wrote for the client |
 //! | `program` | external programs, over [`crate::program`] |
 //! | `simple` | `exit:` and `sleepms:` |
+//! | `net`, `spam` | servers: our line protocol, and spamd; their connections are in `server` |
 //!
 //! To add a kind: a variant of [`FilterSpec`], a type that is a [`Filter`], and a line in [`build`].
 
 mod chain;
 mod code;
+mod net;
 mod program;
+mod server;
 mod simple;
+mod spam;
 mod text;
 
 use std::fmt;
@@ -151,6 +155,11 @@ pub trait Filter: Send + Sync + fmt::Debug {
         false
     }
 
+    /// Every message that it sees ends the run, or is abandoned.
+    fn ends_runs(&self) -> bool {
+        false
+    }
+
     /// Runs a program that may change the content in place, so the file must not be shared with other messages.
     fn edits_in_place(&self) -> bool {
         false
@@ -179,8 +188,10 @@ pub fn build(spec: &FilterSpec, tools: &Tools) -> Result<Box<dyn Filter>, String
         FilterSpec::Exit(code) => Ok(Box::new(simple::Exit(*code))),
         FilterSpec::Sleep(time) => Ok(Box::new(simple::Sleep(*time))),
         FilterSpec::Program(program) => Ok(Box::new(program::Program::new(program.clone(), tools))),
-        FilterSpec::Net(_) => Err(BuiltIn::not_built("net")),
-        FilterSpec::Spam { .. } => Err(BuiltIn::not_built("spam")),
+        FilterSpec::Net(address) => Ok(Box::new(net::Net::new(address.clone(), tools))),
+        FilterSpec::Spam { address, edit, options } => {
+            Ok(Box::new(spam::Spam::new(address.clone(), *edit, options.clone(), tools)))
+        }
         FilterSpec::BuiltIn(kind, _) => Err(BuiltIn::not_built(kind.as_str())),
     }
 }

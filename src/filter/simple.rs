@@ -21,6 +21,10 @@ impl Filter for Exit {
     fn is_idle(&self) -> bool {
         self.0 == 0
     }
+
+    fn ends_runs(&self) -> bool {
+        (102..=105).contains(&self.0)
+    }
 }
 
 /// Waits, whatever the time limit of filters, then lets the message through.

@@ -7,6 +7,7 @@ use tokio::task::spawn_blocking;
 use crate::forward::content::Content;
 use crate::forward::engine::{Engine, lock};
 use crate::forward::events;
+use crate::forward::filtering::Passed;
 use crate::forward::finish::{self, Finish};
 use crate::forward::lane::Lane;
 use crate::forward::outcome::{self, Disposition, Failure};
@@ -80,7 +81,12 @@ pub(crate) async fn after_fault(engine: &Arc<Engine>, finish: Finish) -> Option<
 }
 
 /// Locks a message and reads what is needed to send it. Blocking.
-fn take(engine: &Arc<Engine>, lane: &Lane, ticket: Ticket) -> Option<Job> {
+fn take(engine: &Arc<Engine>, lane: &Lane, mut ticket: Ticket) -> Option<Job> {
+    if let Some(Passed { message, place }) = ticket.take_passed() {
+        // Another may come in its place.
+        drop(place);
+        return open(engine, lane, message, ticket);
+    }
     let id = ticket.id();
     match engine.spool.lock(id) {
         Ok(Some(message)) => open(engine, lane, message, ticket),

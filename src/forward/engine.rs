@@ -18,9 +18,11 @@ use tokio_util::task::TaskTracker;
 use crate::admin::Notice;
 use crate::config::address::Remote;
 use crate::config::tls::TlsStart;
+use crate::filter::Chain;
 use crate::forward::account::Accounts;
 use crate::forward::backoff::Schedule;
 use crate::forward::crowd::Crowd;
+use crate::forward::filtering::{self, Stage};
 use crate::forward::ignored::Ignored;
 use crate::forward::lane::Lane;
 use crate::forward::outcome::Policy;
@@ -31,7 +33,7 @@ use crate::log::{self, Context, ForwardEvent, SpoolEvent};
 use crate::net::connect;
 use crate::net::ledger::Ledger;
 use crate::smtp::client::ClientConfig;
-use crate::spool::{LockError, MessageId, RetryState, Spool, SpoolError, Waiting};
+use crate::spool::{Envelope, LockError, MessageId, RetryState, Spool, SpoolError, Waiting};
 use crate::tls::Connector;
 
 /// Envelopes looked at in one visit to the blocking pool.
@@ -68,6 +70,8 @@ pub struct EngineConfig {
     pub schedule: Schedule,
     /// How replies are judged.
     pub policy: Policy,
+    /// What each message passes before it is sent.
+    pub filters: Option<Arc<Chain>>,
     /// How long an idle connection is kept for messages that follow.
     pub keep: Duration,
     /// Age from which a `.busy` file that nobody locks is taken back.
@@ -105,7 +109,9 @@ pub struct Engine {
     /// Cancelled when transfers that have not ended by then are broken off.
     pub(crate) cut: CancellationToken,
     lanes: Mutex<HashMap<Remote, Arc<Lane>>>,
-    workers: TaskTracker,
+    pub(crate) workers: TaskTracker,
+    /// Messages on their way through the filters.
+    pub(crate) stage: Stage,
     /// Messages handed to lanes and not yet finished.
     in_run: Mutex<HashSet<MessageId>>,
     outstanding: AtomicUsize,
@@ -132,6 +138,7 @@ impl Engine {
             cut: CancellationToken::new(),
             lanes: Mutex::default(),
             workers: TaskTracker::new(),
+            stage: Stage::default(),
             in_run: Mutex::default(),
             outstanding: AtomicUsize::new(0),
             unannounced: Mutex::default(),
@@ -153,6 +160,7 @@ impl Engine {
     /// Errors never end it early: they are in the report, and every message that could not be dealt with is where it was.
     pub async fn run(self: &Arc<Self>, reason: Reason) -> RunReport {
         lock(&self.tally).begin();
+        self.stage.begin();
         if !reason.is_quiet() {
             let reason = reason.as_str().to_owned();
             log::emit(&self.context(), &ForwardEvent::RunStarted { reason }.into());
@@ -380,7 +388,7 @@ impl Engine {
                 Ok(None) => {}
                 Ok(Some((envelope, retry))) => match self.waits_for(&retry) {
                     Some(next) => lock(&self.tally).not_due(next),
-                    None => self.enqueue(id, &envelope.forward_to_address),
+                    None => self.enqueue(id, &envelope),
                 },
                 Err(error) => self.ignoring(&id, &error.into()),
             }
@@ -395,16 +403,28 @@ impl Engine {
         }
     }
 
-    fn enqueue(self: &Arc<Self>, id: MessageId, forward_to_address: &str) {
+    fn enqueue(self: &Arc<Self>, id: MessageId, envelope: &Envelope) {
         // A directory that changes while it is listed may show a name twice.
         let Some(ticket) = Ticket::draw(self, id) else { return };
-        match self.target(forward_to_address) {
-            Ok(target) => self.queue(ticket, target),
-            Err(reason) => {
+        let filters = self.config().filters.clone();
+        match (self.target(&envelope.forward_to_address), filters) {
+            (Ok(target), None) => self.queue(ticket, target),
+            // Filters may change where it goes, but a destination that is in trouble is not worth their work.
+            (target, Some(chain)) => match self.left_alone(envelope, target.as_ref().ok()) {
+                None => filtering::submit(self, &chain, ticket, envelope, target.ok()),
+                Some(until) => lock(&self.tally).held_back(1, Some(until)),
+            },
+            (Err(reason), None) => {
                 let engine = Arc::clone(self);
                 self.workers.spawn_blocking(move || finish::unroutable(&engine, &ticket, reason));
             }
         }
+    }
+
+    /// Until when the destination is left alone, unless a filter has yet to find it.
+    fn left_alone(&self, envelope: &Envelope, target: Option<&Remote>) -> Option<u64> {
+        let known = target.filter(|_| envelope.forward_to.is_empty())?;
+        lock(&self.lanes).get(known)?.left_alone(unix_now())
     }
 
     /// Where a message goes whose envelope has this `ForwardToAddress`, or the reason why it cannot go anywhere.

@@ -78,12 +78,19 @@ fn sent(engine: &Engine, context: &Context, message: LockedMessage, size: u64, r
     log::emit(context, &record.into());
 }
 
-fn give_up(engine: &Engine, message: LockedMessage, size: u64, failure: &Failure, relay: &str) {
+pub(crate) fn give_up(engine: &Engine, message: LockedMessage, size: u64, failure: &Failure, relay: &str) {
     let context = engine.context().with_message(&message.id().to_string());
     let record = ForwardEvent::Failed(delivery(&message, size, relay, reply_text(failure)));
     log::emit(&context, &record.into());
     let note = FailNote { reason: failure.reason.clone(), code: failure.code, rejected: rejected(failure) };
     fail(engine, message, &note);
+}
+
+/// Puts a message back as it is. Blocking.
+pub(crate) fn unlock(engine: &Engine, message: LockedMessage) {
+    let context = engine.context().with_message(&message.id().to_string());
+    let id = message.id().to_string();
+    report(&context, &id, message.unlock());
 }
 
 /// Sets a message aside as `.bad`. Blocking.
@@ -106,7 +113,13 @@ pub(crate) fn unroutable(engine: &Engine, ticket: &Ticket, reason: String) {
 }
 
 /// Puts a message back for a later attempt, unless it has been tried for long enough.
-fn put_off(engine: &Engine, mut message: LockedMessage, size: u64, failure: &Failure, relay: &str) {
+pub(crate) fn put_off(
+    engine: &Engine,
+    mut message: LockedMessage,
+    size: u64,
+    failure: &Failure,
+    relay: &str,
+) {
     let context = engine.context().with_message(&message.id().to_string());
     let (now, state, id) = (unix_now(), message.retry_state(), message.id().to_string());
     if failure.in_doubt {

@@ -103,6 +103,12 @@ impl Lane {
         Ok(())
     }
 
+    /// Until when the destination is being left alone, if it is at `now` (unix seconds).
+    pub(crate) fn left_alone(&self, now: u64) -> Option<u64> {
+        let state = self.lock();
+        (!state.backoff.may_try(now)).then(|| state.backoff.until())
+    }
+
     /// Whether a further connection is worth making; if so it counts as made. One connection serves a short queue:
     /// another is only added when every one there is has work waiting behind it.
     pub(crate) fn wants_worker(&self, now: u64) -> bool {

@@ -10,6 +10,8 @@ mod crowd;
 mod deliver;
 pub mod engine;
 mod events;
+mod examine;
+mod filtering;
 mod finish;
 mod ignored;
 mod lane;
@@ -37,6 +39,8 @@ pub enum Reason {
     },
     /// An SMTP client has disconnected.
     Disconnect,
+    /// A filter of the SMTP server has asked for it.
+    Rescan,
     /// Somebody has created the request file.
     Request,
     /// A message that had to wait is due.
@@ -55,6 +59,7 @@ impl Reason {
             Self::Startup => "startup",
             Self::Poll { .. } => "poll",
             Self::Disconnect => "client disconnect",
+            Self::Rescan => "rescan",
             Self::Request => "request",
             Self::Retry => "retry",
             Self::Admin => "admin",

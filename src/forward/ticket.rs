@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use crate::forward::engine::Engine;
+use crate::forward::filtering::Passed;
 use crate::spool::MessageId;
 
 /// A message in a run. Who holds it deals with the message; dropping it takes the message out of the run, in whatever
@@ -11,12 +12,25 @@ use crate::spool::MessageId;
 pub(crate) struct Ticket {
     engine: Arc<Engine>,
     id: MessageId,
+    /// The message itself, if it has passed filters and waits for a connection.
+    passed: Option<Box<Passed>>,
 }
 
 impl Ticket {
     /// None if the message is in the run already.
     pub(crate) fn draw(engine: &Arc<Engine>, id: MessageId) -> Option<Self> {
-        engine.enter(&id).then(|| Self { engine: Arc::clone(engine), id })
+        engine.enter(&id).then(|| Self { engine: Arc::clone(engine), id, passed: None })
+    }
+
+    /// The same with a message that has passed the filters.
+    pub(crate) fn with(mut self, passed: Passed) -> Self {
+        self.passed = Some(Box::new(passed));
+        self
+    }
+
+    /// The message, if it has passed filters. Its place among those that wait is free again when that is dropped.
+    pub(crate) fn take_passed(&mut self) -> Option<Passed> {
+        self.passed.take().map(|passed| *passed)
     }
 
     pub(crate) fn id(&self) -> &MessageId {
@@ -26,6 +40,8 @@ impl Ticket {
 
 impl Drop for Ticket {
     fn drop(&mut self) {
+        // Unlocked before the run may end without it.
+        drop(self.passed.take());
         self.engine.done_with(&self.id);
     }
 }

@@ -1,8 +1,9 @@
 //! Starting a program that is not ours: in a process group of its own, with nothing of ours but the identity.
 
-use std::ffi::OsString;
+use std::ffi::{CString, OsStr, OsString};
 use std::io;
 use std::os::fd::{FromRawFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
@@ -61,17 +62,10 @@ pub fn launch(launch: &Launch) -> io::Result<(Process, OwnedFd)> {
     // One at a time: a process that is just being started holds all that we have open, the writing ends of other pipes too.
     let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
     let (reader, writer) = pipe2(OFlag::O_CLOEXEC)?;
+    let image = Image::new(launch)?;
     let mut command = Command::new(&launch.program);
-    command
-        .args(&launch.arguments)
-        .env_clear()
-        .envs(ENVIRONMENT)
-        .envs(launch.variables.iter().map(|(name, value)| (name, value)))
-        .stdin(Stdio::null())
-        .stdout(writer)
-        .stderr(Stdio::null())
-        .process_group(0);
-    confine(&mut command);
+    command.stdin(Stdio::null()).stdout(writer).stderr(Stdio::null()).process_group(0);
+    confine(&mut command, image);
     let mut child = command.spawn()?;
     // The command holds our copy of the writing end, without which there would be no end of file.
     drop(command);
@@ -92,9 +86,59 @@ pub fn is_shortage(error: &io::Error) -> bool {
     [libc::EAGAIN, libc::ENOMEM, libc::EMFILE, libc::ENFILE].iter().any(|shortage| code == Some(*shortage))
 }
 
+/// What the new process becomes, in the form that the kernel takes.
+struct Image {
+    path: CString,
+    /// Own what the addresses point to.
+    _texts: Vec<CString>,
+    arguments: Vec<*const libc::c_char>,
+    environment: Vec<*const libc::c_char>,
+}
+
+// SAFETY: the addresses point to the heap blocks of strings that the value owns and never changes.
+#[expect(unsafe_code, reason = "addresses are not Send by themselves")]
+unsafe impl Send for Image {}
+// SAFETY: as above; nothing is written through a shared reference.
+#[expect(unsafe_code, reason = "addresses are not Sync by themselves")]
+unsafe impl Sync for Image {}
+
+impl Image {
+    fn new(launch: &Launch) -> io::Result<Self> {
+        let variable = |name: &str, value: &OsStr| [name.as_bytes(), b"=", value.as_bytes()].concat();
+        let path = CString::new(launch.program.as_os_str().as_bytes())?;
+        let mut texts = vec![path.clone()];
+        for argument in &launch.arguments {
+            texts.push(CString::new(argument.as_bytes())?);
+        }
+        let count = texts.len();
+        for (name, value) in ENVIRONMENT {
+            texts.push(CString::new(variable(name, OsStr::new(value)))?);
+        }
+        for (name, value) in &launch.variables {
+            texts.push(CString::new(variable(name, value))?);
+        }
+        let addresses = |texts: &[CString]| {
+            texts.iter().map(|text| text.as_ptr()).chain([std::ptr::null()]).collect::<Vec<_>>()
+        };
+        let (arguments, environment) = texts.split_at(count);
+        let (arguments, environment) = (addresses(arguments), addresses(environment));
+        Ok(Self { path, _texts: texts, arguments, environment })
+    }
+
+    /// Takes the place of this process; returns only when that has failed.
+    #[expect(unsafe_code, reason = "nothing in the standard library is without a shell")]
+    fn execute(&self) -> io::Error {
+        // SAFETY: both lists end with a null address, and all else in them points to strings that this value owns.
+        unsafe { libc::execve(self.path.as_ptr(), self.arguments.as_ptr(), self.environment.as_ptr()) };
+        io::Error::last_os_error()
+    }
+}
+
 /// What is done in the new process before the program takes its place.
+///
+/// The program is executed here too: the way of the standard library gives a file that is no program to a shell.
 #[expect(unsafe_code, reason = "nothing else runs in the new process")]
-fn confine(command: &mut Command) {
+fn confine(command: &mut Command, image: Image) {
     let (parent, files) = (getpid().as_raw(), limits::nofile_at_start());
     let prepare = move || {
         // SAFETY: these are system calls, which may be made after a fork; they get numbers and addresses of locals.
@@ -114,7 +158,7 @@ fn confine(command: &mut Command) {
             // All of ours are close-on-exec; this is for those that a library or our parent forgot. Old kernels refuse.
             libc::syscall(libc::SYS_close_range, 3, libc::c_uint::MAX, libc::CLOSE_RANGE_CLOEXEC);
         }
-        Ok(())
+        Err(image.execute())
     };
     // SAFETY: the closure makes system calls only: it allocates nothing and takes no lock.
     unsafe { command.pre_exec(prepare) };

@@ -71,6 +71,20 @@ fn every_kind_of_end_has_a_code() {
     let error = launch(&missing).expect_err("missing");
     assert_eq!(crate::os::reason(&error), "no such file or directory");
     assert!(!is_shortage(&error));
+    let text = tempfile::NamedTempFile::new().expect("file");
+    std::fs::write(text.path(), "echo not a program\n").expect("write");
+    nix::sys::stat::fchmod(&text, nix::sys::stat::Mode::S_IRWXU).expect("mode");
+    // A file that is open for writing cannot be executed.
+    let path = text.into_temp_path();
+    let odd = Launch { program: path.to_path_buf(), ..shell("") };
+    let reason = loop {
+        let reason = crate::os::reason(&launch(&odd).expect_err("no shell is asked"));
+        // A process that another test has just started may still have it open.
+        if reason != "text file busy" {
+            break reason;
+        }
+    };
+    assert_eq!(reason, "exec format error");
     let directory = Launch { program: "/tmp".into(), ..shell("") };
     assert_eq!(crate::os::reason(&launch(&directory).expect_err("directory")), "permission denied");
 }

@@ -78,13 +78,11 @@ pub struct Runner {
 }
 
 impl Runner {
-    /// A runner with its thread.
-    ///
-    /// # Errors
-    /// The system refuses another thread.
-    pub fn new(limits: Limits) -> std::io::Result<Self> {
+    /// A runner at rest.
+    #[must_use]
+    pub fn new(limits: Limits) -> Self {
         let places = Semaphore::new(limits.running.clamp(1, Semaphore::MAX_PERMITS));
-        Ok(Self { places, wait: limits.wait, starter: Starter::new()? })
+        Self { places, wait: limits.wait, starter: Starter::default() }
     }
 
     /// Runs a program. To drop the future kills it as [`Call::stop`] does, without waiting for its end.

@@ -6,6 +6,7 @@
 use std::io;
 use std::os::fd::OwnedFd;
 use std::sync::mpsc::{Sender, channel};
+use std::sync::{Mutex, PoisonError};
 
 use tokio::sync::oneshot;
 
@@ -31,29 +32,43 @@ impl Drop for Unclaimed {
     }
 }
 
-#[derive(Debug)]
-pub(super) struct Starter(Sender<(Launch, oneshot::Sender<Started>)>);
+type Job = (Launch, oneshot::Sender<Started>);
+
+/// The thread, once there has been something to start.
+#[derive(Debug, Default)]
+pub(super) struct Starter(Mutex<Option<Sender<Job>>>);
 
 impl Starter {
-    pub(super) fn new() -> io::Result<Self> {
-        let (sender, jobs) = channel::<(Launch, oneshot::Sender<Started>)>();
-        std::thread::Builder::new().name("programs".to_owned()).spawn(move || {
-            for (job, reply) in jobs {
-                if reply.is_closed() {
-                    continue;
-                }
-                let started = launch(&job).map(|(process, output)| (Unclaimed(Some(process)), output));
-                // One whom nobody waits for any more ends with what could not be sent.
-                drop(reply.send(started));
-            }
-        })?;
-        Ok(Self(sender))
-    }
-
     pub(super) async fn start(&self, job: Launch) -> Started {
         let gone = || io::Error::other("the thread that starts programs has ended");
         let (reply, started) = oneshot::channel();
-        self.0.send((job, reply)).map_err(|_| gone())?;
+        self.thread()?.send((job, reply)).map_err(|_| gone())?;
         started.await.map_err(|_| gone())?
     }
+
+    fn thread(&self) -> io::Result<Sender<Job>> {
+        let mut thread = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(sender) = &*thread {
+            return Ok(sender.clone());
+        }
+        let sender = spawn()?;
+        *thread = Some(sender.clone());
+        Ok(sender)
+    }
+}
+
+/// The thread ends when the last sender is gone.
+fn spawn() -> io::Result<Sender<Job>> {
+    let (sender, jobs) = channel::<Job>();
+    std::thread::Builder::new().name("programs".to_owned()).spawn(move || {
+        for (job, reply) in jobs {
+            if reply.is_closed() {
+                continue;
+            }
+            let started = launch(&job).map(|(process, output)| (Unclaimed(Some(process)), output));
+            // One whom nobody waits for any more ends with what could not be sent.
+            drop(reply.send(started));
+        }
+    })?;
+    Ok(sender)
 }

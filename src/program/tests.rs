@@ -17,7 +17,7 @@ fn call(script: &str, limit: Option<Duration>) -> Call {
 }
 
 fn runner(running: usize) -> Runner {
-    Runner::new(Limits { running, wait: Duration::from_secs(60) }).unwrap()
+    Runner::new(Limits { running, wait: Duration::from_secs(60) })
 }
 
 async fn run(script: &str) -> Ended {
@@ -96,7 +96,7 @@ async fn a_stop_and_a_dropped_wait_end_it() {
 
 #[tokio::test]
 async fn only_so_many_run_and_nobody_waits_for_ever() {
-    let impatient = Runner::new(Limits { running: 1, wait: Duration::from_millis(50) }).unwrap();
+    let impatient = Runner::new(Limits { running: 1, wait: Duration::from_millis(50) });
     let impatient = Arc::new(impatient);
     let long = call("sleep 600", None);
     let stop = long.stop.clone();

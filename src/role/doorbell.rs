@@ -26,6 +26,10 @@ impl Listeners for Doorbell {
         self.stored.notify_one();
     }
 
+    fn rescan(&self) {
+        self.stored.notify_one();
+    }
+
     fn session_ended(&self) {}
 }
 

@@ -142,6 +142,7 @@ impl Process {
             total,
             schedule: Schedule { first: second, max: second, give_up: 1000 * second },
             policy: Policy::default(),
+            filters: None,
             keep: 60 * second,
             busy_age: Duration::ZERO,
             scope: crate::forward::Scope::Due,

@@ -9,7 +9,8 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use crate::config::address::Remote;
-use crate::config::{ProcessSettings, Settings};
+use crate::config::{FilterSpec, ProcessSettings, Settings};
+use crate::filter::Tools;
 use crate::forward::{Engine, Reason, RunReport, account};
 use crate::log::{self, Context, LoginEvent, ProcessEvent, Server, StartEvent};
 use crate::net::connect;
@@ -28,15 +29,25 @@ use crate::role::tls::Tls;
 use crate::role::upkeep::Upkeep;
 use crate::spool::Spool;
 
-/// Forwards when a client has gone (`--forward-on-disconnect`).
-struct OnDisconnect(mpsc::Sender<Reason>);
+/// Forwards in this process.
+struct Asks {
+    queue: mpsc::Sender<Reason>,
+    /// When a client has gone (`--forward-on-disconnect`).
+    on_disconnect: bool,
+}
 
-impl Listeners for OnDisconnect {
+impl Listeners for Asks {
     fn message_stored(&self) {}
 
-    fn session_ended(&self) {
+    fn rescan(&self) {
         // A full queue means that a run is coming anyway.
-        let _ = self.0.try_send(Reason::Disconnect);
+        let _ = self.queue.try_send(Reason::Rescan);
+    }
+
+    fn session_ended(&self) {
+        if self.on_disconnect {
+            let _ = self.queue.try_send(Reason::Disconnect);
+        }
     }
 }
 
@@ -45,6 +56,7 @@ struct Quiet;
 
 impl Listeners for Quiet {
     fn message_stored(&self) {}
+    fn rescan(&self) {}
     fn session_ended(&self) {}
 }
 
@@ -66,6 +78,7 @@ pub struct Instance {
     /// How long idle connections to a next hop are kept.
     keep: Duration,
     spool: Arc<Spool>,
+    filters: Tools,
     smtp: Option<Arc<SmtpRole>>,
     admin: Option<Arc<AdminRole>>,
     engine: Option<Arc<Engine>>,
@@ -105,6 +118,8 @@ impl Instance {
         }
         let keep = process.linger.unwrap_or_default();
         let (ask, requests) = mpsc::channel(REQUESTS);
+        let tools = settings::filter_tools(&settings, &spool);
+        let filters = settings::filters(&settings, &tools)?;
         let Resources { sockets, accounts, tls } = resources;
         let ours = accounts.client.map(|source| {
             account::Accounts::new(source, settings.forward.auth_policy.clone(), context.clone())
@@ -112,7 +127,8 @@ impl Instance {
         let (ledger, facts) = settings.admin.enabled.then(Ledger::new).unzip();
         // The administration program sends only when it is asked to.
         let forwards = !(split && settings.admin.enabled);
-        let next_hop = NextHop { accounts: ours.clone(), tls: tls.connector.clone(), keep };
+        let next_hop =
+            NextHop { accounts: ours.clone(), tls: tls.connector.clone(), filters: filters.client, keep };
         let engine = settings::engine(&settings, &next_hop, ledger.clone(), context.clone())
             .filter(|_| forwards)
             .map(|config| Engine::new(Arc::clone(&spool), config, stop.child_token()));
@@ -126,7 +142,7 @@ impl Instance {
         let doorbell = split.then(Arc::<Doorbell>::default);
         let hears: Arc<dyn Listeners> = match (&doorbell, &engine) {
             (Some(doorbell), _) => Arc::clone(doorbell) as Arc<dyn Listeners>,
-            (None, Some(_)) if settings.forward.on_disconnect => Arc::new(OnDisconnect(ask)),
+            (None, Some(_)) => Arc::new(Asks { queue: ask, on_disconnect: settings.forward.on_disconnect }),
             _ => Arc::new(Quiet),
         };
         let logins = accounts.server.map(|source| {
@@ -139,7 +155,7 @@ impl Instance {
             }
             let limits = settings::limits(&settings, descriptors);
             let limits = ConnectionLimits::new(limits.0, limits.1);
-            let config = settings::smtp(&settings, logins.clone(), tls.acceptor.clone())
+            let config = settings::smtp(&settings, logins.clone(), tls.acceptor.clone(), filters.server)
                 .context("cannot start verifiers")?;
             let stop = stop.child_token();
             Some(SmtpRole::new(Arc::clone(&spool), config, limits, context.clone(), hears, stop))
@@ -154,6 +170,7 @@ impl Instance {
             settings,
             keep,
             spool,
+            filters: tools,
             smtp,
             admin,
             engine,
@@ -184,6 +201,7 @@ impl Instance {
         }
         let instance = Some(&self.settings.name).filter(|name| !name.is_empty()).cloned();
         let ServerSockets { smtp, admin, pop } = &self.sockets;
+        self.announce_filters();
         for (server, sockets) in [(Server::Smtp, smtp), (Server::Admin, admin), (Server::Pop, pop)] {
             self.announce_server(server, sockets);
         }
@@ -191,6 +209,16 @@ impl Instance {
             // The line carries the instance's name in any log format.
             let context = Context::default();
             log::emit(&context, &StartEvent::ForwardingTo { instance, address: to.to_string() }.into());
+        }
+    }
+
+    /// Filters that cannot be run are noticed before the first message is.
+    fn announce_filters(&self) {
+        let filter = &self.settings.filter;
+        for program in filter.server.iter().chain(&filter.client).map(FilterSpec::program) {
+            if let Some(text) = program_warning(program, "filter") {
+                log::emit(&self.context, &StartEvent::Configuration { text }.into());
+            }
         }
     }
 
@@ -218,6 +246,7 @@ impl Instance {
             settings: self.settings.clone(),
             keep: self.keep,
             spool: Arc::clone(&self.spool),
+            filters: self.filters.clone(),
             smtp: self.smtp.clone(),
             admin: self.admin.clone(),
             tls: self.tls.clone(),
@@ -315,7 +344,7 @@ impl Instance {
 
     fn upkeep(&self) -> Upkeep {
         let (spool, context) = (Arc::clone(&self.spool), self.context.clone());
-        Upkeep { spool, context, remove: self.settings.sweep }
+        Upkeep { spool, context, remove: self.settings.sweep, receives: self.smtp.is_some() }
     }
 
     fn ringing(&self) -> impl Future<Output = ()> + use<> {
@@ -361,6 +390,7 @@ pub struct Handle {
     /// How long idle connections to a next hop are kept.
     keep: Duration,
     spool: Arc<Spool>,
+    filters: Tools,
     smtp: Option<Arc<SmtpRole>>,
     admin: Option<Arc<AdminRole>>,
     tls: Tls,
@@ -405,10 +435,14 @@ impl Handle {
     }
 
     /// Takes over what can change while running; tells what cannot.
-    pub fn reload(&self, new: &Settings) {
+    ///
+    /// # Errors
+    /// Filters cannot be made; nothing has changed.
+    pub fn reload(&self, new: &Settings) -> Result<(), String> {
+        let filters = settings::filters(new, &self.filters).map_err(|error| error.to_string())?;
         self.tls.reload(new);
         if let Some(smtp) = &self.smtp {
-            match settings::smtp(new, self.logins.clone(), self.tls.acceptor.clone()) {
+            match settings::smtp(new, self.logins.clone(), self.tls.acceptor.clone(), filters.server) {
                 Ok(config) => smtp.reload(config),
                 Err(error) => {
                     let reason = format!("cannot start verifiers: {}", crate::os::reason(&error));
@@ -422,8 +456,12 @@ impl Handle {
         if let Some(ours) = &self.ours {
             ours.look();
         }
-        let next_hop =
-            NextHop { accounts: self.ours.clone(), tls: self.tls.connector.clone(), keep: self.keep };
+        let next_hop = NextHop {
+            accounts: self.ours.clone(),
+            tls: self.tls.connector.clone(),
+            filters: filters.client,
+            keep: self.keep,
+        };
         if let (Some(engine), Some(config)) =
             (&self.engine, settings::engine(new, &next_hop, self.ledger.clone(), self.context.clone()))
         {
@@ -433,5 +471,6 @@ impl Handle {
             admin.reload(settings::admin(new, &next_hop, ledger, self.context.clone()));
         }
         settings::report_fixed(&self.context, &settings::fixed_instance(&self.settings, new));
+        Ok(())
     }
 }

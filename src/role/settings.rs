@@ -3,9 +3,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use anyhow::anyhow;
+
 use crate::config::keywords::BareLf;
 use crate::config::tls::TlsStart;
-use crate::config::{self, ProcessSettings, Settings, Verbosity};
+use crate::config::{self, FilterSpec, ProcessSettings, Settings, Verbosity};
+use crate::filter::{Chain, Tools};
 use crate::forward::account::Accounts;
 use crate::forward::backoff::Schedule;
 use crate::forward::outcome::{InDoubt, Policy};
@@ -14,12 +17,14 @@ use crate::log::{self, Context, JournalText, Level, LogConfig, ProcessEvent, Std
 use crate::net::connect;
 use crate::net::ledger::Ledger;
 use crate::os::identity::User;
+use crate::program::{Limits, Runner};
 use crate::role::admin::AdminSettings;
 use crate::role::login::Logins;
+use crate::role::sandbox::require_network;
 use crate::role::smtp::SmtpSettings;
 use crate::smtp::client::{ClientConfig, StartTls};
 use crate::smtp::server::{self, Anonymous, Extensions, ServerConfig};
-use crate::spool::{Durability, SpoolConfig};
+use crate::spool::{Durability, Spool, SpoolConfig};
 use crate::tls::{Acceptor, Connector};
 use crate::verify::Verifier;
 
@@ -44,6 +49,47 @@ pub fn spool(settings: &Settings) -> SpoolConfig {
     }
 }
 
+/// What filters are made with.
+pub fn filter_tools(settings: &Settings, spool: &Arc<Spool>) -> Tools {
+    let limits = Limits { running: count(settings.filter.running), wait: settings.filter.wait };
+    Tools {
+        spool: Arc::clone(spool),
+        runner: Arc::new(Runner::new(limits)),
+        timeout: settings.filter.timeout,
+        domain: domain(settings),
+    }
+}
+
+/// The filters of the SMTP server and of forwarding, from what may have changed since `tools` were made.
+///
+/// # Errors
+/// A filter is not built into this version, or needs a network that there is not.
+pub fn filters(settings: &Settings, tools: &Tools) -> anyhow::Result<Filters> {
+    let tools = Tools { timeout: settings.filter.timeout, domain: domain(settings), ..tools.clone() };
+    let remote = settings.filter.server.iter().filter_map(FilterSpec::remote);
+    for address in remote.filter(|address| settings.smtp.enabled && !address.is_unix()) {
+        require_network(&format!("the filter at {address}"))?;
+    }
+    let chain = |specs: &[FilterSpec], what: &str| {
+        let chain = Chain::new(specs, &tools);
+        let chain = chain.map_err(|reason| anyhow!("invalid {what} specification: {reason}"))?;
+        Ok::<_, anyhow::Error>(chain.map(Arc::new))
+    };
+    Ok(Filters {
+        server: chain(&settings.filter.server, "filter")?,
+        client: chain(&settings.filter.client, "client filter")?,
+    })
+}
+
+/// The filters of an instance.
+#[derive(Debug, Clone, Default)]
+pub struct Filters {
+    /// Of the SMTP server.
+    pub server: Option<Arc<Chain>>,
+    /// Of forwarding.
+    pub client: Option<Arc<Chain>>,
+}
+
 /// The SMTP server's settings; who may log in is known already. Without `tls` there is none, whatever the settings.
 ///
 /// # Errors
@@ -52,6 +98,7 @@ pub fn smtp(
     settings: &Settings,
     logins: Option<Arc<Logins>>,
     tls: Option<Arc<Acceptor>>,
+    filters: Option<Arc<Chain>>,
 ) -> std::io::Result<SmtpSettings> {
     let server_tls = settings.server_tls.as_ref().filter(|_| tls.is_some());
     let starts = |start| server_tls.is_some_and(|tls| tls.start == start);
@@ -92,6 +139,7 @@ pub fn smtp(
         session: Arc::new(session),
         remote_clients: settings.smtp.remote_clients,
         logins,
+        filters,
         reset_on_close: !keywords.linger,
         implicit_tls: starts(TlsStart::AtOnce),
         tls,
@@ -143,6 +191,8 @@ pub struct NextHop {
     pub accounts: Option<Arc<Accounts>>,
     /// Makes connections secure.
     pub tls: Option<Arc<Connector>>,
+    /// What each message passes before it is sent.
+    pub filters: Option<Arc<Chain>>,
     /// How long idle connections are kept.
     pub keep: Duration,
 }
@@ -184,6 +234,7 @@ pub fn engine(
                 config::InDoubt::Fail => InDoubt::Fail,
             },
         },
+        filters: next_hop.filters.clone(),
         keep: next_hop.keep,
         busy_age: forward.busy_timeout,
         scope: Scope::Due,
@@ -296,6 +347,8 @@ pub fn fixed_instance(old: &Settings, new: &Settings) -> Vec<&'static str> {
         ("server-tls or --server-tls-certificate", old.server_tls.is_some() != new.server_tls.is_some()),
         ("client-tls", old.client_tls.is_some() != new.client_tls.is_some()),
         ("poll", old.forward.poll != new.forward.poll),
+        ("filter-max", old.filter.running != new.filter.running),
+        ("filter-queue-timeout", old.filter.wait != new.filter.wait),
         ("forward-to or --forward-on-disconnect", triggers(old) != triggers(new)),
     ])
 }

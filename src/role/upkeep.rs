@@ -8,13 +8,19 @@ use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
 use crate::log::{self, Context, SpoolEvent};
-use crate::spool::{Fate, Spool, SweepMode};
+use crate::spool::{Fate, Orphan, Spool, SweepMode};
 
 /// Time between two sweeps of a long-lived process.
 const EVERY: Duration = Duration::from_secs(60 * 60);
 
 /// Files younger than this are left: E-MailRelay 2.6 and people, who lock nothing, may be at work on them.
 const AGE: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// A message that was not finished, and whose files nobody has locked or touched for so long, belongs to a process that is gone.
+const UNFINISHED_AGE: Duration = Duration::from_secs(2);
+
+/// When such messages are looked for: at the start, and again for those that were too young then.
+const UNFINISHED_AFTER: [Duration; 2] = [Duration::ZERO, Duration::from_secs(30)];
 
 /// What is done about left-over files.
 #[derive(Debug, Clone)]
@@ -25,11 +31,36 @@ pub struct Upkeep {
     pub context: Context,
     /// Old files are removed; otherwise they are only reported.
     pub remove: bool,
+    /// The process receives messages: what it had not finished when it last ended is removed at its start.
+    pub receives: bool,
 }
 
 impl Upkeep {
     /// Sweeps now and every hour, until `stop` is cancelled.
     pub async fn run(&self, stop: CancellationToken) {
+        tokio::join!(self.sweeping(&stop), self.clearing(&stop));
+    }
+
+    /// Removes what a server that was killed had not acknowledged.
+    async fn clearing(&self, stop: &CancellationToken) {
+        for pause in UNFINISHED_AFTER.into_iter().filter(|_| self.receives && self.remove) {
+            tokio::select! {
+                () = stop.cancelled() => return,
+                () = sleep(pause) => {}
+            }
+            let spool = Arc::clone(&self.spool);
+            // A panic in the blocking task has been reported by the runtime.
+            match spawn_blocking(move || spool.sweep_unfinished(UNFINISHED_AGE)).await {
+                Ok(Ok(orphans)) => {
+                    self.report(orphans);
+                }
+                Ok(Err(error)) => self.failed(error.to_string()),
+                Err(_) => {}
+            }
+        }
+    }
+
+    async fn sweeping(&self, stop: &CancellationToken) {
         let mut reported = 0;
         loop {
             let kept = self.sweep().await;
@@ -65,6 +96,10 @@ impl Upkeep {
                 return 0;
             }
         };
+        self.report(orphans)
+    }
+
+    fn report(&self, orphans: Vec<Orphan>) -> usize {
         let mut kept = 0;
         for orphan in orphans {
             match orphan.fate {

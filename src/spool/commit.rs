@@ -37,6 +37,8 @@ pub(super) struct Pending {
     /// Kept open until the end: its lock keeps the sweep away.
     pub(super) content: File,
     pub(super) envelope: File,
+    /// A filter has given the envelope its final name already.
+    pub(super) visible: bool,
     pub(super) done: Done,
 }
 
@@ -170,7 +172,7 @@ impl Worker {
         let renamed = self.make_visible(batch.stores);
         match self.sync_directory() {
             Ok(()) => {
-                for Pending { id, content, envelope, done } in renamed {
+                for Pending { id, content, envelope, done, .. } in renamed {
                     drop((content, envelope));
                     report(done, Ok(id));
                 }
@@ -195,6 +197,10 @@ impl Worker {
     fn make_visible(&self, synced: Vec<Pending>) -> Vec<Pending> {
         let mut renamed = Vec::with_capacity(synced.len());
         for pending in synced {
+            if pending.visible {
+                renamed.push(pending);
+                continue;
+            }
             let name = pending.id.file(READY);
             match self.disk.rename(&pending.id.file(NEW), &name) {
                 Ok(()) => renamed.push(pending),
@@ -214,7 +220,7 @@ impl Worker {
     /// Removes a message that could not be committed. If its envelope is gone then a forwarder has taken it in the
     /// moment it was visible, and the content is left to the forwarder: sent twice is better than sent empty.
     fn withdraw(&self, pending: Pending, suffix: &str, error: StoreError) {
-        let Pending { id, content, envelope, done } = pending;
+        let Pending { id, content, envelope, done, .. } = pending;
         if self.disk.unlink(&id.file(suffix)).is_ok() {
             let _ = self.disk.unlink(&id.file(CONTENT));
         }

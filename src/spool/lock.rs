@@ -136,26 +136,9 @@ impl LockedMessage {
         Ok(())
     }
 
-    /// Reads the envelope again after a filter may have edited or replaced it, and drops what is known of the content.
-    ///
-    /// # Errors
-    /// The file is gone, cannot be locked or cannot be read. What is held is what was read before.
-    pub fn reload(&mut self) -> Result<(), PeekError> {
-        // One that a filter of our own has put there, with its lock.
-        if let Some(file) = self.shared.edited.take(&self.id) {
-            self.busy = file;
-        }
-        let (file, facts) = self.shared.disk.open(&self.id.file(BUSY), Access::Edit).map_err(open_error)?;
-        let held = self.shared.disk.facts(&self.busy).map_err(PeekError::Io)?;
-        if !facts.same_file(&held) && !self.shared.disk.try_lock(&file).map_err(PeekError::Io)? {
-            return Err(PeekError::Io(Errno::EAGAIN));
-        }
-        let (envelope, style) = read_envelope(&self.shared, &file, &facts)?;
-        if !facts.same_file(&held) {
-            self.busy = file;
-        }
-        (self.envelope, self.style, self.content) = (envelope, style, None);
-        Ok(())
+    /// Drops what is known of the content.
+    pub(super) fn forget_content(&mut self) {
+        self.content = None;
     }
 
     /// Appends lines to the envelope file in its own style.

@@ -12,7 +12,8 @@
 //! | State | Files | Owner | Moves on by | A crash leaves, and then |
 //! |---|---|---|---|---|
 //! | receiving | \[C\] | [`NewMessage`] | append; `write_envelope` → complete; discard → gone | C: never acknowledged; the sweep removes it |
-//! | complete | \[C\] N | [`NewMessage`] | filters; `commit` → committing; discard → gone | C N: never acknowledged; the sweep removes N, then C |
+//! | complete | \[C\] N | [`NewMessage`] | `hold` → filtering; `commit` → committing; discard → gone | C N: never acknowledged; the sweep removes N, then C |
+//! | filtering | \[C\] \[N\] | [`NewMessage`], and filters as they like | `reopen` → committing, X, or left to the filter; `refuse` → gone | C N, or what a filter has made of them: as before, and never acknowledged |
 //! | committing | \[C\] N, both synced | commit thread | rename N → E; failure → gone | C N, or C E if the rename was made: not yet acknowledged, either is right |
 //! | visible | C E, directory not synced | commit thread | directory sync → ready, **then** the sender is told; failure → gone | C E: ready, and forwarded although never acknowledged |
 //! | ready | C E | nobody | [`Spool::lock`]: open E, lock it, rename E → B; [`Spool::hold`]: rename E → H; [`Spool::delete`]: lock E, remove E, then C | C E: ready; C: the sweep removes it |
@@ -55,11 +56,14 @@
 //! Everything else in the directory is left alone, but for the control files (`control`) and write probes.
 
 mod commit;
+mod content_edit;
 mod control;
 mod delivery;
 mod disk;
+mod edited;
 mod envelope;
 mod error;
+mod filtered;
 mod finish;
 mod health;
 mod id;
@@ -83,11 +87,13 @@ use nix::errno::Errno;
 
 pub use crate::smtp::Body;
 use commit::Committer;
+pub use content_edit::ContentEdit;
 pub use delivery::{
     Copies, CopyStyle, DeliveryDir, DeliveryError, Folders, InvalidMailbox, MailboxName, Original, Parts,
     Published, Stage,
 };
 use disk::{Disk, RealDisk};
+pub use edited::Reloaded;
 pub use envelope::{
     Envelope, EnvelopeError, InDoubt, InvalidAddress, MAX_ENVELOPE, MAX_NEW_ENVELOPE, MAX_RECIPIENTS,
     Rejected, RetryNote, RetryState, xtext,
@@ -96,6 +102,7 @@ pub use error::{
     ActionError, EditError, FinishError, LockError, OpenError, PeekError, SpoolError, Stamp, StoreError,
     Unsendable,
 };
+pub use filtered::{Left, Ruling, Spoilt};
 pub use finish::FailNote;
 use health::Health;
 use id::Ids;

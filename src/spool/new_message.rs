@@ -7,7 +7,6 @@ use std::sync::Arc;
 use nix::errno::Errno;
 
 use super::commit::Pending;
-use super::disk::Access;
 use super::envelope::{Envelope, MAX_NEW_ENVELOPE};
 use super::error::StoreError;
 use super::id::{BAD, BUSY, CONTENT, HELD, MessageId, NEW, READY};
@@ -21,14 +20,16 @@ const MAX_CLASHES: usize = 100_000;
 /// A message that is being received: `ID.content`, and `ID.envelope.new` once it has an envelope. Nobody but us and our
 /// filters sees it before [`commit`](Self::commit). Dropping it removes its files.
 pub struct NewMessage {
-    shared: Arc<Shared>,
-    id: MessageId,
+    pub(super) shared: Arc<Shared>,
+    pub(super) id: MessageId,
     /// None after a failure, when the files are removed already.
     content: Option<File>,
     envelope: Option<File>,
     buffer: Vec<u8>,
     size: u64,
     failure: Option<StoreError>,
+    /// A filter has given the envelope its final name already.
+    pub(super) queued: bool,
 }
 
 impl NewMessage {
@@ -46,6 +47,7 @@ impl NewMessage {
                         buffer: Vec::new(),
                         size: 0,
                         failure: None,
+                        queued: false,
                     });
                 }
                 Ok(None) => id = shared.ids.next(),
@@ -127,19 +129,6 @@ impl NewMessage {
         written.map_err(|errno| self.fail(StoreError::write(name, errno)))
     }
 
-    /// Reads both files anew after filters may have replaced them, so that the commit makes the right ones durable.
-    ///
-    /// # Errors
-    /// A file is gone or is no regular file any more; both are removed.
-    pub fn reopen(&mut self) -> Result<(), StoreError> {
-        self.check_failure()?;
-        let content = self.reopen_file(CONTENT)?;
-        let envelope = self.reopen_file(NEW)?;
-        self.content = Some(content);
-        self.envelope = Some(envelope);
-        Ok(())
-    }
-
     /// Makes the message durable and then visible, and calls `done` with the outcome: after `Ok` the message survives
     /// a power cut. On an error nothing of it is left. Blocks until both files are on the disk; the rest, `done` too, is
     /// done by the commit thread.
@@ -149,7 +138,8 @@ impl NewMessage {
         let shared = Arc::clone(&self.shared);
         match (self.content.take(), self.envelope.take()) {
             (Some(content), Some(envelope)) => {
-                let pending = Pending { id: self.id.clone(), content, envelope, done: Box::new(done) };
+                let (id, visible) = (self.id.clone(), self.queued);
+                let pending = Pending { id, content, envelope, visible, done: Box::new(done) };
                 if let Err(pending) = shared.committer.store(pending) {
                     let Pending { content, envelope, done, .. } = *pending;
                     (self.content, self.envelope) = (Some(content), Some(envelope));
@@ -208,17 +198,27 @@ impl NewMessage {
         written.map_err(|errno| self.fail(StoreError::write(self.id.file(CONTENT), errno)))
     }
 
-    fn reopen_file(&mut self, suffix: &str) -> Result<File, StoreError> {
-        let name = self.id.file(suffix);
-        let opened = self.shared.disk.open(&name, Access::Edit);
-        opened.map(|(file, _)| file).map_err(|errno| self.fail(StoreError::Write { name, errno }))
+    /// The files that there are.
+    pub(super) fn files(&self) -> impl Iterator<Item = &File> {
+        self.content.iter().chain(&self.envelope)
     }
 
-    fn check_failure(&self) -> Result<(), StoreError> {
+    /// From now on the message is in these files. Those that it was in are closed first, for the locks that they hold.
+    pub(super) fn replace_files(&mut self, content: File, envelope: File) {
+        (self.content, self.envelope) = (None, None);
+        (self.content, self.envelope) = (Some(content), Some(envelope));
+    }
+
+    /// Leaves the files to others.
+    pub(super) fn forget(&mut self) {
+        (self.content, self.envelope) = (None, None);
+    }
+
+    pub(super) fn check_failure(&self) -> Result<(), StoreError> {
         self.failure.clone().map_or(Ok(()), Err)
     }
 
-    fn fail(&mut self, error: StoreError) -> StoreError {
+    pub(super) fn fail(&mut self, error: StoreError) -> StoreError {
         self.remove_files();
         self.buffer = Vec::new();
         self.shared.health.saw(&error);
@@ -234,6 +234,12 @@ impl NewMessage {
         if self.content.take().is_some() {
             let _ = self.shared.disk.unlink(&self.id.file(CONTENT));
         }
+    }
+}
+
+impl std::fmt::Debug for NewMessage {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("NewMessage").field(&self.id).finish()
     }
 }
 

@@ -84,6 +84,31 @@ impl Spool {
         Ok(orphans)
     }
 
+    /// Removes messages that their process did not finish: an envelope that was never given its final name, and the content with
+    /// it, neither of which is locked, and the envelope untouched for `older_than`. No client was ever told that they are stored. For the start of
+    /// a process, which need not wait as long as [`sweep`](Self::sweep) does for other left-overs.
+    ///
+    /// # Errors
+    /// The directory cannot be read.
+    pub fn sweep_unfinished(&self, older_than: Duration) -> Result<Vec<Orphan>, SpoolError> {
+        let found = self.messages_of(FileKind::New)?;
+        let sweeper = Sweeper { disk: &*self.shared.disk, older_than, mode: SweepMode::Remove };
+        let mut orphans = Vec::new();
+        for id in found {
+            let Some(envelope) = sweeper.consider(id.file(NEW)) else { continue };
+            let is_removed = envelope.fate == Fate::Removed;
+            orphans.extend(Some(envelope).filter(|envelope| envelope.fate != Fate::Kept));
+            if is_removed {
+                orphans
+                    .extend(sweeper.consider(id.file(CONTENT)).filter(|content| content.fate != Fate::Kept));
+            }
+        }
+        if !orphans.is_empty() {
+            self.shared.committer.directory_changed();
+        }
+        Ok(orphans)
+    }
+
     fn survey(&self) -> Result<Survey, SpoolError> {
         let mut found = Survey::default();
         self.list(None, |name, kind| match (classify(name), kind) {

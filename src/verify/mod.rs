@@ -85,7 +85,7 @@ impl Verifier {
         let way = match spec {
             VerifierSpec::AcceptAll => Way::AcceptAll,
             VerifierSpec::Program(path) => {
-                Way::Program(path, Runner::new(Limits { running: parallel, wait: QUEUE_TIME })?)
+                Way::Program(path, Runner::new(Limits { running: parallel, wait: QUEUE_TIME }))
             }
             VerifierSpec::Net(server) => Way::Net(server),
             VerifierSpec::Account(spec) => Way::Account(spec),

@@ -27,6 +27,7 @@ mod container_readme;
 mod container_roles;
 mod crash;
 mod fail2ban;
+mod filter;
 mod forward;
 mod handover;
 mod hostile;

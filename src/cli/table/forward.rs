@@ -23,7 +23,7 @@ pub(super) const ROWS: &[Opt] = &[
     opt("poll", CLIENT, 3, Roles::RELAY, "Sends the spooled messages on at regular intervals.")
         .short('O').value(Kind::Period, "seconds").sample("60"),
     opt("client-filter", CLIENT, 4, FORWARD, "Runs a filter on each message before it is sent on.")
-        .short('Y').value(Kind::Program, "program").list().sample("/usr/local/sbin/emailrelay-client-filter").unbuilt(),
+        .short('Y').value(Kind::Program, "program").list().sample("/usr/local/sbin/emailrelay-client-filter"),
     opt("client-interface", CLIENT, 4, FORWARD,
         "Local address of outgoing connections. Its family is also the only one that is looked up.")
         .short('6').value(Kind::LocalAddress, "ip-address").sample("10.0.0.2"),

@@ -32,7 +32,7 @@ pub(super) const ROWS: &[Opt] = &[
         "Name of this host in greetings, EHLO and Received lines. The default comes from the host's own name.")
         .short('D').value(Kind::Text, "fqdn").sample("smtp.example.com"),
     opt("filter", SERVER, 3, SMTP_ROLE, "Runs a filter on each message before it is acknowledged; several run one after another.")
-        .short('z').value(Kind::Program, "program").list().sample("/usr/local/sbin/emailrelay-filter").unbuilt(),
+        .short('z').value(Kind::Program, "program").list().sample("/usr/local/sbin/emailrelay-filter"),
     opt("filter-timeout", SERVER, 3, BOTH, "Limit for each filter and verifier; 0 for none.")
         .short('W').value(Kind::Seconds, "seconds").default("60").sample("10"),
     opt("interface", SERVER, 3, SERVERS,
@@ -64,10 +64,10 @@ pub(super) const ROWS: &[Opt] = &[
         .value(Kind::Number(1, 1_000), "number").default("10").sample("10"),
     opt("filter-max", SERVER, 5, BOTH,
         "Filter programs that run at the same time. Default: four for each processor, at least 8.")
-        .value(Kind::Number(1, 10_000), "number").sample("16").unbuilt(),
+        .value(Kind::Number(1, 10_000), "number").sample("16"),
     opt("filter-queue-timeout", SERVER, 5, BOTH,
         "How long a message may wait for its turn when so many filters run; after that its client is told to try again.")
-        .value(Kind::Duration, "time").default("30").sample("30").unbuilt(),
+        .value(Kind::Duration, "time").default("30").sample("30"),
     opt("scanner", SERVER, super::HIDDEN, SMTP_ROLE, "").value(Kind::Text, "address").old(Old::Filter("net:")),
     opt("verifier", SERVER, super::HIDDEN, SMTP_ROLE, "")
         .value(Kind::Program, "program").old(Old::Renamed("address-verifier")),

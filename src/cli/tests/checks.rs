@@ -168,7 +168,6 @@ fn the_first_two_checks_are_on_values() {
 #[test]
 fn what_is_not_built_says_so() {
     for (line, text) in [
-        ("--filter=/bin/true", "--filter is not built into this version"),
         ("--immediate", "--immediate is not built into this version"),
         ("--dnsbl=x", "--dnsbl is not built into this version"),
         ("--delivery-dir=/x", "--delivery-dir is not built into this version"),

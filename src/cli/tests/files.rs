@@ -69,7 +69,7 @@ fn errors_name_file_and_line_and_no_values() {
         ("config x", "error: \"--config\" is only for the command line (conf:1)"),
         ("MIIEvQIBADANBgkqhkiG9w0BAQEFAASC", "error: invalid option (conf:1)"),
         ("Dear Sir, my password is x", "error: invalid option (conf:1)"),
-        ("filter exit:0", "usage error: --filter is not built into this version (conf:1)"),
+        ("localedir /x", "usage error: --localedir is not built into this version (conf:1)"),
         (
             "durability maybe",
             "usage error: invalid value for --durability: \"maybe\": use full or none (conf:1)",

@@ -257,5 +257,8 @@ fn old_spellings_still_work_with_a_warning() {
     let verifier = good("--verifier=account:");
     assert_eq!(verifier.warnings, ["--verifier is deprecated: using --address-verifier"]);
     assert_eq!(good("-Z /x").instances[0].smtp.verifier.program(), Some("/x".as_ref()));
-    assert_eq!(bad("--scanner localhost:783"), "usage error: --filter is not built into this version");
+    let scanner = good("--scanner localhost:783");
+    assert_eq!(scanner.warnings, ["--scanner is deprecated: using --filter=net:"]);
+    let remote = scanner.instances[0].filter.server[0].remote().map(ToString::to_string);
+    assert_eq!(remote.as_deref(), Some("localhost:783"));
 }

@@ -1,6 +1,7 @@
 //! The SMTP server role: sessions, and the way from a session to the spool.
 
 mod events;
+mod filtering;
 mod secure;
 mod session;
 
@@ -11,6 +12,7 @@ use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
+use crate::filter::Chain;
 use crate::log::{Context, Event, Server};
 use crate::net::limits::ConnectionLimits;
 use crate::role::login::Logins;
@@ -35,6 +37,8 @@ pub struct SmtpSettings {
     pub remote_clients: bool,
     /// Who may log in; none: nobody needs to.
     pub logins: Option<Arc<Logins>>,
+    /// What each message passes before it is acknowledged.
+    pub filters: Option<Arc<Chain>>,
     /// Connections are closed with a reset (`nolinger`).
     pub reset_on_close: bool,
     /// Decides about the addresses of recipients.
@@ -45,10 +49,12 @@ pub struct SmtpSettings {
     pub implicit_tls: bool,
 }
 
-/// What the rest of the process wants to hear of. Both are called often and must not block.
+/// What the rest of the process wants to hear of. All are called often and must not block.
 pub trait Listeners: Send + Sync {
     /// A message is in the spool.
     fn message_stored(&self);
+    /// A filter wants messages forwarded now.
+    fn rescan(&self);
     /// A client has gone, whether or not it left a message.
     fn session_ended(&self);
 }

@@ -7,6 +7,7 @@ use tokio::sync::oneshot;
 use tokio::task::spawn_blocking;
 use tokio::time::Instant;
 
+use crate::filter::Chain;
 use crate::log::{self, Context, Event, Server, ServerEvent, SpoolEvent, TlsEvent};
 use crate::message::date::date_time;
 use crate::net::address::Endpoint;
@@ -16,6 +17,7 @@ use crate::net::stream::Stream;
 use crate::os::clock;
 use crate::role::login::{self, Attempt, Logins};
 use crate::role::serve::{Alarm, Arrival};
+use crate::role::smtp::filtering::{self, Done, Filtering};
 use crate::role::smtp::secure::Begins;
 use crate::role::smtp::{SmtpRole, SmtpSettings, events, secure};
 use crate::smtp::reply;
@@ -62,6 +64,8 @@ pub(super) async fn run(role: Arc<SmtpRole>, arrival: Arrival) {
         tls: settings.tls.clone().filter(|_| !handover),
         secured: None,
         exporter: None,
+        // As messages that the program can put into the spool by itself.
+        filters: settings.filters.clone().filter(|_| !handover),
     };
     let reason = tokio::select! {
         biased;
@@ -140,7 +144,7 @@ async fn converse(
 }
 
 /// The message that a session is taking in.
-struct OpenMessage {
+pub(super) struct OpenMessage {
     id: MessageId,
     content: Content,
 }
@@ -173,6 +177,7 @@ pub(super) struct Store<'a> {
     secured: Option<Box<Secured>>,
     /// What a login can be bound to.
     exporter: Option<Vec<u8>>,
+    filters: Option<Arc<Chain>>,
 }
 
 impl Handler for Store<'_> {
@@ -310,6 +315,9 @@ impl Store<'_> {
         let stored = Stored::of(&transaction);
         let certificate = self.secured.as_ref().and_then(|secured| secured.certificate.as_deref());
         let envelope = envelope(transaction, self.peer, certificate);
+        if let Some(chain) = self.filters.clone() {
+            return self.filter(chain, message, envelope, &wanted, stored).await;
+        }
         let (done, finished) = oneshot::channel();
         let (role, spool) = (Arc::clone(self.role), Arc::clone(&self.role.spool));
         let context = self.context.clone();
@@ -336,6 +344,27 @@ impl Store<'_> {
                 if self.peer.user().is_some() { Answer::StoredAs(id.to_string()) } else { Answer::Stored }
             }
             Err(error) => self.refuse(&wanted, &error),
+        }
+    }
+
+    async fn filter(
+        &self,
+        chain: Arc<Chain>,
+        message: OpenMessage,
+        envelope: Envelope,
+        wanted: &str,
+        stored: Stored,
+    ) -> Answer {
+        let (role, context) = (Arc::clone(self.role), self.context.clone());
+        let finished = filtering::start(Filtering { role, chain, context, message, envelope });
+        match finished.await.unwrap_or(Done::Failed(StoreError::Incomplete)) {
+            Done::Stored(id) => {
+                log::emit(&self.context, &stored.event(&id, self.peer));
+                Answer::Stored
+            }
+            Done::Taken => Answer::Stored,
+            Done::Refused(refusal) => Answer::Refused(refusal),
+            Done::Failed(error) => self.refuse(wanted, &error),
         }
     }
 
@@ -405,7 +434,7 @@ fn spill(spool: &Arc<Spool>, id: MessageId, content: Content) -> (MessageId, Con
 }
 
 /// Completes both files. Blocking.
-fn write_out(
+pub(super) fn write_out(
     spool: &Arc<Spool>,
     message: OpenMessage,
     envelope: &Envelope,

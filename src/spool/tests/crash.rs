@@ -33,6 +33,38 @@ fn accepting_survives_a_crash_at_every_operation() {
     assert_eq!(operations, 8);
 }
 
+/// As a filter that replaces both files, the one for which the most is to be synced again.
+#[test]
+fn filtering_survives_a_crash_at_every_operation() {
+    walk(|spool, _, promises| {
+        let Ok(mut message) = spool.create(&spool.next_id()) else { return };
+        let written = message.append(CONTENT_TEXT).and_then(|()| message.write_envelope(&envelope(&BOTH)));
+        if written.is_err() {
+            return;
+        }
+        message.hold();
+        let Ok(mut edit) = spool.edit_content(message.id()) else { return };
+        if edit.append(CONTENT_TEXT).and_then(|()| edit.replace()).is_err() {
+            return;
+        }
+        let Ok(Left::Message(message)) = message.reopen(Ruling::Passed) else { return };
+        if let Ok(id) = commit(message) {
+            promises.acknowledged(id);
+        }
+    });
+}
+
+#[test]
+fn refusing_survives_a_crash_at_every_operation() {
+    walk(|spool, _, _| {
+        let Ok(mut message) = spool.create(&spool.next_id()) else { return };
+        let _ = message.append(CONTENT_TEXT);
+        let _ = message.write_envelope(&envelope(&BOTH));
+        message.hold();
+        message.refuse();
+    });
+}
+
 #[test]
 fn accepting_two_at_once_survives_a_crash_at_every_operation() {
     walk(|spool, _, promises| {

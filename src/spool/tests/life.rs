@@ -67,15 +67,23 @@ fn what_filters_replaced_is_what_is_committed() {
     let edited = place.path().join("edited");
     fs::write(&edited, "new text").unwrap();
     fs::rename(&edited, message.content_path()).unwrap();
-    message.reopen().unwrap();
-    let id = commit(message).unwrap();
+    let id = commit(whole(message.reopen(Ruling::Passed))).unwrap();
     assert_eq!(lock(&spool, &id).content().unwrap().1, 8);
 
     let mut message = spool.create(&spool.next_id()).unwrap();
     message.write_envelope(&envelope(&["b@example.net"])).unwrap();
     fs::remove_file(message.envelope_path()).unwrap();
-    assert!(message.reopen().is_err());
-    assert_eq!(commit(message).unwrap_err().refusal().0, 452);
+    let left = message.reopen(Ruling::Passed).unwrap();
+    assert!(matches!(left, Left::Invalid(Spoilt::Envelope)), "{left:?}");
+    drop(left);
+    assert_eq!(names(place.path()).len(), 2, "nothing is left of it");
+}
+
+fn whole(left: Result<Left, StoreError>) -> NewMessage {
+    match left {
+        Ok(Left::Message(message)) => message,
+        other => panic!("{other:?}"),
+    }
 }
 
 #[test]

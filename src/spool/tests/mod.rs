@@ -5,6 +5,7 @@ mod crash;
 mod delivery;
 mod disk;
 mod faults;
+mod filters;
 mod life;
 mod mailbox;
 mod operate;

@@ -60,6 +60,16 @@ impl SmtpClient {
         client
     }
 
+    /// The same over a connection that the test has made.
+    pub(crate) fn over(stream: TcpStream) -> Self {
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        let mut stream = BufReader::new(stream);
+        let greeting = read_reply(&mut stream).unwrap();
+        let mut client = Self { stream, greeting };
+        assert_eq!(client.command("EHLO client.test").code, 250);
+        client
+    }
+
     /// Sends bytes as they are.
     pub(crate) fn write(&mut self, bytes: &[u8]) -> Result<(), Broken> {
         Ok(self.stream.get_mut().write_all(bytes)?)

@@ -3,7 +3,7 @@
 use std::io::{BufRead as _, BufReader};
 use std::net::SocketAddr;
 use std::process::{Child, Command, ExitStatus, Stdio};
-use std::sync::{Arc, Condvar, Mutex};
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::{Signal, kill};
@@ -112,7 +112,7 @@ impl Daemon {
 
     /// All log lines so far.
     pub(crate) fn lines(&self) -> Vec<String> {
-        self.log.lines.lock().unwrap().0.clone()
+        self.log.lines.lock().unwrap_or_else(PoisonError::into_inner).0.clone()
     }
 
     pub(crate) fn pid(&self) -> u32 {
@@ -181,10 +181,14 @@ impl Drop for Daemon {
 impl Log {
     fn collect(&self, reader: BufReader<std::process::ChildStderr>) {
         for line in reader.split(b'\n').map_while(Result::ok) {
-            self.lines.lock().unwrap().0.push(String::from_utf8_lossy(&line).into_owned());
+            self.lines
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .0
+                .push(String::from_utf8_lossy(&line).into_owned());
             self.news.notify_all();
         }
-        self.lines.lock().unwrap().1 = true;
+        self.lines.lock().unwrap_or_else(PoisonError::into_inner).1 = true;
         self.news.notify_all();
     }
 

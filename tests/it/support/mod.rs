@@ -16,6 +16,7 @@ pub(crate) mod postfix;
 pub(crate) mod relay;
 pub(crate) mod rootfs;
 pub(crate) mod samples;
+pub(crate) mod script;
 pub(crate) mod sink;
 pub(crate) mod spool;
 pub(crate) mod strace;

@@ -1,0 +1,242 @@
+//! One message and the client filters.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use tokio::sync::OwnedSemaphorePermit;
+use tokio::task::spawn_blocking;
+
+use crate::filter::{Chain, Facts, Job, Outcome, Position, Prepared, Verdict};
+use crate::forward::Scope;
+use crate::forward::engine::{Engine, lock, unix_now};
+use crate::forward::filtering::Passed;
+use crate::forward::finish;
+use crate::forward::outcome::Failure;
+use crate::forward::ticket::Ticket;
+use crate::log::{self, FilterEvent, ForwardEvent};
+use crate::spool::{FailNote, LockError, LockedMessage, Reloaded};
+
+/// Code that goes with the reason of a filter that gave none.
+const CODE: u16 = 550;
+
+/// Reason in the envelope of a message that a filter refused while it was to find the destination; its own is in the log.
+const ROUTING_FAILED: &str = "routing filter failed";
+
+/// Takes a message through the filters and hands it to the lane of its destination, or does whatever else the filters say.
+pub(super) async fn pass(
+    engine: &Arc<Engine>,
+    chain: &Arc<Chain>,
+    ticket: Ticket,
+    place: OwnedSemaphorePermit,
+) {
+    let (worker, chains) = (Arc::clone(engine), Arc::clone(chain));
+    let taken = spawn_blocking(move || {
+        let message = take(&worker, &chains, &ticket);
+        (message, ticket)
+    });
+    // The runtime reports a panic; the message is unlocked by its guard.
+    let Ok((Some(mut message), ticket)) = taken.await else { return };
+    let mut position =
+        if message.envelope().forward_to.is_empty() { Position::Client } else { Position::Routing };
+    loop {
+        let outcome = chain.run(&job(engine, position, &message)).await;
+        let worker = Arc::clone(engine);
+        let decided = spawn_blocking(move || decide(&worker, position, message, outcome)).await;
+        let Ok(Some(passed)) = decided else { return };
+        message = passed;
+        // A filter that took the routing text away has left the message for the client filters.
+        if position == Position::Routing && message.envelope().forward_to.is_empty() {
+            position = Position::Client;
+            continue;
+        }
+        break;
+    }
+    send_on(engine, ticket, Passed { message, place }).await;
+}
+
+/// Locks a message. Blocking. None: it is not to be sent now, or not at all.
+fn take(engine: &Engine, chain: &Chain, ticket: &Ticket) -> Option<LockedMessage> {
+    let id = ticket.id();
+    let message = match engine.spool.lock(id) {
+        Ok(Some(message)) => message,
+        // Another forwarder was faster, or the message is gone.
+        Ok(None) => return None,
+        Err(LockError::Unsendable { message, fault }) => {
+            finish::fail(engine, *message, &note(fault.to_string()));
+            return None;
+        }
+        Err(error) => {
+            engine.ignoring(id, &error);
+            return None;
+        }
+    };
+    let due = unix_now();
+    let waits = |next: &u64| *next > due && engine.config().scope == Scope::Due;
+    if let Some(next) = message.retry_state().next_attempt.filter(waits) {
+        lock(&engine.tally).not_due(next);
+        return None;
+    }
+    let mut message = with_recipients(engine, message)?;
+    if chain.edits_in_place()
+        && let Err(errno) = message.unshare_content()
+    {
+        let reason = format!("cannot copy content file: {}", crate::os::reason(&errno.into()));
+        exception(engine, &message, chain.name(), reason);
+        lock(&engine.tally).held_back(1, None);
+        return None;
+    }
+    Some(message)
+}
+
+/// A message without anybody to send it to is failed.
+fn with_recipients(engine: &Engine, message: LockedMessage) -> Option<LockedMessage> {
+    if !message.envelope().remote.is_empty() {
+        return Some(message);
+    }
+    let id = message.id().to_string();
+    let context = engine.context().with_message(&id);
+    log::emit(&context, &ForwardEvent::NoRecipients { id }.into());
+    finish::fail(engine, message, &note("no remote recipients".to_owned()));
+    None
+}
+
+fn job(engine: &Engine, position: Position, message: &LockedMessage) -> Job {
+    let envelope = message.envelope();
+    // Filters get absolute paths whatever the spool directory was called.
+    let absolute = |path: PathBuf| std::path::absolute(&path).unwrap_or(path);
+    Job {
+        position,
+        id: message.id().clone(),
+        content: absolute(message.content_path()),
+        envelope: absolute(message.envelope_path()),
+        facts: Facts {
+            client: envelope.client.clone(),
+            authentication: envelope.authentication.clone(),
+            sender: envelope.sender.clone(),
+        },
+        context: engine.context().with_message(&message.id().to_string()),
+        stop: engine.cut.clone(),
+    }
+}
+
+/// Does what the filters say. Blocking. The message comes back if it is to be sent.
+fn decide(
+    engine: &Engine,
+    position: Position,
+    message: LockedMessage,
+    outcome: Outcome,
+) -> Option<LockedMessage> {
+    let Outcome { verdict, flag, prepared } = outcome;
+    // Of several that were with a filter at the same time and end the run, the first is the last one to be sent.
+    let late = flag && engine.stage.stop_taking();
+    if engine.stop.is_cancelled() || (late && verdict == Verdict::Ok) {
+        drop(prepared);
+        put_back(engine, message);
+        return None;
+    }
+    match verdict {
+        Verdict::Ok => passed(engine, position, message, prepared),
+        Verdict::Abandon => {
+            if apply(engine, &message, prepared) {
+                put_back(engine, message);
+            }
+            None
+        }
+        Verdict::Fail(failure) => {
+            drop(prepared);
+            refused(engine, position, message, failure);
+            None
+        }
+    }
+}
+
+/// Reads again what the filters have left.
+fn passed(
+    engine: &Engine,
+    position: Position,
+    mut message: LockedMessage,
+    prepared: Vec<Box<dyn Prepared>>,
+) -> Option<LockedMessage> {
+    if !apply(engine, &message, prepared) {
+        let reason = "failed".to_owned();
+        refused(engine, position, message, crate::filter::Failure::fault("failed", reason));
+        return None;
+    }
+    match message.reload() {
+        Ok(Reloaded::Whole) => with_recipients(engine, message),
+        // The filter has dealt with it.
+        Ok(Reloaded::Gone) => None,
+        Ok(Reloaded::Unsendable(reason)) => {
+            finish::fail(engine, message, &FailNote { code: Some(CODE), ..note(reason) });
+            None
+        }
+        Err(error) => {
+            // Trouble of our own: another time.
+            engine.ignoring(&message.id().clone(), &error.into());
+            put_back(engine, message);
+            None
+        }
+    }
+}
+
+/// Completes what filters have prepared. False: it could not be done.
+fn apply(engine: &Engine, message: &LockedMessage, prepared: Vec<Box<dyn Prepared>>) -> bool {
+    for work in prepared {
+        if let Err(reason) = work.apply() {
+            exception(engine, message, "", reason);
+            return false;
+        }
+    }
+    true
+}
+
+fn refused(engine: &Engine, position: Position, mut message: LockedMessage, failure: crate::filter::Failure) {
+    match message.reload() {
+        Ok(Reloaded::Gone) => return,
+        // What is recorded below goes to the file that is there now; that it cannot be read is no news for a message that fails.
+        Ok(Reloaded::Whole | Reloaded::Unsendable(_)) | Err(_) => {}
+    }
+    let size = message.content().map_or(0, |(_, size)| size);
+    let is_fault = failure.is_fault && !engine.config().policy.compat26;
+    if is_fault {
+        let failure = Failure { reason: failure.reason, code: failure.code, ..Failure::default() };
+        return finish::put_off(engine, message, size, &failure, "");
+    }
+    let (reason, code) = match position {
+        Position::Routing => (ROUTING_FAILED.to_owned(), None),
+        Position::Server | Position::Client => (failure.reason, Some(failure.code.unwrap_or(CODE))),
+    };
+    finish::give_up(engine, message, size, &Failure { reason, code, ..Failure::default() }, "");
+}
+
+/// Puts a message back for the next run, unless the filters have taken it away.
+fn put_back(engine: &Engine, mut message: LockedMessage) {
+    if !matches!(message.reload(), Ok(Reloaded::Gone)) {
+        lock(&engine.tally).held_back(1, None);
+        finish::unlock(engine, message);
+    }
+}
+
+async fn send_on(engine: &Arc<Engine>, ticket: Ticket, passed: Passed) {
+    match engine.target(&passed.message.envelope().forward_to_address) {
+        Ok(target) => engine.queue(ticket.with(passed), target),
+        Err(reason) => {
+            let worker = Arc::clone(engine);
+            let failed = spawn_blocking(move || {
+                finish::fail(&worker, passed.message, &note(reason));
+                drop(ticket);
+            });
+            // A panic has been reported by the runtime.
+            let _ = failed.await;
+        }
+    }
+}
+
+fn exception(engine: &Engine, message: &LockedMessage, name: &str, reason: String) {
+    let context = engine.context().with_message(&message.id().to_string());
+    log::emit(&context, &FilterEvent::Exception { reason, name: name.to_owned() }.into());
+}
+
+fn note(reason: String) -> FailNote {
+    FailNote { reason, ..FailNote::default() }
+}

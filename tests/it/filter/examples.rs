@@ -1,0 +1,97 @@
+//! The scripts in `examples/filters`, each doing what it says.
+
+use super::{line, server};
+use crate::support::client::SmtpClient;
+use crate::support::daemon::{Daemon, forward};
+use crate::support::hop::{Script, ScriptedHop};
+use crate::support::package;
+use crate::support::spool::TempSpool;
+
+fn example(name: &str) -> String {
+    package().join("examples/filters").join(name).to_str().unwrap().to_owned()
+}
+
+/// The reply, and the content if there is any.
+fn run(name: &str, content: &[u8]) -> (String, Option<String>, Daemon, TempSpool) {
+    let spool = TempSpool::new();
+    let server = server(&spool, &[&example(name)]);
+    let mut client = SmtpClient::connect(server.address());
+    let reply = client.try_send("a@example.com", &["b@example.net"], content).unwrap();
+    let stored = spool.ready().first().map(|name| String::from_utf8(spool.content(name)).unwrap());
+    (line(&reply), stored, server, spool)
+}
+
+#[test]
+fn a_signature_is_added_where_that_is_safe() {
+    let (reply, stored, _server, spool) = run("add-signature.sh", b"Subject: x\r\n\r\nhello\r\n");
+    assert_eq!((reply.as_str(), spool.files().len()), ("250 message processed", 2));
+    assert!(stored.unwrap().ends_with("\r\nhello\r\n-- \r\nSent by way of example.com\r\n"));
+    let (_, stored, ..) =
+        run("add-signature.sh", b"Content-Type: Multipart/mixed; boundary=x\r\n\r\n--x--\r\n");
+    assert!(stored.unwrap().ends_with("--x--\r\n"));
+}
+
+#[test]
+fn clients_are_refused_by_address() {
+    let spool = TempSpool::new();
+    let server = server(&spool, &[&example("reject-by-client.sh")]);
+    let mut client = SmtpClient::connect(server.address());
+    client.send("a@example.com", &["b@example.net"], b"x\r\n");
+    // Another address of this host.
+    let socket = socket_from("127.0.0.13", server.address());
+    let mut other = SmtpClient::over(socket);
+    let reply = other.try_send("a@example.com", &["b@example.net"], b"x\r\n").unwrap();
+    assert_eq!(line(&reply), "554 5.7.1 no mail from your network");
+    server.line("rejected by filter: [client 127.0.0.13 is on the list]");
+    assert_eq!(spool.ready().len(), 1);
+}
+
+fn socket_from(local: &str, remote: std::net::SocketAddr) -> std::net::TcpStream {
+    use nix::sys::socket::{AddressFamily, SockFlag, SockType, SockaddrIn, bind, connect, socket};
+    use std::os::fd::AsRawFd as _;
+    let made = socket(AddressFamily::Inet, SockType::Stream, SockFlag::empty(), None).unwrap();
+    let address = |text: std::net::SocketAddr| match text {
+        std::net::SocketAddr::V4(v4) => SockaddrIn::from(v4),
+        std::net::SocketAddr::V6(_) => panic!("IPv4 here"),
+    };
+    bind(made.as_raw_fd(), &address(format!("{local}:0").parse().unwrap())).unwrap();
+    connect(made.as_raw_fd(), &address(remote)).unwrap();
+    made.into()
+}
+
+#[test]
+fn test_mail_is_accepted_and_dropped() {
+    let (reply, _, server, spool) = run("drop-test-mail.sh", b"X-Test-Only: yes\r\n\r\nx\r\n");
+    assert_eq!((reply.as_str(), spool.files().len()), ("250 message processed", 0));
+    server.line(": ok(abandon) response=[]");
+    let (_, stored, ..) = run("drop-test-mail.sh", b"Subject: x\r\n\r\nX-Test-Only: in the body\r\n");
+    assert!(stored.is_some());
+}
+
+#[test]
+fn urgent_mail_goes_at_once() {
+    let (_, _, server, _) = run("forward-urgent.sh", b"Priority: urgent\r\n\r\nx\r\n");
+    server.line(": ok +rescan response=[]");
+    let (_, _, server, _) = run("forward-urgent.sh", b"Subject: x\r\n\r\nPriority: urgent\r\n");
+    server.line(": ok response=[]");
+}
+
+#[test]
+fn a_domain_goes_to_a_server_of_its_own() {
+    let spool = TempSpool::new();
+    let (usual, internal) = (ScriptedHop::start(Script::well()), ScriptedHop::start(Script::well()));
+    // As the script has it, with the address of the test's server.
+    let scripts = crate::support::script::Scripts::new();
+    let text = std::fs::read_to_string(example("one-recipient-domain.sh")).unwrap();
+    let filter = scripts.file("filter", &text.replace("127.0.0.1:2525", &internal.arg()), 0o755);
+    let server = Daemon::server(&spool, &[]);
+    let mut client = SmtpClient::connect(server.address());
+    client.send("a@example.com", &["b@internal.example"], b"x\r\n");
+    client.send("a@example.com", &["b@example.net"], b"x\r\n");
+    drop(client);
+    assert!(server.stop().success());
+    assert_eq!(forward(&spool, &usual.arg(), &["--client-filter", &filter]).0, 0);
+    assert_eq!(usual.accepted()[0].rcpt, ["<b@example.net>"]);
+    assert_eq!(internal.accepted()[0].rcpt, ["<b@internal.example>"]);
+    assert!(spool.files().is_empty());
+}
