@@ -165,6 +165,7 @@ pub(super) fn instance(
     Ok(Settings {
         name: name.to_owned(),
         spool_dir: PathBuf::from(values.path("spool-dir").unwrap_or_default()),
+        delivery_dir: values.path("delivery-dir").filter(|path| !path.is_empty()).map(PathBuf::from),
         domain,
         durability: match values.text("durability").as_deref() {
             Some("none") => Durability::None,

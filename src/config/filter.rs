@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::address::Remote;
+use super::built_in::{CopyWords, MsgidWords, SplitWords};
 use super::number;
 use super::spam::SpamOptions;
 
@@ -36,52 +37,22 @@ pub enum FilterSpec {
         /// How it is asked.
         options: SpamOptions,
     },
-    /// One of our own, with the text behind its prefix.
-    BuiltIn(BuiltIn, String),
+    /// `copy:`: to all sub-directories.
+    Copy(CopyWords),
+    /// `deliver:`: to the mailboxes of local recipients.
+    Deliver(CopyWords),
+    /// `split:`: a message for each domain.
+    Split(SplitWords),
+    /// `msgid:`: adds a Message-ID.
+    Msgid(MsgidWords),
     /// A program.
     Program(ProgramSpec),
 }
 
-/// Filters that need no program and no server.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum BuiltIn {
-    /// `copy:`: to all sub-directories.
-    Copy,
-    /// `deliver:`: to the mailboxes of local recipients.
-    Deliver,
-    /// `split:`: a message for each domain.
-    Split,
-    /// `mx:`: looks up where to forward to.
-    Mx,
-    /// `msgid:`: adds a Message-ID.
-    Msgid,
-}
-
-impl BuiltIn {
-    /// The prefix without its colon.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Copy => "copy",
-            Self::Deliver => "deliver",
-            Self::Split => "split",
-            Self::Mx => "mx",
-            Self::Msgid => "msgid",
-        }
-    }
-
-    /// What is said of a prefix that is known and not built.
-    #[must_use]
-    pub fn not_built(prefix: &str) -> String {
-        format!("{prefix}: is not built into this version")
-    }
-
-    /// Whether this version has it.
-    const fn is_built(self) -> bool {
-        match self {
-            Self::Copy | Self::Deliver | Self::Split | Self::Mx | Self::Msgid => false,
-        }
-    }
+/// What is said of a prefix that is known and not built.
+#[must_use]
+fn not_built(prefix: &str) -> String {
+    format!("{prefix}: is not built into this version")
 }
 
 /// A program and how it is called.
@@ -149,20 +120,15 @@ impl FilterList {
         let Some((prefix, rest)) = part.to_str().and_then(|text| text.split_once(':')) else {
             return Ok(FilterSpec::Program(self.program(part, around)));
         };
-        let built_in = |kind: BuiltIn| match kind.is_built() {
-            true => Ok(FilterSpec::BuiltIn(kind, rest.to_owned())),
-            false => Err(BuiltIn::not_built(kind.as_str())),
-        };
+        if let Some(built_in) = self.built_in(prefix, rest) {
+            return Ok(built_in);
+        }
         match prefix {
             "exit" => Ok(FilterSpec::Exit(u32::try_from(number(rest)?).unwrap_or(u32::MAX))),
             "sleepms" => Ok(FilterSpec::Sleep(Duration::from_millis(number(rest)?))),
             "net" => Ok(FilterSpec::Net(address(rest)?)),
             "spam" | "spam-edit" => self.spam(rest, prefix == "spam-edit"),
-            "copy" => built_in(BuiltIn::Copy),
-            "deliver" => built_in(BuiltIn::Deliver),
-            "split" => built_in(BuiltIn::Split),
-            "mx" => built_in(BuiltIn::Mx),
-            "msgid" => built_in(BuiltIn::Msgid),
+            "mx" => Err(not_built(prefix)),
             "file" if rest.is_empty() => Err("empty file path".to_owned()),
             "file" => Ok(FilterSpec::Program(self.program(OsStr::new(rest), around))),
             _ if NOT_BUILT.contains(&prefix) || prefix == "exec" => {
@@ -180,6 +146,20 @@ impl FilterList {
         Ok(FilterSpec::Spam { address, edit, options })
     }
 
+    /// One of our own filters, if it is one.
+    fn built_in(&mut self, prefix: &str, options: &str) -> Option<FilterSpec> {
+        let mut ignored = Vec::new();
+        let filter = match prefix {
+            "copy" => FilterSpec::Copy(CopyWords::parse(options, &mut ignored)),
+            "deliver" => FilterSpec::Deliver(CopyWords::parse(options, &mut ignored)),
+            "split" => FilterSpec::Split(SplitWords::parse(options, &mut ignored)),
+            "msgid" => FilterSpec::Msgid(MsgidWords::parse(options, &mut ignored)),
+            _ => return None,
+        };
+        self.warnings.extend(ignored.iter().map(|word| format!("filter option ignored: [{word}]")));
+        Some(filter)
+    }
+
     /// A prefix that E-MailRelay 2.6 did not know, and would have taken for the name of a file.
     fn new_prefix(
         &mut self,
@@ -194,7 +174,7 @@ impl FilterList {
             return Ok(FilterSpec::Program(ProgramSpec { path, arguments: Arguments::Both }));
         }
         if prefix != "exec" {
-            return Err(BuiltIn::not_built(prefix));
+            return Err(not_built(prefix));
         }
         let mut words = words(rest);
         if words.is_empty() {

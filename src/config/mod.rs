@@ -8,6 +8,7 @@
 
 pub mod address;
 mod auth;
+pub mod built_in;
 pub mod filter;
 pub mod interface;
 pub mod keywords;

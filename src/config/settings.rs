@@ -165,6 +165,8 @@ pub struct Settings {
     pub name: String,
     /// `--spool-dir`.
     pub spool_dir: PathBuf,
+    /// `--delivery-dir`; `None`: the spool directory.
+    pub delivery_dir: Option<PathBuf>,
     /// `--domain`; `None`: derive it from the host's name.
     pub domain: Option<String>,
     /// `--durability`.

@@ -10,6 +10,9 @@
 //! | `code` | exit codes, of programs and of `exit:`, at each position |
 //! | `text` | what a program or server wrote for the client |
 //! | `program` | external programs, over [`crate::program`] |
+//! | `mailboxes` | `copy:` and `deliver:` |
+//! | `split` | `split:` |
+//! | `msgid` | `msgid:` |
 //! | `simple` | `exit:` and `sleepms:` |
 //! | `net`, `spam` | servers: our line protocol, and spamd; their connections are in `server` |
 //!
@@ -17,11 +20,14 @@
 
 mod chain;
 mod code;
+mod mailboxes;
+mod msgid;
 mod net;
 mod program;
 mod server;
 mod simple;
 mod spam;
+mod split;
 mod text;
 
 use std::fmt;
@@ -32,10 +38,10 @@ use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
-use crate::config::filter::{BuiltIn, FilterSpec};
+use crate::config::filter::FilterSpec;
 use crate::log::{self, Context, FilterEvent};
 use crate::program::Runner;
-use crate::spool::{MessageId, Spool};
+use crate::spool::{DeliveryDir, MessageId, Spool};
 
 pub use chain::Chain;
 
@@ -175,6 +181,8 @@ pub struct Tools {
     pub runner: Arc<Runner>,
     /// `--filter-timeout`.
     pub timeout: Option<Duration>,
+    /// Where the mailboxes of local recipients are.
+    pub delivery: Arc<DeliveryDir>,
     /// Our name, for what filters add to messages.
     pub domain: String,
 }
@@ -192,7 +200,10 @@ pub fn build(spec: &FilterSpec, tools: &Tools) -> Result<Box<dyn Filter>, String
         FilterSpec::Spam { address, edit, options } => {
             Ok(Box::new(spam::Spam::new(address.clone(), *edit, options.clone(), tools)))
         }
-        FilterSpec::BuiltIn(kind, _) => Err(BuiltIn::not_built(kind.as_str())),
+        FilterSpec::Copy(words) => Ok(Box::new(mailboxes::Copy::new(*words, tools))),
+        FilterSpec::Deliver(words) => Ok(Box::new(mailboxes::Deliver::new(*words, tools))),
+        FilterSpec::Split(words) => Ok(Box::new(split::Split::new(*words, tools))),
+        FilterSpec::Msgid(words) => Ok(Box::new(msgid::Msgid::new(*words, tools))),
     }
 }
 
@@ -238,5 +249,7 @@ impl Failure {
     }
 }
 
+#[cfg(test)]
+mod built_in_tests;
 #[cfg(test)]
 mod tests;

@@ -231,6 +231,16 @@ kinds! {
     /// Whether an address is trusted.
     AUTH_TRUST = "7b17b9c4235c41e0853449568c9ee055", Verbose;
 
+    // Mailboxes and routing
+    /// A copy of a message went to a mailbox.
+    DELIVERED = "6bfcb46f9756b085a1b43f5c3a866009", Verbose;
+    /// There are no sub-directories to copy into.
+    NO_MAILBOXES = "b5a99d1db22bbe41de251b8c41a301ae", Warning;
+    /// A mailbox was made.
+    MAILBOX_CREATED = "165bc86ab09934ccb0b04624d1f8e762", Verbose;
+    /// A message was split by domains.
+    SPLIT = "4f07e2a75f0d75c69b796370daead4e7", Verbose;
+
     // Forwarding
     /// A forwarding run starts.
     RUN_STARTED = "e5f2918287244060a2a0549f2c92e243", Verbose;

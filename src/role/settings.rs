@@ -24,7 +24,7 @@ use crate::role::sandbox::require_network;
 use crate::role::smtp::SmtpSettings;
 use crate::smtp::client::{ClientConfig, StartTls};
 use crate::smtp::server::{self, Anonymous, Extensions, ServerConfig};
-use crate::spool::{Durability, Spool, SpoolConfig};
+use crate::spool::{DeliveryDir, Durability, Spool, SpoolConfig};
 use crate::tls::{Acceptor, Connector};
 use crate::verify::Verifier;
 
@@ -56,7 +56,25 @@ pub fn filter_tools(settings: &Settings, spool: &Arc<Spool>) -> Tools {
         spool: Arc::clone(spool),
         runner: Arc::new(Runner::new(limits)),
         timeout: settings.filter.timeout,
+        delivery: Arc::new(spool.delivery_dir()),
         domain: domain(settings),
+    }
+}
+
+/// The directory of mailboxes, if a filter delivers into it.
+fn delivery(settings: &Settings, spool: &Spool) -> anyhow::Result<DeliveryDir> {
+    let mut filters = settings.filter.server.iter().chain(&settings.filter.client);
+    match &settings.delivery_dir {
+        Some(path) if filters.any(|filter| matches!(filter, FilterSpec::Deliver(_))) => {
+            DeliveryDir::open(path).map_err(|error| {
+                anyhow!(
+                    "invalid delivery directory: {}: {}",
+                    path.display(),
+                    error.errno.desc().to_lowercase()
+                )
+            })
+        }
+        _ => Ok(spool.delivery_dir()),
     }
 }
 
@@ -65,7 +83,12 @@ pub fn filter_tools(settings: &Settings, spool: &Arc<Spool>) -> Tools {
 /// # Errors
 /// A filter is not built into this version, or needs a network that there is not.
 pub fn filters(settings: &Settings, tools: &Tools) -> anyhow::Result<Filters> {
-    let tools = Tools { timeout: settings.filter.timeout, domain: domain(settings), ..tools.clone() };
+    let tools = Tools {
+        timeout: settings.filter.timeout,
+        delivery: Arc::new(delivery(settings, &tools.spool)?),
+        domain: domain(settings),
+        ..tools.clone()
+    };
     let remote = settings.filter.server.iter().filter_map(FilterSpec::remote);
     for address in remote.filter(|address| settings.smtp.enabled && !address.is_unix()) {
         require_network(&format!("the filter at {address}"))?;

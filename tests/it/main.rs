@@ -35,6 +35,7 @@ mod login;
 mod login_forward;
 mod login_pam;
 mod login_tls;
+mod mailboxes;
 mod openwrt;
 mod passwd;
 mod peers;

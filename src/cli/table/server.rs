@@ -24,8 +24,9 @@ pub(super) const ROWS: &[Opt] = &[
         "Hides all, or what is listed of: vrfy (the command), server (its name and version), content (the Received line), \
          client (who submitted a message, from the next server).")
         .short('A').value(Kind::Scopes, "scope"),
-    opt("delivery-dir", SERVER, 3, SMTP_ROLE.with(Roles::POP), "Directory for the mailboxes of local recipients.")
-        .value(Kind::Path, "dir").sample("/var/spool/emailrelay/in").unbuilt(),
+    opt("delivery-dir", SERVER, 3, BOTH.with(Roles::POP),
+        "Directory for the mailboxes of local recipients, which the filter deliver: writes to. The default is the spool directory.")
+        .value(Kind::Path, "dir").sample("/var/spool/emailrelay/in"),
     opt("dnsbl", SERVER, 3, SMTP_ROLE, "Refuses clients that are in DNS block lists.")
         .value(Kind::Text, "config").list().sample("spam.dnsbl.example.com,block.dnsbl.example.com,1,1000,1.1.1.1:53").unbuilt(),
     opt("domain", SERVER, 3, BOTH.with(Roles::POP),

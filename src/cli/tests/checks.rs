@@ -170,7 +170,6 @@ fn what_is_not_built_says_so() {
     for (line, text) in [
         ("--immediate", "--immediate is not built into this version"),
         ("--dnsbl=x", "--dnsbl is not built into this version"),
-        ("--delivery-dir=/x", "--delivery-dir is not built into this version"),
         ("--localedir=/x", "--localedir is not built into this version"),
         ("--pop", "pop has been disabled in this build"),
         ("--pop-port=1", "pop has been disabled in this build"),

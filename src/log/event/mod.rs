@@ -1,6 +1,7 @@
 //! Every fact that can be logged, one variant for each, with its text, its kind, and its journal fields.
 
 mod admin;
+mod delivery;
 mod filter;
 mod forward;
 mod login;
@@ -14,6 +15,7 @@ mod verify;
 use std::fmt;
 
 pub use admin::AdminEvent;
+pub use delivery::DeliveryEvent;
 pub use filter::{FilterEvent, FilterVerdict};
 pub use forward::{Delivery, ForwardEvent};
 pub use login::LoginEvent;
@@ -56,6 +58,8 @@ pub enum Event {
     Admin(AdminEvent),
     /// Encryption.
     Tls(TlsEvent),
+    /// Mailboxes.
+    Delivery(DeliveryEvent),
     /// An event of a protocol session that carries its own text. Peer text in it is escaped already.
     Protocol {
         /// What kind it is; gives the level.
@@ -159,6 +163,7 @@ impl Event {
             Event::Verify(event) => Some(event),
             Event::Admin(event) => Some(event),
             Event::Tls(event) => Some(event),
+            Event::Delivery(event) => Some(event),
             Event::Protocol { .. } => None,
         }
     }
@@ -193,7 +198,8 @@ areas!(
     Spool(SpoolEvent),
     Verify(VerifyEvent),
     Admin(AdminEvent),
-    Tls(TlsEvent)
+    Tls(TlsEvent),
+    Delivery(DeliveryEvent)
 );
 
 impl Fields {

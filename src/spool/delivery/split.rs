@@ -76,11 +76,11 @@ impl Parts {
         written.map_err(|errno| DeliveryError::SplitEnvelope { path: self.shared.path.join(name), errno })
     }
 
-    /// Makes all parts visible and durable.
+    /// Makes all parts visible and durable. They are still removed with this value, unless they are [kept](Self::keep).
     ///
     /// # Errors
-    /// One could not be; all are taken back.
-    pub fn publish(mut self) -> Result<(), DeliveryError> {
+    /// One could not be.
+    pub fn publish(&mut self) -> Result<(), DeliveryError> {
         let shared = Arc::clone(&self.shared);
         for (id, _, visible) in &mut self.parts {
             let renamed = shared.disk.rename(&id.file(NEW), &id.file(READY));
@@ -90,9 +90,12 @@ impl Parts {
             })?;
             *visible = true;
         }
-        shared.committer.flush().map_err(|error| DeliveryError::Flush(Box::new(error)))?;
+        shared.committer.flush().map_err(|error| DeliveryError::Flush(Box::new(error)))
+    }
+
+    /// They stay: the original has given up their recipients.
+    pub fn keep(mut self) {
         self.parts.clear();
-        Ok(())
     }
 
     fn make_content(&self, original: &Original, id: &MessageId) -> Result<File, Errno> {
