@@ -81,7 +81,7 @@ fn delivery(settings: &Settings, spool: &Spool) -> anyhow::Result<DeliveryDir> {
 /// The filters of the SMTP server and of forwarding, from what may have changed since `tools` were made.
 ///
 /// # Errors
-/// A filter is not built into this version, or needs a network that there is not.
+/// A filter is not built into this version, or one of them or the address verifier needs a network that there is not.
 pub fn filters(settings: &Settings, tools: &Tools) -> anyhow::Result<Filters> {
     let tools = Tools {
         timeout: settings.filter.timeout,
@@ -92,6 +92,10 @@ pub fn filters(settings: &Settings, tools: &Tools) -> anyhow::Result<Filters> {
     let remote = settings.filter.server.iter().filter_map(FilterSpec::remote);
     for address in remote.filter(|address| settings.smtp.enabled && !address.is_unix()) {
         require_network(&format!("the filter at {address}"))?;
+    }
+    let verifier = settings.smtp.verifier.remote().filter(|_| settings.smtp.enabled);
+    if let Some(address) = verifier.filter(|address| !address.is_unix()) {
+        require_network(&format!("the address verifier at {address}"))?;
     }
     let chain = |specs: &[FilterSpec], what: &str| {
         let chain = Chain::new(specs, &tools);
