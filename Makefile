@@ -27,7 +27,7 @@ INSTALL ?= install
 CARGO_TARGET_DIR ?= target
 BUILT ?= $(CARGO_TARGET_DIR)/release
 
-SBIN_PROGRAMS := emailrelay emailrelay-smtp emailrelay-forward emailrelay-admin emailrelay-passwd
+SBIN_PROGRAMS := emailrelay emailrelay-smtp emailrelay-forward emailrelay-pop emailrelay-admin emailrelay-passwd
 BIN_PROGRAMS := emailrelay-submit
 UNITS := $(notdir $(wildcard systemd/*.target systemd/*.socket systemd/*.service systemd/*.path systemd/*.timer))
 CATALOGS := $(notdir $(wildcard systemd/*.catalog))

@@ -16,6 +16,7 @@
 //! | module | what it is |
 //! |---|---|
 //! | [`smtp`] | the protocol without I/O: grammar, replies, the [`smtp::server`] and [`smtp::client`] sessions |
+//! | [`pop`] | the POP3 server's session, without I/O |
 //! | [`admin`] | the administration dialogue without I/O |
 //! | [`sasl`] | authentication without I/O: mechanisms, both sides of an exchange, HMAC from masked passwords |
 //! | [`secrets`] | secrets files: accounts, trusted addresses, changes while running |
@@ -33,7 +34,7 @@
 //! | [`cli`] | the option table, command line and configuration files; bringing a process up |
 //! | [`role`] | wiring: one module for each role or long-lived task |
 //!
-//! Arrows go `bin → cli → role → {filter, verify, program, net, tls, forward, secrets, spool, message, os, log, config} → {smtp, admin} → sasl`, never back.
+//! Arrows go `bin → cli → role → {filter, verify, program, net, tls, forward, secrets, spool, message, os, log, config} → {smtp, pop, admin} → sasl`, never back.
 //!
 //! # The way of a message
 //!
@@ -55,7 +56,7 @@
 //!
 //! Those that a text search can see are held by `tests/it/tidy.rs`.
 //!
-//! 1. [`smtp`], [`admin`] and [`sasl`] name no runtime, socket, file, clock or source of random numbers: time comes in as a value, work goes out as a value.
+//! 1. [`smtp`], [`pop`], [`admin`] and [`sasl`] name no runtime, socket, file, clock or source of random numbers: time comes in as a value, work goes out as a value.
 //! 2. Only [`os`] knows the service manager's environment and contains `unsafe`.
 //! 3. Only [`spool`] opens files below the spool directory; nothing else knows their names.
 //! 4. Arrows never point back.
@@ -80,6 +81,7 @@ pub mod log;
 pub mod message;
 pub mod net;
 pub mod os;
+pub mod pop;
 pub mod program;
 pub mod role;
 pub mod sasl;

@@ -15,7 +15,7 @@ use crate::config::tls::TlsKeywords;
 use crate::config::verifier::VerifierSpec;
 use crate::config::{
     AdminSettings, Anonymous, ClientAuth, Durability, FilterSettings, ForwardSettings, InDoubt, LogFormat,
-    LogSettings, ProcessSettings, Reach, Retry, ServerAuth, Settings, SmtpSettings, Verbosity,
+    LogSettings, PopSettings, ProcessSettings, Reach, Retry, ServerAuth, Settings, SmtpSettings, Verbosity,
 };
 use crate::sasl::Policy;
 
@@ -156,10 +156,15 @@ pub(super) fn instance(
     }
     let forward = forward(program, compat, entries, values, remarks)?;
     let smtp = smtp(program, env, entries, values, remarks)?;
+    let pop = pop(program, entries, values, remarks)?;
     let interfaces = interfaces(values, remarks);
     let admin = admin(program, entries, values, &interfaces);
-    for (server, on) in [(Server::Smtp, smtp.enabled), (Server::Admin, admin.enabled && admin.port.is_some())]
-    {
+    let servers = [
+        (Server::Smtp, smtp.enabled),
+        (Server::Pop, pop.enabled),
+        (Server::Admin, admin.enabled && admin.port.is_some()),
+    ];
+    for (server, on) in servers {
         warn_of_all_addresses(server, on, program, &interfaces, remarks);
     }
     Ok(Settings {
@@ -177,6 +182,7 @@ pub(super) fn instance(
         auth_policy: policy(values, "server-auth-config", Policy::parse, remarks),
         interfaces,
         smtp,
+        pop,
         admin,
         forward,
         server_tls: tls::server(values, tls_keywords)?,
@@ -245,7 +251,7 @@ fn smtp(
     let enabled = match program {
         Program::Relay => !off,
         Program::Smtp => true,
-        Program::Forward | Program::Admin => false,
+        Program::Forward | Program::Pop | Program::Admin => false,
     };
     let keywords: Parsed<ServerKeywords> =
         keywords::server(&values.text("server-smtp-config").unwrap_or_default());
@@ -271,6 +277,42 @@ fn smtp(
         max_recipients: values.number("smtp-max-recipients").unwrap_or(u32::MAX),
         verifier,
         verifier_parallel: values.number("verifier-parallel").unwrap_or(1),
+    })
+}
+
+fn pop(
+    program: Program,
+    entries: &Entries,
+    values: &Values,
+    remarks: &mut Remarks,
+) -> Result<PopSettings, Failure> {
+    let enabled = match program {
+        Program::Relay => entries.contains_key("pop"),
+        Program::Pop => true,
+        Program::Smtp | Program::Forward | Program::Admin => false,
+    };
+    let auth = enabled.then(|| server_auth(values, "pop-auth", remarks)).transpose()?.flatten();
+    if enabled && auth.is_none() {
+        return Err(Failure::Usage(format!("{} requires --pop-auth", program.as_str())));
+    }
+    let remote_clients = values.on("remote-clients");
+    if enabled && remote_clients && !values.on("server-tls-required") && !values.on("pop-tls-connection") {
+        remarks.log.push(
+            "pop clients may send passwords in clear: add --server-tls and --server-tls-required".to_owned(),
+        );
+    }
+    Ok(PopSettings {
+        enabled,
+        port: values.port("pop-port").unwrap_or_default(),
+        remote_clients,
+        auth,
+        auth_delay: values.duration("pop-auth-delay").unwrap_or_default(),
+        implicit_tls: values.on("pop-tls-connection"),
+        by_name: values.on("pop-by-name"),
+        no_delete: values.on("pop-no-delete"),
+        idle_timeout: values.duration("idle-timeout").and_then(limit),
+        max_connections: values.number("pop-max-connections").unwrap_or(u32::MAX),
+        max_per_address: values.number("pop-max-per-address").filter(|number| *number > 0),
     })
 }
 
@@ -415,7 +457,7 @@ fn forward(
 fn busy_timeout(program: Program) -> Duration {
     match program {
         Program::Forward | Program::Admin => Duration::ZERO,
-        Program::Relay | Program::Smtp => Duration::from_secs(600),
+        Program::Relay | Program::Smtp | Program::Pop => Duration::from_secs(600),
     }
 }
 

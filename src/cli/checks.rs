@@ -38,10 +38,6 @@ impl Facts<'_> {
 /// # Errors
 /// The text for the first one.
 pub(super) fn unbuilt(entries: &Entries) -> Result<(), String> {
-    let given = |name: &str| entries.get(name).is_some_and(|entry| !entry.opt.built);
-    if table::all().any(|opt| opt.section == table::Section::Pop && given(opt.name)) {
-        return Err("pop has been disabled in this build".to_owned());
-    }
     match entries.values().find(|entry| !entry.opt.built) {
         Some(entry) => {
             Err(format!("--{} is not built into this version{}", entry.opt.name, entry.origin.suffix()))
@@ -66,9 +62,11 @@ pub(super) fn instance(facts: &Facts<'_>) -> Result<(), String> {
 
 fn servers(facts: &Facts<'_>) -> Result<(), String> {
     let pop = facts.has("pop");
-    let pop_options = facts.any(&["pop-auth", "pop-by-name", "pop-no-delete", "pop-port"]);
+    let options = table::all().filter(|opt| opt.section == table::Section::Pop && opt.name != "pop");
+    let pop_options = facts.has("pop-auth") || options.map(|opt| opt.name).any(|name| facts.has(name));
     first(&[
-        (pop_options && !pop, "pop options require --pop"),
+        // emailrelay-pop serves POP whether or not it is told to.
+        (pop_options && !pop && (facts.knows)("port"), "pop options require --pop"),
         (pop && !facts.has("pop-auth"), "the --pop option requires --pop-auth"),
         (
             facts.has("admin-terminate") && !facts.has("admin") && (facts.knows)("dont-serve"),
@@ -170,6 +168,10 @@ fn tls(facts: &Facts<'_>) -> Result<(), String> {
         (
             has("client-tls-verify-name") && !has("client-tls-verify"),
             "the --client-tls-verify-name options requires --client-tls-verify",
+        ),
+        (
+            has("pop-tls-connection") && !server,
+            "--pop-tls-connection requires --server-tls or --server-tls-connection",
         ),
         (
             has("server-tls-required") && !server,

@@ -76,6 +76,7 @@ fn pages() -> Vec<Page> {
         relay(Program::Relay, "SMTP store-and-forward relay, all roles in one process", RELAY),
         relay(Program::Smtp, "E-MailRelay's SMTP server, started by systemd", SMTP),
         relay(Program::Forward, "sends what waits in E-MailRelay's spool to the next hop", FORWARD),
+        relay(Program::Pop, "E-MailRelay's POP3 server, started by systemd", POP),
         relay(Program::Admin, "administration of E-MailRelay on a socket, started by systemd", ADMIN),
         Page {
             command: tool("emailrelay-submit", submit::ABOUT, submit::TABLE).arg(recipients()),
@@ -181,6 +182,16 @@ const FORWARD: More = &[
     ),
     ("EXAMPLES", &["emailrelay-forward --forward-to smtp.example.com:25 --spool-dir /var/spool/emailrelay"]),
     ("SEE ALSO", &["emailrelay(1)"]),
+];
+
+const POP: More = &[
+    (
+        "EXAMPLES",
+        &[
+            "emailrelay-pop --interface localhost --pop-port 1110 --pop-auth ./pop.auth --spool-dir /var/spool/emailrelay",
+        ],
+    ),
+    ("SEE ALSO", &["emailrelay(1), systemd.socket(5)"]),
 ];
 
 const ADMIN: More = &[("SEE ALSO", &["emailrelay(1), emailrelay-smtp(1)"])];

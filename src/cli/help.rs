@@ -118,6 +118,14 @@ fn examples(program: Program, name: &str) -> String {
             ("On a port of this host only:", "--interface=localhost --port=2525 --spool-dir=./spool"),
             ("See what a configuration file means:", "--check /etc/emailrelay.conf"),
         ],
+        Program::Pop => [
+            ("On the sockets the service manager holds:", "/etc/emailrelay.conf"),
+            (
+                "On a port of this host only:",
+                "--interface=localhost --pop-port=1110 --pop-auth=./pop.auth --spool-dir=./spool",
+            ),
+            ("See what a configuration file means:", "--check /etc/emailrelay.conf"),
+        ],
         Program::Forward => [
             ("Send the spooled mail on, and end:", "--forward-to=smtp.example.com:25"),
             ("As configured, and stay for half a minute:", "--linger=30 /etc/emailrelay.conf"),

@@ -65,6 +65,8 @@ pub enum Program {
     Smtp,
     /// `emailrelay-forward`.
     Forward,
+    /// `emailrelay-pop`.
+    Pop,
     /// `emailrelay-admin`.
     Admin,
 }
@@ -77,6 +79,7 @@ impl Program {
             Self::Relay => "emailrelay",
             Self::Smtp => "emailrelay-smtp",
             Self::Forward => "emailrelay-forward",
+            Self::Pop => "emailrelay-pop",
             Self::Admin => "emailrelay-admin",
         }
     }
@@ -86,6 +89,7 @@ impl Program {
             Self::Relay => Roles::RELAY,
             Self::Smtp => Roles::SMTP,
             Self::Forward => Roles::FORWARD,
+            Self::Pop => Roles::POP,
             Self::Admin => Roles::ADMIN,
         }
     }
@@ -378,7 +382,7 @@ fn chosen_instance(given: &[Given]) -> Option<String> {
 }
 
 fn belongs_elsewhere(one: &Given, program: Program) -> String {
-    let all = [Program::Smtp, Program::Forward, Program::Admin, Program::Relay];
+    let all = [Program::Smtp, Program::Forward, Program::Pop, Program::Admin, Program::Relay];
     let others = all.into_iter().filter(|other| *other != program);
     let names: Vec<&str> = others.filter(|other| other.has(one.opt)).map(Program::as_str).collect();
     let owner = names.first().copied().unwrap_or("another program");

@@ -54,7 +54,7 @@ mod tests {
         assert!(short.starts_with(&format!("E-MailRelay V{VERSION}\n\nCopyright (C) ")));
         assert!(!short.contains("enabled"));
         let long = text(true);
-        let lines = "\n\nMulti-threading: enabled\nUnix domain sockets: enabled\nPOP server: disabled\n\
+        let lines = "\n\nMulti-threading: enabled\nUnix domain sockets: enabled\nPOP server: enabled\n\
                      Admin server: enabled\nTLS library: rustls 0.23\nSystemd: enabled\n";
         assert!(long.contains(lines));
     }

@@ -24,8 +24,8 @@ pub use auth::{ClientAuth, ServerAuth};
 pub use filter::{FilterSettings, FilterSpec};
 pub use logging::{Facility, LogFormat, LogSettings, Verbosity};
 pub use settings::{
-    AdminSettings, Anonymous, Durability, ForwardSettings, InDoubt, ProcessSettings, Reach, Retry, Settings,
-    SmtpSettings,
+    AdminSettings, Anonymous, Durability, ForwardSettings, InDoubt, PopSettings, ProcessSettings, Reach,
+    Retry, Settings, SmtpSettings,
 };
 
 /// The longest path of a unix socket, in bytes: what the kernel's address structure holds (unix(7)).

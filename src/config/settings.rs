@@ -92,6 +92,33 @@ pub struct SmtpSettings {
     pub verifier_parallel: u32,
 }
 
+/// The POP server of an instance.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PopSettings {
+    /// Whether there is a POP server at all.
+    pub enabled: bool,
+    /// `--pop-port`; 0 lets the kernel choose.
+    pub port: u16,
+    /// `--remote-clients`.
+    pub remote_clients: bool,
+    /// `--pop-auth`; always there when the server is enabled.
+    pub auth: Option<ServerAuth>,
+    /// `--pop-auth-delay`: how long the first refused login waits. Zero: refused logins neither wait nor count.
+    pub auth_delay: Duration,
+    /// `--pop-tls-connection`: clients begin with a TLS handshake.
+    pub implicit_tls: bool,
+    /// `--pop-by-name`: each user has a sub-directory.
+    pub by_name: bool,
+    /// `--pop-no-delete`: what clients delete stays.
+    pub no_delete: bool,
+    /// `--idle-timeout`; `None` is for ever.
+    pub idle_timeout: Option<Duration>,
+    /// `--pop-max-connections`.
+    pub max_connections: u32,
+    /// `--pop-max-per-address`; `None` is unlimited. Loopback and unix sockets are exempt.
+    pub max_per_address: Option<u32>,
+}
+
 /// Forwarding of an instance.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ForwardSettings {
@@ -183,6 +210,8 @@ pub struct Settings {
     pub auth_policy: Policy,
     /// The SMTP server.
     pub smtp: SmtpSettings,
+    /// The POP server.
+    pub pop: PopSettings,
     /// The administration server.
     pub admin: AdminSettings,
     /// Forwarding.
@@ -201,7 +230,8 @@ impl Settings {
     pub fn servers(&self) -> Vec<(Server, Option<u16>)> {
         let smtp = self.smtp.enabled.then_some((Server::Smtp, Some(self.smtp.port)));
         let admin = self.admin.enabled.then_some((Server::Admin, self.admin.port));
-        smtp.into_iter().chain(admin).collect()
+        let pop = self.pop.enabled.then_some((Server::Pop, Some(self.pop.port)));
+        smtp.into_iter().chain(admin).chain(pop).collect()
     }
 
     /// Whether the instance listens for anybody.

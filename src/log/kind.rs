@@ -231,6 +231,30 @@ kinds! {
     /// Whether an address is trusted.
     AUTH_TRUST = "7b17b9c4235c41e0853449568c9ee055", Verbose;
 
+    // POP server
+    /// Where the accounts of POP users are.
+    POP_ACCOUNTS = "e45558a812b2493497c352755dd93689", Info;
+    /// A POP user has logged in.
+    POP_LOGIN = "ed3b19970a574b43b6e44f98584a7142", Info;
+    /// An address is not served because it has failed to log in too often.
+    POP_BLOCKED = "1d789560c131429eb2e6fe241b85e3a5", Warning peer;
+    /// A mailbox was made.
+    POP_MAILBOX_CREATED = "880878ee062643018f451517a0935d93", Verbose;
+    /// A mailbox cannot be used.
+    MAILBOX_NOT_ACCESSIBLE = "2d57d746e2f34e7481347f85728054b8", Warning;
+    /// A mailbox could not be opened for its user.
+    MAILBOX_UNAVAILABLE = "23ee08277b1c4c62b009b66e7906bc7c", Warning;
+    /// A message changed while it was listed.
+    MESSAGE_CHANGED = "4f84352b99164e779742f09c7ed5cf14", Verbose;
+    /// A message cannot be read.
+    MESSAGE_UNREADABLE = "eff1579cb49e48fbb2c7f4c8d0928ed4", Error;
+    /// A message could not be deleted.
+    POP_DELETE_FAILED = "5e7567a3dd9e473cafe59f29b10f6ae2", Error;
+    /// What a POP session has done.
+    POP_DONE = "7327549da3fc4335b458906b37fdb94d", Verbose;
+    /// Bytes in clear came behind the command that begins encryption.
+    PLAINTEXT_BEHIND = "9dd033644d3a4ab2a1d52b50517dc61e", Warning peer;
+
     // Mailboxes and routing
     /// A copy of a message went to a mailbox.
     DELIVERED = "6bfcb46f9756b085a1b43f5c3a866009", Verbose;

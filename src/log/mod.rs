@@ -29,7 +29,7 @@ pub use context::{Context, show};
 pub use escape::{Peer, escape};
 pub use event::{
     AdminEvent, Delivery, DeliveryEvent, Event, Fields, FilterEvent, FilterVerdict, ForwardEvent, LoginEvent,
-    ProcessEvent, Server, ServerEvent, SpoolEvent, StartEvent, TlsEvent, VerifyEvent,
+    PopEvent, ProcessEvent, Server, ServerEvent, SpoolEvent, StartEvent, TlsEvent, VerifyEvent,
 };
 pub use format::{Format, program_name};
 pub use init::{JournalText, LogConfig, LogError, LogHandle, Stderr, init};

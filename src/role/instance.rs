@@ -12,7 +12,7 @@ use crate::config::address::Remote;
 use crate::config::{FilterSpec, ProcessSettings, Settings};
 use crate::filter::Tools;
 use crate::forward::{Engine, Reason, RunReport, account};
-use crate::log::{self, Context, LoginEvent, ProcessEvent, Server, StartEvent};
+use crate::log::{self, Context, LoginEvent, PopEvent, ProcessEvent, Server, SpoolEvent, StartEvent};
 use crate::net::connect;
 use crate::net::ledger::Ledger;
 use crate::net::limits::ConnectionLimits;
@@ -21,7 +21,8 @@ use crate::role::admin::{AdminRole, Forwarding, Wiring};
 use crate::role::bind::{ServerSockets, Sockets};
 use crate::role::doorbell::Doorbell;
 use crate::role::forward::{self, REQUESTS, Triggers};
-use crate::role::login::{Accounts, Logins};
+use crate::role::login::{Accounts, Logins, Source};
+use crate::role::pop::PopRole;
 use crate::role::serve::{self, Service};
 use crate::role::settings::{self, NextHop};
 use crate::role::smtp::{Listeners, SmtpRole};
@@ -91,6 +92,7 @@ pub struct Instance {
     logins: Option<Arc<Logins>>,
     /// Our accounts at the next hop.
     ours: Option<Arc<account::Accounts>>,
+    pop: Option<Arc<PopRole>>,
     tls: Tls,
     stop: CancellationToken,
     /// Cancelled when the sessions have ended, so that the doorbell's last ring is not missed.
@@ -165,6 +167,10 @@ impl Instance {
         if let (Some(smtp), Some(ledger)) = (&smtp, &ledger) {
             smtp.gate().keep(Arc::clone(ledger));
         }
+        let pop = pop_role(&settings, accounts.pop, &tls, &spool, &context, stop);
+        if let (Some(pop), Some(ledger)) = (&pop, &ledger) {
+            pop.gate().keep(Arc::clone(ledger));
+        }
         Ok(Self {
             context,
             settings,
@@ -172,6 +178,7 @@ impl Instance {
             spool,
             filters: tools,
             smtp,
+            pop,
             admin,
             engine,
             ledger,
@@ -204,6 +211,10 @@ impl Instance {
         self.announce_filters();
         for (server, sockets) in [(Server::Smtp, smtp), (Server::Admin, admin), (Server::Pop, pop)] {
             self.announce_server(server, sockets);
+        }
+        if let Some(pop) = &self.pop {
+            let (instance, source) = (instance.clone(), pop.logins().source());
+            log::emit(&Context::default(), &PopEvent::Accounts { instance, source }.into());
         }
         if let Some(to) = self.settings.forward.to.as_ref().filter(|_| self.engine.is_some()) {
             // The line carries the instance's name in any log format.
@@ -248,6 +259,7 @@ impl Instance {
             spool: Arc::clone(&self.spool),
             filters: self.filters.clone(),
             smtp: self.smtp.clone(),
+            pop: self.pop.clone(),
             admin: self.admin.clone(),
             tls: self.tls.clone(),
             engine: self.engine.clone(),
@@ -273,13 +285,19 @@ impl Instance {
         let serving = self.serving(process.idle_exit, process.stop_timeout)?;
         let ringing = self.ringing();
         let upkeep = self.upkeep();
-        let sweeping = upkeep.run(self.stop.clone());
+        let (stop, keeps_tidy) = (self.stop.clone(), self.smtp.is_some() || self.engine.is_some());
+        let sweeping = async {
+            // A process that only serves mailboxes leaves no rubbish, and is not to look into that of others.
+            if keeps_tidy {
+                upkeep.run(stop).await;
+            }
+        };
         let checking = self.checking();
         let served = async {
             serving.await;
             self.after_sessions.cancel();
             // The end of serving by idleness is the end of the instance.
-            if self.smtp.is_some() || self.admin.is_some() {
+            if self.smtp.is_some() || self.admin.is_some() || self.pop.is_some() {
                 self.stop.cancel();
             }
         };
@@ -301,8 +319,9 @@ impl Instance {
         let sockets = std::mem::take(&mut self.sockets);
         let smtp = serving(self.smtp.clone(), sockets.smtp, idle_exit, stop_timeout)?;
         let admin = serving(self.admin.clone(), sockets.admin, idle_exit, stop_timeout)?;
+        let pop = serving(self.pop.clone(), sockets.pop, idle_exit, stop_timeout)?;
         Ok(async {
-            tokio::join!(smtp, admin);
+            tokio::join!(smtp, admin, pop);
         })
     }
 
@@ -383,6 +402,40 @@ fn program_warning(path: Option<&Path>, what: &str) -> Option<String> {
     path.is_dir().then(|| format!("invalid program: {}", path.display()))
 }
 
+fn pop_role(
+    settings: &Settings,
+    accounts: Option<Source>,
+    tls: &Tls,
+    spool: &Arc<Spool>,
+    context: &Context,
+    stop: &CancellationToken,
+) -> Option<Arc<PopRole>> {
+    let source = accounts.filter(|_| settings.pop.enabled)?;
+    if settings.pop.by_name {
+        look_at_mailboxes(spool, context);
+    }
+    let (policy, domain) = (settings.auth_policy.clone(), settings::domain(settings));
+    // Addresses that fail too often are the role's own matter.
+    let logins = Logins::new(source, policy, domain, context.clone(), false);
+    let (total, per_address) = settings::pop_limits(settings);
+    let limits = ConnectionLimits::new(total, per_address);
+    let config = settings::pop(settings, logins, tls.acceptor.clone());
+    Some(PopRole::new(Arc::clone(spool), config, limits, context.clone(), stop.child_token()))
+}
+
+/// Says which mailboxes will not be usable.
+fn look_at_mailboxes(spool: &Spool, context: &Context) {
+    match spool.mailboxes() {
+        Ok(mailboxes) => {
+            for (name, _) in mailboxes.into_iter().filter(|(_, usable)| !usable) {
+                let name = name.as_str().to_owned();
+                log::emit(context, &PopEvent::MailboxNotAccessible { name }.into());
+            }
+        }
+        Err(error) => log::emit(context, &SpoolEvent::StoreFailed { reason: error.to_string() }.into()),
+    }
+}
+
 /// A running instance, as supervision sees it.
 pub struct Handle {
     context: Context,
@@ -392,6 +445,7 @@ pub struct Handle {
     spool: Arc<Spool>,
     filters: Tools,
     smtp: Option<Arc<SmtpRole>>,
+    pop: Option<Arc<PopRole>>,
     admin: Option<Arc<AdminRole>>,
     tls: Tls,
     engine: Option<Arc<Engine>>,
@@ -413,6 +467,9 @@ impl Handle {
         let mut parts = Vec::new();
         if let Some(smtp) = &self.smtp {
             parts.push(smtp.status());
+        }
+        if let Some(pop) = &self.pop {
+            parts.push(pop.status());
         }
         if let Some(engine) = &self.engine {
             parts.push(engine.status());
@@ -449,6 +506,10 @@ impl Handle {
                     log::emit(&self.context, &ProcessEvent::ReloadFailed { reason }.into());
                 }
             }
+        }
+        if let Some(pop) = &self.pop {
+            pop.reload(settings::pop(new, pop.logins(), self.tls.acceptor.clone()));
+            pop.logins().look();
         }
         if let Some(logins) = &self.logins {
             logins.look();

@@ -11,6 +11,7 @@ mod forward_stress;
 pub mod instance;
 pub mod login;
 pub mod passwd;
+pub mod pop;
 pub mod sandbox;
 pub mod serve;
 pub mod settings;

@@ -17,9 +17,11 @@ use crate::log::{self, Context, JournalText, Level, LogConfig, ProcessEvent, Std
 use crate::net::connect;
 use crate::net::ledger::Ledger;
 use crate::os::identity::User;
+use crate::pop::{self, PopConfig};
 use crate::program::{Limits, Runner};
 use crate::role::admin::AdminSettings;
 use crate::role::login::Logins;
+use crate::role::pop::PopSettings;
 use crate::role::sandbox::require_network;
 use crate::role::smtp::SmtpSettings;
 use crate::smtp::client::{ClientConfig, StartTls};
@@ -211,6 +213,39 @@ pub fn limits(settings: &Settings, descriptors: u64) -> (usize, usize) {
     (count(total), count(per_address))
 }
 
+/// The POP server's settings; who may log in is known already. Without `tls` there is none, whatever the settings.
+pub fn pop(settings: &Settings, logins: Arc<Logins>, tls: Option<Arc<Acceptor>>) -> PopSettings {
+    let pop = &settings.pop;
+    // compat: TLS from the first byte is for SMTP; here both options offer STLS.
+    let stls = match settings.server_tls.as_ref().filter(|_| tls.is_some()) {
+        None => pop::StartTls::No,
+        Some(server_tls) if server_tls.required => pop::StartTls::Required,
+        Some(_) => pop::StartTls::Offered,
+    };
+    let session = PopConfig {
+        idle_timeout: pop.idle_timeout,
+        tls: stls,
+        trace: log::is_enabled(Level::Verbose),
+        ..PopConfig::default()
+    };
+    let product = session.product.clone().filter(|_| !settings.anonymous.server);
+    PopSettings {
+        session: Arc::new(PopConfig { product, ..session }),
+        remote_clients: pop.remote_clients,
+        logins,
+        implicit_tls: pop.implicit_tls && tls.is_some(),
+        tls,
+        by_name: pop.by_name,
+        no_delete: pop.no_delete,
+        auth_delay: pop.auth_delay,
+    }
+}
+
+/// Connections of POP clients at most: in all, and from one address.
+pub fn pop_limits(settings: &Settings) -> (usize, usize) {
+    (count(settings.pop.max_connections), settings.pop.max_per_address.map_or(usize::MAX, count))
+}
+
 /// What forwarding needs beside its settings.
 #[derive(Debug, Clone)]
 pub struct NextHop {
@@ -368,6 +403,10 @@ pub fn fixed_instance(old: &Settings, new: &Settings) -> Vec<&'static str> {
         ("client-auth", old.forward.auth != new.forward.auth),
         ("client-auth-config", old.forward.auth_policy != new.forward.auth_policy),
         ("server-auth", old.smtp.auth != new.smtp.auth),
+        ("pop-port", old.pop.port != new.pop.port),
+        ("pop-auth", old.pop.auth != new.pop.auth),
+        ("pop-max-connections", old.pop.max_connections != new.pop.max_connections),
+        ("pop-max-per-address", old.pop.max_per_address != new.pop.max_per_address),
         ("server-auth-config", old.auth_policy != new.auth_policy),
         ("admin", old.admin.port != new.admin.port),
         ("admin-terminate", old.admin.terminate != new.admin.terminate),

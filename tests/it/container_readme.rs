@@ -63,6 +63,7 @@ fn source_in(container: &Container) -> &'static str {
         "emailrelay",
         "emailrelay-smtp",
         "emailrelay-forward",
+        "emailrelay-pop",
         "emailrelay-admin",
         "emailrelay-submit",
         "emailrelay-passwd",

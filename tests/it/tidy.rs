@@ -29,6 +29,13 @@ fn protocol_modules_are_pure() {
             source.refuse(word, "is not for a pure session: time, files and sockets come in as values");
         }
     }
+    for source in sources("src/pop") {
+        for word in
+            io.iter().chain(&others).chain(&["crate::smtp::server", "crate::smtp::client", "crate::secrets"])
+        {
+            source.refuse(word, "is not for a pure session: accounts, messages and time come in as values");
+        }
+    }
     for source in sources("src/sasl") {
         for word in io.iter().chain(&others).chain(&["crate::smtp", "crate::secrets"]) {
             source.refuse(

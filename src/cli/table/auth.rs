@@ -22,7 +22,7 @@ pub(super) const ROWS: &[Opt] = &[
         "Mechanisms to offer (m:, with TLS a:) and not to offer (x:, with TLS d:) as server.")
         .value(Kind::Text, "config").sample("m:cram-sha256,cram-sha1"),
     opt("pop-auth", AUTH, 4, POP, "Lets POP clients log in with the accounts in this file, or by pam:.")
-        .short('F').value(Kind::Secret, "file").sample("/etc/private/emailrelay-pop.auth").unbuilt(),
+        .short('F').value(Kind::Secret, "file").sample("/etc/private/emailrelay-pop.auth"),
 
     opt("client-tls", TLS, 3, CLIENT, "Encrypts connections to the next server with STARTTLS, if it is offered.").short('j'),
     opt("client-tls-certificate", TLS, 3, CLIENT, "Key and certificate to show as client; given twice, first the key's file.")

@@ -73,11 +73,23 @@ pub(super) const ROWS: &[Opt] = &[
     opt("verifier", SERVER, super::HIDDEN, SMTP_ROLE, "")
         .value(Kind::Program, "program").old(Old::Renamed("address-verifier")),
 
-    opt("pop", POP, 3, POP_ROLE, "Serves the spooled messages to POP clients.").short('B').unbuilt(),
-    opt("pop-by-name", POP, 3, POP_ROLE, "Gives each POP user a sub-directory of the spool directory.").short('J').unbuilt(),
-    opt("pop-no-delete", POP, 3, POP_ROLE, "Keeps messages that POP clients delete.").short('G').unbuilt(),
+    opt("pop", POP, 3, POP_ROLE, "Serves the spooled messages to POP clients. Always on in emailrelay-pop.").short('B'),
+    opt("pop-by-name", POP, 3, POP_ROLE, "Gives each POP user a sub-directory of the spool directory.").short('J'),
+    opt("pop-no-delete", POP, 3, POP_ROLE, "Keeps messages that POP clients delete.").short('G'),
     opt("pop-port", POP, 3, POP_ROLE, "Port of the POP server.")
-        .short('E').value(Kind::Port, "port").default("110").sample("995").unbuilt(),
+        .short('E').value(Kind::Port, "port").default("110").sample("995"),
+    opt("pop-tls-connection", POP, 3, POP_ROLE,
+        "Encrypts connections of POP clients from their start, on the port of --pop-port. With sockets of the service manager the name of \
+         the socket decides: pops is encrypted."),
+    opt("pop-auth-delay", POP, 4, POP_ROLE,
+        "How long the first refused login of an address waits for its reply; later ones wait longer, up to sixteen times, and an address \
+         with twenty of them in ten minutes is not served for ten minutes. 0 for none of this.")
+        .value(Kind::Duration, "time").default("1").sample("1"),
+    opt("pop-max-connections", POP, 4, POP_ROLE, "POP connections at the same time.")
+        .value(Kind::Number(1, 1_000_000), "number").default("200").sample("200"),
+    opt("pop-max-per-address", POP, 4, POP_ROLE,
+        "POP connections at the same time from one address other than this host; 0 for no limit.")
+        .value(Kind::Number(0, 1_000_000), "number").default("20").sample("20"),
 
     opt("admin", ADMIN, 3, ADMIN_ROLE, "TCP port of the administration server; without it there is none, but for sockets of the service manager.")
         .short('a').value(Kind::Port, "port").sample("10026"),

@@ -171,8 +171,6 @@ fn what_is_not_built_says_so() {
         ("--immediate", "--immediate is not built into this version"),
         ("--dnsbl=x", "--dnsbl is not built into this version"),
         ("--localedir=/x", "--localedir is not built into this version"),
-        ("--pop", "pop has been disabled in this build"),
-        ("--pop-port=1", "pop has been disabled in this build"),
     ] {
         assert_eq!(bad(line), format!("usage error: {text}"));
     }

@@ -177,7 +177,7 @@ fn role_programs_refuse_options_of_others_on_the_command_line() {
             "the --idle-exit option belongs to emailrelay-smtp, not to emailrelay",
         ),
         (Program::Forward, "", "emailrelay-forward requires --forward-to"),
-        (Program::Smtp, "--pop", "the --pop option belongs to emailrelay, not to emailrelay-smtp"),
+        (Program::Smtp, "--pop", "the --pop option belongs to emailrelay-pop, not to emailrelay-smtp"),
     ] {
         assert_eq!(bad_for(program, line), format!("usage error: {text}"));
     }

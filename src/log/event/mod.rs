@@ -5,6 +5,7 @@ mod delivery;
 mod filter;
 mod forward;
 mod login;
+mod pop;
 mod process;
 mod server;
 mod spool;
@@ -19,6 +20,7 @@ pub use delivery::DeliveryEvent;
 pub use filter::{FilterEvent, FilterVerdict};
 pub use forward::{Delivery, ForwardEvent};
 pub use login::LoginEvent;
+pub use pop::PopEvent;
 pub use process::ProcessEvent;
 pub use server::ServerEvent;
 pub use spool::SpoolEvent;
@@ -50,6 +52,8 @@ pub enum Event {
     Login(LoginEvent),
     /// Forwarding.
     Forward(ForwardEvent),
+    /// POP server.
+    Pop(PopEvent),
     /// Spool directory.
     Spool(SpoolEvent),
     /// Address verifiers.
@@ -159,6 +163,7 @@ impl Event {
             Event::Filter(event) => Some(event),
             Event::Login(event) => Some(event),
             Event::Forward(event) => Some(event),
+            Event::Pop(event) => Some(event),
             Event::Spool(event) => Some(event),
             Event::Verify(event) => Some(event),
             Event::Admin(event) => Some(event),
@@ -195,6 +200,7 @@ areas!(
     Filter(FilterEvent),
     Login(LoginEvent),
     Forward(ForwardEvent),
+    Pop(PopEvent),
     Spool(SpoolEvent),
     Verify(VerifyEvent),
     Admin(AdminEvent),

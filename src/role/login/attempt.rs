@@ -87,7 +87,8 @@ impl Attempt {
             return Verdict::Unavailable;
         }
         self.logins.consult().await;
-        self.check(Mechanism::Plain, user, password).await
+        let first = first_word(&password);
+        self.check(Mechanism::Plain, user, password, first).await
     }
 
     /// The client has answered the challenge in the greeting (RFC 1939 §7).
@@ -120,16 +121,28 @@ impl Attempt {
                 self.open = Some((mechanism, exchange));
                 Verdict::Challenge(bytes)
             }
-            Step::Password { user, password } => self.check(mechanism, user, password).await,
+            Step::Password { user, password } => self.check(mechanism, user, password, None).await,
             Step::Done(outcome) => self.conclude(mechanism, &outcome),
         }
     }
 
-    async fn check(&mut self, mechanism: Mechanism, user: Vec<u8>, password: Secret) -> Verdict {
+    /// `second`: what may be the password if `password` is not.
+    async fn check(
+        &mut self,
+        mechanism: Mechanism,
+        user: Vec<u8>,
+        password: Secret,
+        second: Option<Secret>,
+    ) -> Verdict {
         match &self.logins.source {
             Source::File(store) => {
                 let secrets = store.current();
-                let checked = spawn_blocking(move || check_password(&*secrets, &user, &password));
+                let checked = spawn_blocking(move || {
+                    let outcome = check_password(&*secrets, &user, &password);
+                    let second = second.filter(|_| !outcome.accepted);
+                    let retried = second.map(|second| check_password(&*secrets, &user, &second));
+                    retried.filter(|retried| retried.accepted).unwrap_or(outcome)
+                });
                 match checked.await {
                     Ok(outcome) => self.conclude(mechanism, &outcome),
                     Err(_) => Verdict::Unavailable,
@@ -191,6 +204,13 @@ impl Attempt {
     fn throttle(&self) -> Option<&Throttle> {
         self.logins.throttle.as_ref().filter(|_| self.counted)
     }
+}
+
+/// compat: E-MailRelay 2.6 took the first word behind PASS for the password.
+fn first_word(password: &Secret) -> Option<Secret> {
+    let mut words = password.expose().split(u8::is_ascii_whitespace).filter(|word| !word.is_empty());
+    let first = words.next()?;
+    (first.len() < password.expose().len()).then(|| Secret::new(first.to_vec()))
 }
 
 /// A name as text. Names that are not UTF-8 are told apart by their bytes.

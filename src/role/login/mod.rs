@@ -59,6 +59,8 @@ pub struct Accounts {
     pub server: Option<Source>,
     /// Our own at the next hop.
     pub client: Option<account::Source>,
+    /// Who may log in at the POP server.
+    pub pop: Option<Source>,
 }
 
 impl Accounts {
@@ -85,7 +87,12 @@ impl Accounts {
                 Some(account::Source::Fixed(Arc::new(Secrets::of_client(entry))))
             }
         };
-        Ok(Self { server, client })
+        let pop = match &settings.pop.auth {
+            None => None,
+            Some(ServerAuth::File(path)) => Some(Source::File(files.open(path, &context)?)),
+            Some(ServerAuth::Pam { .. }) => Some(Source::Pam { pam: Pam::default(), trusted: None }),
+        };
+        Ok(Self { server, client, pop })
     }
 }
 
@@ -101,6 +108,15 @@ impl Logins {
     ) -> Arc<Self> {
         let throttle = throttled.then(Throttle::default);
         Arc::new(Self { source, policy, domain, context, throttle, offer: Mutex::default() })
+    }
+
+    /// Where the accounts are, for people.
+    #[must_use]
+    pub fn source(&self) -> String {
+        match &self.source {
+            Source::File(store) => store.path().display().to_string(),
+            Source::Pam { .. } => "pam:".to_owned(),
+        }
     }
 
     /// Looks whether the file has changed, if it was not looked at a moment ago.

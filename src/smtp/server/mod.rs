@@ -51,7 +51,7 @@ mod starttls;
 mod trace;
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 pub use auth::Login;
 pub use config::{Anonymous, BareLf, Extensions, Offer, Peer, ServerConfig, Trust};

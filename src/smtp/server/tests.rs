@@ -1,7 +1,7 @@
 //! The server session against the transcripts in `tests/transcripts/smtp-server`, and its properties.
 
 mod properties;
-mod script;
+pub(crate) mod script;
 mod transcript;
 
 use std::fs;

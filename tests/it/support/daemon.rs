@@ -18,6 +18,7 @@ pub(crate) enum Program {
     Emailrelay,
     Smtp,
     Forward,
+    Pop,
     Admin,
     Submit,
     Passwd,
@@ -30,6 +31,7 @@ impl Program {
             Self::Emailrelay => env!("CARGO_BIN_EXE_emailrelay"),
             Self::Smtp => env!("CARGO_BIN_EXE_emailrelay-smtp"),
             Self::Forward => env!("CARGO_BIN_EXE_emailrelay-forward"),
+            Self::Pop => env!("CARGO_BIN_EXE_emailrelay-pop"),
             Self::Admin => env!("CARGO_BIN_EXE_emailrelay-admin"),
             Self::Submit => env!("CARGO_BIN_EXE_emailrelay-submit"),
             Self::Passwd => env!("CARGO_BIN_EXE_emailrelay-passwd"),
@@ -70,9 +72,13 @@ impl Daemon {
     }
 
     /// Starts a prepared command (environment, current directory); its standard streams are set here.
-    pub(crate) fn start(mut command: Command) -> Self {
-        let mut child =
-            command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+    pub(crate) fn start(command: Command) -> Self {
+        Self::start_with(command, Stdio::null())
+    }
+
+    /// The same with this as its standard input.
+    pub(crate) fn start_with(mut command: Command, stdin: Stdio) -> Self {
+        let mut child = command.stdin(stdin).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
         let log = Arc::new(Log::default());
         let (stderr, sink) = (child.stderr.take().unwrap(), Arc::clone(&log));
         std::thread::spawn(move || sink.collect(BufReader::new(stderr)));
@@ -100,7 +106,16 @@ impl Daemon {
 
     /// Where it serves SMTP, from its log.
     pub(crate) fn address(&self) -> SocketAddr {
-        let line = self.line("smtp server on ");
+        self.listener("smtp server on ")
+    }
+
+    /// Where it serves POP, from its log.
+    pub(crate) fn pop_address(&self) -> SocketAddr {
+        self.listener("pop server on ")
+    }
+
+    fn listener(&self, text: &str) -> SocketAddr {
+        let line = self.line(text);
         let address = line.rsplit(' ').next().unwrap();
         address.parse().unwrap_or_else(|_| panic!("no address in {line:?}"))
     }

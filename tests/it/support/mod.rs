@@ -1,6 +1,7 @@
 //! What the topics share: spawned programs, scripted and real peers, spools, containers.
 #![allow(dead_code, reason = "a toolbox: not every tool is in use all the time")]
 
+pub(crate) mod activate;
 pub(crate) mod admin;
 pub(crate) mod certs;
 pub(crate) mod client;
@@ -12,6 +13,7 @@ pub(crate) mod hop;
 pub(crate) mod letters;
 pub(crate) mod load;
 pub(crate) mod need;
+pub(crate) mod pop;
 pub(crate) mod postfix;
 pub(crate) mod relay;
 pub(crate) mod rootfs;

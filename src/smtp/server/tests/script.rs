@@ -184,7 +184,7 @@ fn coded(text: &str) -> Result<(u16, String), String> {
 }
 
 /// Resolves `\r \n \t \0 \\ \xHH` and `\{text*count}`.
-fn unescape(text: &str) -> Vec<u8> {
+pub(crate) fn unescape(text: &str) -> Vec<u8> {
     let mut out = Vec::new();
     let mut rest = text;
     while let Some(at) = rest.find('\\') {
@@ -220,7 +220,7 @@ fn unescape(text: &str) -> Vec<u8> {
 }
 
 /// True if `text` matches `pattern`, in which `*` stands for anything.
-pub(super) fn glob(pattern: &str, text: &str) -> bool {
+pub(crate) fn glob(pattern: &str, text: &str) -> bool {
     match pattern.split_once('*') {
         None => pattern == text,
         Some((head, tail)) => text

@@ -1,0 +1,336 @@
+//! One POP session: what it asks of the accounts and of the spool.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use tokio::task::spawn_blocking;
+use tokio::time::Instant;
+
+use crate::log::{self, Context, PopEvent, Server, ServerEvent, SpoolEvent};
+use crate::net::address::Endpoint;
+use crate::net::limits::Seat;
+use crate::net::pop::{Driver, Handler};
+use crate::net::stream::Stream;
+use crate::pop::{self, Answer, Denial, Login, Marks, NoMailbox, Offer, Offers, Question, Session, Start};
+use crate::role::login::{Attempt, Logins, Verdict};
+use crate::role::pop::content::Reader;
+use crate::role::pop::secure::Secure;
+use crate::role::pop::{PopRole, PopSettings, events};
+use crate::role::serve::{Alarm, Arrival};
+use crate::sasl::Mechanism;
+use crate::sasl::server::Binding;
+use crate::spool::{ContentError, Mailbox, MailboxError, MailboxName, Removal};
+
+/// Why a session ends that is still in the middle of a reply at the end of the stop timeout.
+const CUT_OFF: &str = "shutting down";
+
+/// Runs one session from greeting to close.
+pub(super) async fn run(role: Arc<PopRole>, arrival: Arrival) {
+    let Arrival { stream, peer, context, admission, implicit_tls } = arrival;
+    let settings = role.settings();
+    let server = Server::Pop;
+    let _alarm = Alarm { context: &context, server };
+    log::emit(&context, &ServerEvent::Connected { server, address: peer.to_string() }.into());
+    let secure = Secure { acceptor: settings.tls.as_deref(), peer: &peer, context: &context };
+    let seat = admission.seat();
+    let conversation = converse(&role, &settings, secure, stream, Arc::clone(&seat), implicit_tls);
+    let reason = tokio::select! {
+        biased;
+        reason = conversation => reason,
+        () = role.gate.kill.cancelled() => CUT_OFF.to_owned(),
+    };
+    log::emit(&context, &ServerEvent::Disconnected { server, reason, address: peer.to_string() }.into());
+    drop(admission);
+    role.gate.session_ended();
+}
+
+/// Drives the session, through a handshake if there is one, and returns why it ended.
+async fn converse(
+    role: &Arc<PopRole>,
+    settings: &Arc<PopSettings>,
+    secure: Secure<'_>,
+    mut stream: Stream,
+    seat: Arc<Seat>,
+    implicit_tls: bool,
+) -> String {
+    let Secure { peer, context, .. } = secure;
+    if implicit_tls {
+        match secure.at_once(stream, &role.gate.stop, &seat).await {
+            Ok(done) => stream = done,
+            Err(reason) => return reason,
+        }
+    }
+    let driver = Driver { write_timeout: settings.session.idle_timeout, stop: role.gate.stop.clone(), seat };
+    let logins = &settings.logins;
+    logins.consult().await;
+    let attempt = Attempt::new(Arc::clone(logins), peer.ip(), false, context.clone());
+    let challenge = attempt.fresh().challenge();
+    let start = Start { offers: offers(logins), challenge: challenge.clone(), secure: implicit_tls };
+    let mut session = Session::new(Arc::clone(&settings.session), start, now());
+    let mut desk = Desk {
+        role,
+        settings,
+        secure,
+        peer,
+        context,
+        attempt,
+        challenge,
+        mailbox: None,
+        content: None,
+        tally: Tally::default(),
+    };
+    driver.run(stream, &mut session, &mut desk).await.to_string()
+}
+
+/// How clients may log in now.
+fn offers(logins: &Logins) -> Offers {
+    let offer = logins.offer();
+    let one = |mechanisms: &[Mechanism], secure| Offer {
+        mechanisms: mechanisms.to_vec(),
+        apop: logins.apop(secure),
+    };
+    Offers { clear: one(&offer.clear, false), secure: one(&offer.secure, true) }
+}
+
+/// What a session has done.
+#[derive(Default)]
+struct Tally {
+    user: String,
+    retrieved: (usize, u64),
+    deleted: (usize, u64),
+}
+
+/// Answers a session's questions.
+struct Desk<'a> {
+    role: &'a Arc<PopRole>,
+    settings: &'a Arc<PopSettings>,
+    secure: Secure<'a>,
+    peer: &'a Endpoint,
+    context: &'a Context,
+    attempt: Attempt,
+    /// That of the greeting.
+    challenge: String,
+    mailbox: Option<Arc<Mailbox>>,
+    content: Option<Reader>,
+    tally: Tally,
+}
+
+impl Handler<Stream> for Desk<'_> {
+    async fn ask(&mut self, question: Question) -> Answer {
+        match question {
+            Question::Login(login) => self.login(login).await,
+            Question::Open { index } => self.open(index).await,
+            Question::More => self.more().await,
+            Question::Delete(marks) => self.delete(marks).await,
+        }
+    }
+
+    fn close_content(&mut self) {
+        self.content = None;
+    }
+
+    async fn secure(&mut self, stream: Stream) -> Option<Stream> {
+        self.secure.on_command(stream).await
+    }
+
+    fn closing(&mut self) {
+        // The user may come back as soon as the last reply is read.
+        (self.mailbox, self.content) = (None, None);
+    }
+
+    fn log(&mut self, event: pop::Event) {
+        log::emit(self.context, &events::of(&event));
+    }
+}
+
+/// However a session ends, cut off at a stop included, what it has done is told.
+impl Drop for Desk<'_> {
+    fn drop(&mut self) {
+        self.report();
+    }
+}
+
+impl Desk<'_> {
+    fn emit(&self, event: PopEvent) {
+        log::emit(self.context, &event.into());
+    }
+
+    async fn login(&mut self, login: Login) -> Answer {
+        let attempt = &mut self.attempt;
+        let verdict = match login {
+            Login::Password { user, password } => attempt.password(user, password).await,
+            Login::Apop { user, digest } => attempt.apop(&self.challenge, &user, &digest).await,
+            Login::Begin { mechanism, initial, .. } => {
+                attempt.begin(mechanism, initial, Binding::default()).await
+            }
+            Login::Respond(response) => attempt.respond(response).await,
+        };
+        match verdict {
+            Verdict::Challenge(bytes) => Answer::Challenge(bytes),
+            Verdict::Accepted { identity } => self.open_mailbox(identity).await,
+            Verdict::Unavailable => Answer::Denied(Denial::Unavailable),
+            Verdict::Refused => {
+                let failure = self.role.guard.failed(self.peer.ip(), self.settings.auth_delay, now());
+                if failure.blocks {
+                    self.emit(PopEvent::Blocked { address: self.peer.host() });
+                }
+                Answer::Denied(Denial::Wrong(failure.delay))
+            }
+        }
+    }
+
+    async fn open_mailbox(&mut self, user: String) -> Answer {
+        let address = self.peer.to_string();
+        self.emit(PopEvent::LoggedIn { user: user.clone(), address });
+        let name = match self.settings.by_name.then(|| user.parse::<MailboxName>()).transpose() {
+            Ok(name) => name,
+            Err(_) => return Answer::NoMailbox(NoMailbox::Invalid),
+        };
+        let spool = Arc::clone(&self.role.spool);
+        // A panic in the blocking task has been reported by the runtime.
+        let Ok(opened) = spawn_blocking(move || spool.mailbox(name.as_ref())).await else {
+            return Answer::NoMailbox(NoMailbox::Unavailable);
+        };
+        match opened {
+            Ok(mailbox) => {
+                if mailbox.created() {
+                    self.emit(PopEvent::MailboxCreated { user: user.clone() });
+                }
+                let mailbox = Arc::new(mailbox);
+                self.mailbox = Some(Arc::clone(&mailbox));
+                self.tally.user = user;
+                Answer::LoggedIn(Arc::new(Listed(mailbox)))
+            }
+            Err(MailboxError::InUse) => Answer::NoMailbox(NoMailbox::InUse),
+            Err(error) => {
+                self.emit(PopEvent::MailboxUnavailable { user, reason: error.to_string() });
+                Answer::NoMailbox(NoMailbox::Unavailable)
+            }
+        }
+    }
+
+    async fn open(&mut self, index: usize) -> Answer {
+        let Some(mailbox) = self.mailbox.clone() else { return Answer::Unreadable };
+        let name = mailbox.unique_name(index);
+        let listed = mailbox.size(index);
+        let Ok(opened) =
+            spawn_blocking(move || mailbox.open(index).map(|(file, size)| Reader::begin(file, size))).await
+        else {
+            return Answer::Unreadable;
+        };
+        match opened {
+            Ok(Ok((reader, block))) => {
+                let size = reader.size();
+                if size != listed {
+                    self.emit(PopEvent::SizeChanged { name, listed, found: size });
+                }
+                self.tally.retrieved.0 += 1;
+                self.tally.retrieved.1 += block.bytes.len() as u64;
+                self.content = Some(reader).filter(|_| !block.last);
+                Answer::Content { size, block }
+            }
+            Err(ContentError::Gone) => Answer::Gone,
+            Err(ContentError::Io(errno)) => {
+                self.unreadable(name, errno.desc().to_lowercase());
+                Answer::Unreadable
+            }
+            Ok(Err(error)) => {
+                self.unreadable(name, crate::os::reason(&error));
+                Answer::Unreadable
+            }
+        }
+    }
+
+    async fn more(&mut self) -> Answer {
+        let Some(mut reader) = self.content.take() else { return Answer::Unreadable };
+        let Ok((reader, read)) = spawn_blocking(move || {
+            let block = reader.next_block();
+            (reader, block)
+        })
+        .await
+        else {
+            return Answer::Unreadable;
+        };
+        match read {
+            Ok(block) => {
+                self.tally.retrieved.1 += block.bytes.len() as u64;
+                self.content = Some(reader).filter(|_| !block.last);
+                Answer::More(block)
+            }
+            Err(error) => {
+                self.unreadable(String::new(), crate::os::reason(&error));
+                Answer::Unreadable
+            }
+        }
+    }
+
+    fn unreadable(&self, name: String, reason: String) {
+        self.emit(PopEvent::Unreadable { name, reason });
+    }
+
+    async fn delete(&mut self, marks: Marks) -> Answer {
+        if self.settings.no_delete {
+            return Answer::Deleted;
+        }
+        let Some(mailbox) = self.mailbox.clone() else { return Answer::NotDeleted };
+        // Once begun it is finished, whatever becomes of the session.
+        let work = self.role.gate.sessions.spawn_blocking(move || mailbox.remove(marks.iter()));
+        let Ok(removal) = work.await else { return Answer::NotDeleted };
+        self.tally.deleted = (removal.removed, removal.bytes);
+        self.role.deleted.fetch_add(removal.removed, Ordering::Relaxed);
+        if self.report_removal(&removal) { Answer::Deleted } else { Answer::NotDeleted }
+    }
+
+    /// True if all messages are gone for good.
+    fn report_removal(&self, removal: &Removal) -> bool {
+        for held in &removal.held {
+            let reason = match held.errno {
+                Some(errno) => errno.desc().to_lowercase(),
+                None => "message is being forwarded or has failed".to_owned(),
+            };
+            self.emit(PopEvent::DeleteFailed { id: held.id.to_string(), reason });
+        }
+        for (name, errno) in &removal.left {
+            self.emit(PopEvent::DeleteFailed { id: name.clone(), reason: errno.desc().to_lowercase() });
+        }
+        if let Some(error) = &removal.unsynced {
+            let path = self.role.spool.path().display().to_string();
+            let event = SpoolEvent::SyncFailed { path, reason: error.to_string() };
+            log::emit(self.context, &event.into());
+        }
+        removal.held.is_empty() && removal.unsynced.is_none()
+    }
+
+    fn report(&self) {
+        if !self.tally.user.is_empty() {
+            let Tally { user, retrieved, deleted } = &self.tally;
+            self.role.retrieved.fetch_add(retrieved.0, Ordering::Relaxed);
+            self.emit(PopEvent::Done { user: user.clone(), retrieved: *retrieved, deleted: *deleted });
+        }
+    }
+}
+
+/// A mailbox as the session sees it.
+struct Listed(Arc<Mailbox>);
+
+impl pop::Maildrop for Listed {
+    fn count(&self) -> usize {
+        self.0.count()
+    }
+
+    fn total(&self) -> u64 {
+        self.0.total()
+    }
+
+    fn size(&self, index: usize) -> u64 {
+        self.0.size(index)
+    }
+
+    fn unique_name(&self, index: usize) -> String {
+        self.0.unique_name(index)
+    }
+}
+
+fn now() -> std::time::Instant {
+    Instant::now().into_std()
+}
