@@ -275,7 +275,12 @@ fn sendmail_works_for_everybody_in_a_booted_system() {
     assert!(said.contains("250 message processed: emailrelay."), "{said}");
     relay.hop().wait_accepted(4);
     assert_eq!(container.sh("mailq"), "Mail queue is empty");
-    container.systemctl(&["stop", "emailrelay-forward.path", "emailrelay-forward.timer"]);
+    container.systemctl(&[
+        "stop",
+        "emailrelay-forward.path",
+        "emailrelay-forward.timer",
+        "emailrelay-forward.service",
+    ]);
     container.sh("printf 'Subject: waits\n\n' | sendmail -f me@example.com you@example.com");
     let listed = container.sh("sendmail -bp");
     let words: Vec<&str> = listed.split_whitespace().collect();
