@@ -22,6 +22,7 @@
 //! | [`secrets`] | secrets files: accounts, trusted addresses, changes while running |
 //! | [`net`] | sockets, and the pumps that carry bytes and time between a stream and a session |
 //! | [`tls`] | encryption for both sides by rustls: certificates, verification, renewed files |
+//! | [`dns`] | questions to name servers: block lists for clients, mail exchangers for next hops |
 //! | [`spool`] | every file of every message; its module text has the table of states |
 //! | [`forward`] | the forwarding engine: which message is due, what a reply means, when to try again |
 //! | [`filter`] | filters of messages: programs, servers, and the chain that runs them |
@@ -34,7 +35,8 @@
 //! | [`cli`] | the option table, command line and configuration files; bringing a process up |
 //! | [`role`] | wiring: one module for each role or long-lived task |
 //!
-//! Arrows go `bin → cli → role → {filter, verify, program, net, tls, forward, secrets, spool, message, os, log, config} → {smtp, pop, admin} → sasl`, never back.
+//! Arrows go `bin → cli → role → {filter, verify, program, net, tls, dns, forward, secrets, spool, message, os, log, config} → {smtp, pop,
+//! admin} → sasl`, never back.
 //!
 //! # The way of a message
 //!
@@ -75,6 +77,7 @@ pub const VERSION: &str = env!("CARGO_PKG_VERSION");
 pub mod admin;
 pub mod cli;
 pub mod config;
+pub mod dns;
 pub mod filter;
 pub mod forward;
 pub mod log;

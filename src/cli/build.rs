@@ -7,7 +7,7 @@ use super::merge::Entries;
 use super::tls;
 use super::typed::{Failure, Values};
 use super::{Environment, Program, filters};
-use crate::config::address::Remote;
+use crate::config::dnsbl::Dnsbl;
 use crate::config::interface::{self, Item, Place, Server};
 use crate::config::keywords::{self, ClientKeywords, Parsed, ServerKeywords};
 use crate::config::number::limit;
@@ -277,6 +277,7 @@ fn smtp(
         max_recipients: values.number("smtp-max-recipients").unwrap_or(u32::MAX),
         verifier,
         verifier_parallel: values.number("verifier-parallel").unwrap_or(1),
+        dnsbl: dnsbl(values)?,
     })
 }
 
@@ -363,6 +364,11 @@ fn verifier(entries: &Entries, env: &Environment, remarks: &mut Remarks) -> Resu
     Ok(spec)
 }
 
+fn dnsbl(values: &Values) -> Result<Option<Dnsbl>, Failure> {
+    let parsed = values.text("dnsbl").map(|text| Dnsbl::parse(&text)).transpose();
+    parsed.map_err(|error| Failure::Error(format!("invalid dnsbl configuration: {error}")))
+}
+
 /// The administration server is there when its port is given, and in its own program always: on other sockets if there is no
 /// port.
 fn admin(program: Program, entries: &Entries, values: &Values, interfaces: &[Item]) -> AdminSettings {
@@ -419,9 +425,6 @@ fn forward(
     let at_start = program == Program::Forward || as_client.is_some() || values.on("forward");
     let on_disconnect = as_proxy.is_some() || values.on("forward-on-disconnect");
     let to = as_client.or(as_proxy).or_else(|| values.address("forward-to"));
-    if let Some(Remote::Socks { .. }) = to {
-        return Err(Failure::Usage("SOCKS addresses are not built into this version".to_owned()));
-    }
     let keywords: Parsed<ClientKeywords> =
         keywords::client(&values.text("client-smtp-config").unwrap_or_default(), compat);
     // One message after the other is part of the old behaviour.

@@ -24,6 +24,8 @@ pub enum Remote {
     Unix(PathBuf),
     /// A far host reached through a SOCKS proxy; the proxy looks the name up.
     Socks {
+        /// What the proxy speaks.
+        version: SocksVersion,
         /// Name or address, sent as text.
         far_host: String,
         /// 1 to 65535.
@@ -32,6 +34,18 @@ pub enum Remote {
         proxy: Box<Remote>,
     },
 }
+
+/// What a proxy speaks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum SocksVersion {
+    /// `far:port@proxy:port`: 4a.
+    V4a,
+    /// `far:port@socks5:proxy:port`: 5 (RFC 1928).
+    V5,
+}
+
+/// Between the `@` and a proxy that speaks version 5.
+const SOCKS5: &str = "socks5:";
 
 /// Why a text is no address. Completes `invalid --forward-to address: "TEXT": ...`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -61,7 +75,8 @@ const SERVICES: [(&str, u16); 9] = [
 ];
 
 impl Remote {
-    /// Reads `host:port`, `ip:port`, `[ipv6]:port`, `ipv6.port`, `/path` or `far:port@proxy:port`.
+    /// Reads `host:port`, `ip:port`, `[ipv6]:port`, `ipv6.port`, `/path`, `far:port@proxy:port` or
+    /// `far:port@socks5:proxy:port`.
     ///
     /// The port may be a service name. With a `default_port` it may be missing behind a host name or IPv4 address.
     ///
@@ -94,11 +109,16 @@ impl Remote {
             Self::Ip(address) => (address.ip().to_string(), address.port()),
             Self::Unix(_) | Self::Socks { .. } => return Err(AddressError::Form),
         };
+        // A proxy on a host of this name has its port behind it, and nothing more.
+        let (version, proxy) = match proxy.strip_prefix(SOCKS5).filter(|rest| rest.contains([':', '.'])) {
+            Some(rest) => (SocksVersion::V5, rest),
+            None => (SocksVersion::V4a, proxy),
+        };
         let proxy = match Self::parse(proxy, None)? {
             Self::Unix(_) | Self::Socks { .. } => return Err(AddressError::Form),
             proxy => Box::new(proxy),
         };
-        Ok(Self::Socks { far_host, far_port, proxy })
+        Ok(Self::Socks { version, far_host, far_port, proxy })
     }
 
     fn from_parts(host: &str, port: u16) -> Result<Self, AddressError> {
@@ -138,7 +158,10 @@ impl fmt::Display for Remote {
             Self::Ip(SocketAddr::V4(address)) => write!(f, "{address}"),
             Self::Ip(SocketAddr::V6(address)) => write!(f, "{}.{}", address.ip(), address.port()),
             Self::Unix(path) => write!(f, "{}", path.display()),
-            Self::Socks { far_host, far_port, proxy } => write!(f, "{far_host}:{far_port}@{proxy}"),
+            Self::Socks { version, far_host, far_port, proxy } => {
+                let version = if *version == SocksVersion::V5 { SOCKS5 } else { "" };
+                write!(f, "{far_host}:{far_port}@{version}{proxy}")
+            }
         }
     }
 }
@@ -210,6 +233,9 @@ mod tests {
             ("/run/relay.s", "/run/relay.s"),
             ("far.example.com:25@proxy:9050", "far.example.com:25@proxy:9050"),
             ("far.example.com:smtp@127.0.0.1:9050", "far.example.com:25@127.0.0.1:9050"),
+            ("far.example.com:25@socks5:proxy:9050", "far.example.com:25@socks5:proxy:9050"),
+            ("far.example.com:25@socks5:::1.9050", "far.example.com:25@socks5:::1.9050"),
+            ("far.example.com:25@socks5:9050", "far.example.com:25@socks5:9050"),
             ("bücher.example:25", "xn--bcher-kva.example:25"),
             ("my_host:25", "my_host:25"),
         ] {

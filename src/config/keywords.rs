@@ -36,6 +36,8 @@ pub struct ServerKeywords {
     pub alabels: bool,
     /// `linger` (on): close connections in the normal way; off closes with a reset.
     pub linger: bool,
+    /// `dnsblreply` (off): clients that block lists have are told so, and not only cut off.
+    pub dnsbl_reply: bool,
     /// `barelf=...` (smuggling).
     pub bare_lf: BareLf,
 }
@@ -75,7 +77,7 @@ pub struct Parsed<T> {
     pub unbuilt: Vec<&'static str>,
 }
 
-const SERVER_UNBUILT: [&str; 2] = ["dnsblreply", "dnsbldefer"];
+const SERVER_UNBUILT: [&str; 1] = ["dnsbldefer"];
 const CLIENT_UNBUILT: [&str; 1] = ["immediatedelete"];
 
 /// Reads `--server-smtp-config`.
@@ -96,6 +98,7 @@ pub fn server(text: &str) -> Parsed<ServerKeywords> {
         enhanced_status_codes: words.take("enhancedstatuscodes", false),
         alabels: words.take("alabels", true),
         linger: words.take("linger", true),
+        dnsbl_reply: words.take("dnsblreply", false),
         bare_lf: bare_lf.unwrap_or_default(),
     };
     let unbuilt = words.take_unbuilt(&SERVER_UNBUILT);

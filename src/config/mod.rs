@@ -9,6 +9,7 @@
 pub mod address;
 mod auth;
 pub mod built_in;
+pub mod dnsbl;
 pub mod filter;
 pub mod interface;
 pub mod keywords;

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::address::{Local, Remote};
 use super::auth::{ClientAuth, ServerAuth};
+use super::dnsbl::Dnsbl;
 use super::filter::FilterSettings;
 use super::interface::{Item, Server};
 use super::keywords::{ClientKeywords, ServerKeywords};
@@ -90,6 +91,8 @@ pub struct SmtpSettings {
     pub verifier: VerifierSpec,
     /// `--verifier-parallel`: recipients that are checked at the same time, at least 1.
     pub verifier_parallel: u32,
+    /// `--dnsbl`.
+    pub dnsbl: Option<Dnsbl>,
 }
 
 /// The POP server of an instance.

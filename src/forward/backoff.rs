@@ -83,6 +83,11 @@ impl DestinationBackoff {
         self.failures == 0 || now >= self.until
     }
 
+    /// Whether the last session was good, or none was made.
+    pub fn is_well(&self) -> bool {
+        self.failures == 0
+    }
+
     /// When it may be tried again, in unix seconds; a time gone by for a destination that is well.
     pub fn until(&self) -> u64 {
         self.until

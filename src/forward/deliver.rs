@@ -115,11 +115,11 @@ fn open(engine: &Arc<Engine>, lane: &Lane, mut message: LockedMessage, ticket: T
         None
     };
     // Nor need the envelope name the same destination as when it was listed.
-    match engine.target(&message.envelope().forward_to_address) {
-        Ok(target) if target == *lane.target() => {}
-        Ok(target) => {
+    match engine.destination(message.envelope()) {
+        Ok(destination) if destination == *lane.destination() => {}
+        Ok(destination) => {
             drop(message);
-            engine.queue(ticket, target);
+            engine.queue(ticket, destination);
             return None;
         }
         Err(reason) => return fail(message, reason),

@@ -22,6 +22,7 @@ use crate::filter::Chain;
 use crate::forward::account::Accounts;
 use crate::forward::backoff::Schedule;
 use crate::forward::crowd::Crowd;
+use crate::forward::destination::Destination;
 use crate::forward::filtering::{self, Stage};
 use crate::forward::ignored::Ignored;
 use crate::forward::lane::Lane;
@@ -108,7 +109,7 @@ pub struct Engine {
     pub(crate) rest: CancellationToken,
     /// Cancelled when transfers that have not ended by then are broken off.
     pub(crate) cut: CancellationToken,
-    lanes: Mutex<HashMap<Remote, Arc<Lane>>>,
+    lanes: Mutex<HashMap<Destination, Arc<Lane>>>,
     pub(crate) workers: TaskTracker,
     /// Messages on their way through the filters.
     pub(crate) stage: Stage,
@@ -183,6 +184,7 @@ impl Engine {
                 break;
             }
         }
+        self.forget_lanes();
         let report = lock(&self.tally).report();
         let begun = lock(&self.unannounced).take().is_none();
         self.tell_end(&report, begun);
@@ -407,11 +409,11 @@ impl Engine {
         // A directory that changes while it is listed may show a name twice.
         let Some(ticket) = Ticket::draw(self, id) else { return };
         let filters = self.config().filters.clone();
-        match (self.target(&envelope.forward_to_address), filters) {
-            (Ok(target), None) => self.queue(ticket, target),
+        match (self.destination(envelope), filters) {
+            (Ok(destination), None) => self.queue(ticket, destination),
             // Filters may change where it goes, but a destination that is in trouble is not worth their work.
-            (target, Some(chain)) => match self.left_alone(envelope, target.as_ref().ok()) {
-                None => filtering::submit(self, &chain, ticket, envelope, target.ok()),
+            (destination, Some(chain)) => match self.left_alone(envelope, destination.as_ref().ok()) {
+                None => filtering::submit(self, &chain, ticket, envelope, destination.ok()),
                 Some(until) => lock(&self.tally).held_back(1, Some(until)),
             },
             (Err(reason), None) => {
@@ -422,35 +424,45 @@ impl Engine {
     }
 
     /// Until when the destination is left alone, unless a filter has yet to find it.
-    fn left_alone(&self, envelope: &Envelope, target: Option<&Remote>) -> Option<u64> {
-        let known = target.filter(|_| envelope.forward_to.is_empty())?;
+    fn left_alone(&self, envelope: &Envelope, destination: Option<&Destination>) -> Option<u64> {
+        let known = destination.filter(|_| envelope.forward_to.is_empty())?;
         lock(&self.lanes).get(known)?.left_alone(unix_now())
     }
 
-    /// Where a message goes whose envelope has this `ForwardToAddress`, or the reason why it cannot go anywhere.
-    pub(crate) fn target(&self, forward_to_address: &str) -> Result<Remote, String> {
-        if forward_to_address.is_empty() {
-            return Ok(self.config().next_hop.clone());
-        }
-        Remote::parse(forward_to_address, None)
-            .map_err(|_| format!("invalid host:service format: {forward_to_address}"))
+    /// Where a message with this envelope goes, or the reason why it cannot go anywhere.
+    pub(crate) fn destination(&self, envelope: &Envelope) -> Result<Destination, String> {
+        Destination::of(envelope, &self.config().next_hop)
     }
 
     /// Hands a message to the lane of its destination.
-    pub(crate) fn queue(self: &Arc<Self>, ticket: Ticket, target: Remote) {
+    pub(crate) fn queue(self: &Arc<Self>, ticket: Ticket, destination: Destination) {
         let config = self.config();
-        let lane = Arc::clone(lock(&self.lanes).entry(target).or_insert_with_key(|target| {
-            Arc::new(Lane::new(target.clone(), config.per_destination, config.schedule))
+        let lane = Arc::clone(lock(&self.lanes).entry(destination).or_insert_with_key(|destination| {
+            Arc::new(Lane::new(destination.clone(), config.per_destination, config.schedule))
         }));
-        let now = unix_now();
-        match lane.push(ticket, now) {
-            Ok(()) => {
-                if lane.wants_worker(now) {
-                    self.workers.spawn(worker::run(Arc::clone(self), lane));
-                }
-            }
+        match lane.push(ticket, unix_now()) {
+            Ok(()) => self.man(&lane),
             Err(until) => lock(&self.tally).held_back(1, Some(until)),
         }
+    }
+
+    /// Starts as many workers for a lane as are worth having now.
+    pub(crate) fn man(self: &Arc<Self>, lane: &Arc<Lane>) {
+        while lane.wants_worker(unix_now()) {
+            self.workers.spawn(worker::run(Arc::clone(self), Arc::clone(lane)));
+        }
+    }
+
+    /// Starts a worker for a lane in which a message has waited behind others for a while.
+    pub(crate) fn help(self: &Arc<Self>, lane: &Arc<Lane>) {
+        if lane.wants_help(unix_now()) {
+            self.workers.spawn(worker::run(Arc::clone(self), Arc::clone(lane)));
+        }
+    }
+
+    /// Forgets the lanes of destinations about which there is nothing to remember: routed mail has ever new ones.
+    fn forget_lanes(&self) {
+        lock(&self.lanes).retain(|_, lane| Arc::strong_count(lane) > 1 || !lane.is_at_rest());
     }
 
     /// A message enters the run; false if it is in it. Only for [`Ticket`].

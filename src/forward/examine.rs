@@ -218,8 +218,8 @@ fn put_back(engine: &Engine, mut message: LockedMessage) {
 }
 
 async fn send_on(engine: &Arc<Engine>, ticket: Ticket, passed: Passed) {
-    match engine.target(&passed.message.envelope().forward_to_address) {
-        Ok(target) => engine.queue(ticket.with(passed), target),
+    match engine.destination(passed.message.envelope()) {
+        Ok(destination) => engine.queue(ticket.with(passed), destination),
         Err(reason) => {
             let worker = Arc::clone(engine);
             let failed = spawn_blocking(move || {

@@ -10,8 +10,8 @@ use std::sync::{Arc, Mutex};
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use crate::config::address::Remote;
 use crate::filter::Chain;
+use crate::forward::destination::Destination;
 use crate::forward::engine::{Engine, lock};
 use crate::forward::examine;
 use crate::forward::ticket::Ticket;
@@ -31,7 +31,7 @@ pub(crate) struct Passed {
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 enum Group {
     /// The destination is known, or the envelope names none that makes sense.
-    To(Option<Remote>),
+    To(Option<Destination>),
     /// A filter is to find it, by this text of the envelope.
     Routed(String),
 }
@@ -83,19 +83,19 @@ impl Stage {
     }
 }
 
-/// Takes a message in. `target` is where it goes if the filters do not change that.
+/// Takes a message in. `destination` is where it goes if the filters do not change that.
 pub(crate) fn submit(
     engine: &Arc<Engine>,
     chain: &Arc<Chain>,
     ticket: Ticket,
     envelope: &Envelope,
-    target: Option<Remote>,
+    destination: Option<Destination>,
 ) {
     if engine.stage.is_broken() {
         return lock(&engine.tally).held_back(1, None);
     }
     let group = match envelope.forward_to.as_str() {
-        "" => Group::To(target),
+        "" => Group::To(destination),
         text => Group::Routed(text.to_owned()),
     };
     let connections = engine.config().per_destination.max(1);

@@ -5,8 +5,8 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::Notify;
 
-use crate::config::address::Remote;
 use crate::forward::backoff::{DestinationBackoff, Schedule};
+use crate::forward::destination::Destination;
 use crate::forward::ticket::Ticket;
 
 /// Seconds for which a destination is taken at its word about the number of connections.
@@ -18,7 +18,7 @@ const REMIND_AFTER: u64 = 60 * 60;
 /// A destination. Slow or dead ones never hold up others, because each has its own queue and its own connections.
 #[derive(Debug)]
 pub(crate) struct Lane {
-    target: Remote,
+    destination: Destination,
     state: Mutex<State>,
     wake: Notify,
 }
@@ -71,7 +71,7 @@ pub(crate) enum AfterFault {
 }
 
 impl Lane {
-    pub(crate) fn new(target: Remote, max_connections: usize, schedule: Schedule) -> Self {
+    pub(crate) fn new(destination: Destination, max_connections: usize, schedule: Schedule) -> Self {
         let max = max_connections.max(1);
         let state = State {
             queue: VecDeque::new(),
@@ -84,11 +84,11 @@ impl Lane {
             trouble: None,
             backoff: DestinationBackoff::new(schedule, 0),
         };
-        Self { target, state: Mutex::new(state), wake: Notify::new() }
+        Self { destination, state: Mutex::new(state), wake: Notify::new() }
     }
 
-    pub(crate) fn target(&self) -> &Remote {
-        &self.target
+    pub(crate) fn destination(&self) -> &Destination {
+        &self.destination
     }
 
     /// Queues a message, unless the destination is being left alone at `now` (unix seconds); then it tells until when.
@@ -110,17 +110,29 @@ impl Lane {
     }
 
     /// Whether a further connection is worth making; if so it counts as made. One connection serves a short queue:
-    /// another is only added when every one there is has work waiting behind it.
+    /// another is only added when every one there is has work waiting behind it. The first one tries the way alone, so
+    /// that a destination which does not answer takes no more than one place among the connections in all.
     pub(crate) fn wants_worker(&self, now: u64) -> bool {
         let mut state = self.lock();
-        if now >= state.cap_until {
-            state.cap = state.max;
-        }
-        let wanted = !state.in_question && state.workers < state.cap && state.queue.len() > state.workers;
-        if wanted {
-            state.workers += 1;
-        }
-        wanted
+        let untried = state.workers > 0 && state.established == 0;
+        let wanted = state.queue.len() > state.workers && !untried;
+        state.add_worker(wanted, now)
+    }
+
+    /// The same when a message has waited behind transfers that take their time: however short the queue, it is not to
+    /// wait longer as long as more connections are allowed.
+    pub(crate) fn wants_help(&self, now: u64) -> bool {
+        let mut state = self.lock();
+        // One that is being made will take the message.
+        let coming = state.workers > state.established;
+        let wanted = !state.queue.is_empty() && !coming;
+        state.add_worker(wanted, now)
+    }
+
+    /// Nothing waits, nobody works, and the destination is well: a new lane would be the same.
+    pub(crate) fn is_at_rest(&self) -> bool {
+        let state = self.lock();
+        state.queue.is_empty() && state.workers == 0 && state.trouble.is_none() && state.backoff.is_well()
     }
 
     pub(crate) fn pop(&self) -> Option<Ticket> {
@@ -222,6 +234,15 @@ impl Lane {
 }
 
 impl State {
+    fn add_worker(&mut self, wanted: bool, now: u64) -> bool {
+        if now >= self.cap_until {
+            self.cap = self.max;
+        }
+        let added = wanted && !self.in_question && self.workers < self.cap;
+        self.workers += usize::from(added);
+        added
+    }
+
     /// A worker is gone. What was learnt about the number of connections holds as long as there are any: the limit may
     /// have been met by chance, and a long-lived process would keep to it for ever.
     fn strike_off(&mut self) {
@@ -235,13 +256,25 @@ impl State {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+    use std::time::Duration;
+
+    use tokio_util::sync::CancellationToken;
+
     use super::*;
+    use crate::config::address::Remote;
+    use crate::forward::outcome::Policy;
+    use crate::forward::{Engine, EngineConfig};
+    use crate::log::Context;
+    use crate::net::connect;
+    use crate::smtp::client::ClientConfig;
+    use crate::spool::{Spool, SpoolConfig};
 
     const NOW: u64 = 1_800_000_000;
 
     fn lane() -> Lane {
-        let target = Remote::Ip("192.0.2.1:25".parse().unwrap());
-        Lane::new(target, 4, Schedule::default())
+        let address = Remote::Ip("192.0.2.1:25".parse().unwrap());
+        Lane::new(Destination { address, selector: String::new() }, 4, Schedule::default())
     }
 
     /// As if so many workers had been started.
@@ -279,6 +312,51 @@ mod tests {
         assert_eq!(lane.lock().cap, 1);
         assert!(!lane.wants_worker(NOW + THROTTLED_FOR), "nothing is queued");
         assert_eq!(lane.lock().cap, 4);
+    }
+
+    #[test]
+    fn the_first_connection_tries_the_way_alone() {
+        let directory = tempfile::tempdir().unwrap();
+        let spool = Spool::open(directory.path(), SpoolConfig::default()).unwrap();
+        let engine = engine(&spool);
+        let lane = lane();
+        for _ in 0..3 {
+            lane.push(Ticket::draw(&engine, spool.next_id()).unwrap(), NOW).unwrap();
+        }
+        assert!(lane.wants_worker(NOW));
+        assert!(!lane.wants_worker(NOW), "whether it gets through is not known yet");
+        assert!(!lane.wants_help(NOW));
+        lane.established();
+        assert!(lane.wants_worker(NOW));
+        assert!(lane.wants_worker(NOW));
+        assert!(!lane.wants_worker(NOW), "three for three");
+        assert!(!lane.wants_help(NOW), "two are on their way");
+        lane.established();
+        lane.established();
+        assert!(lane.wants_help(NOW));
+        assert!(!lane.is_at_rest());
+        while lane.pop().is_some() {}
+    }
+
+    fn engine(spool: &Arc<Spool>) -> Arc<Engine> {
+        let config = EngineConfig {
+            next_hop: Remote::Ip("192.0.2.1:25".parse().unwrap()),
+            client: ClientConfig::default(),
+            connect: connect::Options::default(),
+            per_destination: 4,
+            total: 16,
+            schedule: Schedule::default(),
+            policy: Policy::default(),
+            keep: Duration::ZERO,
+            busy_age: Duration::ZERO,
+            accounts: None,
+            tls: None,
+            filters: None,
+            scope: crate::forward::Scope::Due,
+            ledger: None,
+            context: Context::default(),
+        };
+        Engine::new(Arc::clone(spool), config, CancellationToken::new())
     }
 
     #[test]

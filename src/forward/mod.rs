@@ -8,6 +8,7 @@ pub mod backoff;
 mod content;
 mod crowd;
 mod deliver;
+mod destination;
 pub mod engine;
 mod events;
 mod examine;
@@ -24,6 +25,7 @@ mod token;
 mod transcripts;
 mod worker;
 
+pub use destination::Destination;
 pub use engine::{Engine, EngineConfig, Scope, Secure};
 pub use tally::RunReport;
 

@@ -24,21 +24,23 @@ pub(crate) type Open = (Connection<Stream>, String);
 pub(crate) async fn open(engine: &Engine, lane: &Lane, line: Option<&Entry>) -> Result<Open, String> {
     let config = engine.config();
     let mut login = match &config.accounts {
-        Some(accounts) => accounts.login("").await?,
+        Some(accounts) => accounts.login(&lane.destination().selector).await?,
         None => None,
     };
     let limit = config.connect.timeout;
     // One limit for lookup, connect and handshake together.
     let deadline = limit.map(|limit| Instant::now() + limit);
     let attempts = &mut deliver::attempts(engine);
-    let (mut stream, peer) = connect::connect(lane.target(), &config.connect, attempts)
+    let (mut stream, peer) = connect::connect(&lane.destination().address, &config.connect, attempts)
         .await
         .map_err(|error| error.to_string())?;
     if let Some(line) = line {
         line.connected(stream.local(), &peer);
     }
     if let Some(login) = &mut login {
-        login.local = peer.ip().is_none_or(|ip| ip.to_canonical().is_loopback());
+        // Behind a proxy on this machine is another one.
+        let direct = !matches!(lane.destination().address, Remote::Socks { .. });
+        login.local = direct && peer.ip().is_none_or(|ip| ip.to_canonical().is_loopback());
     }
     let at_once = config.tls.as_ref().filter(|tls| tls.start == TlsStart::AtOnce);
     if let Some(tls) = at_once {
@@ -82,7 +84,7 @@ async fn secure(
     peer: &Endpoint,
     deadline: Option<Instant>,
 ) -> Result<Stream, String> {
-    let host = host(lane.target());
+    let host = host(&lane.destination().address);
     match tls.connector.connect(stream, &host, peer, deadline).await {
         Ok((stream, _)) => Ok(stream),
         Err(error) if error.timed_out => Err("secure connection timeout".to_owned()),

@@ -10,7 +10,8 @@
 //! | recipients refused, all of them | temporary if any 4xx, else permanent |
 //! | connection lost, timeout, nonsense after MAIL | temporary |
 //! | the same after the final dot | temporary and in doubt: the server may have the message |
-//! | any fault before MAIL, 421 anywhere before the final dot | session fault: the message is not touched |
+//! | 421 after MAIL | temporary: a message that makes a server close must not stand before all others for ever |
+//! | any fault before MAIL | session fault: the message is not touched |
 //! | the content file has changed its size under a transfer | session fault |
 //!
 //! A refused BDAT chunk is judged like a refused final dot, and the last chunk (`BDAT n LAST`) is the final dot.
@@ -139,7 +140,7 @@ pub fn of_fault(fault: &Fault, policy: Policy) -> Disposition {
     if policy.compat26 {
         return Disposition::Permanent(compat26_failure(fault));
     }
-    if fault.stage < Stage::Mail || (fault.is_closing() && !fault.in_doubt()) {
+    if fault.stage < Stage::Mail {
         return Disposition::SessionFault { text };
     }
     let code = match &fault.kind {

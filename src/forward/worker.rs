@@ -44,6 +44,9 @@ impl SessionFault {
 /// Sessions in a row that may break over their first message before the destination is to blame rather than the messages.
 const MAX_BLAMED: u32 = 2;
 
+/// A transfer that takes longer is not waited for by other messages.
+const SLOW: Duration = Duration::from_millis(500);
+
 /// Serves a lane until its queue is empty, then lets the connection go.
 pub(crate) async fn run(engine: Arc<Engine>, lane: Arc<Lane>) {
     let mut place = Place { engine: &engine, lane: &lane, established: false, held: true };
@@ -84,7 +87,7 @@ pub(crate) async fn run(engine: Arc<Engine>, lane: Arc<Lane>) {
 /// A worker's place among those of its lane. However the worker ends, the place is given up, so that no message is left
 /// queued for somebody who is gone.
 struct Place<'a> {
-    engine: &'a Engine,
+    engine: &'a Arc<Engine>,
     lane: &'a Arc<Lane>,
     established: bool,
     held: bool,
@@ -94,6 +97,7 @@ impl Place<'_> {
     fn establish(&mut self) {
         self.lane.established();
         self.established = true;
+        self.engine.man(self.lane);
     }
 
     /// See [`Lane::leave`].
@@ -117,7 +121,7 @@ impl Place<'_> {
             tally.fault(fault);
             tally.held_back(untouched.len(), Some(until));
             drop(tally);
-            let (address, reason) = (self.lane.target().to_string(), fault.to_owned());
+            let (address, reason) = (self.lane.destination().to_string(), fault.to_owned());
             let next = Duration::from_secs(until.saturating_sub(unix_now()));
             log::emit(&self.engine.context(), &ForwardEvent::BackOff { address, reason, next }.into());
             // Only now, because with the last ticket the run ends.
@@ -149,7 +153,7 @@ fn take(engine: &Engine, lane: &Lane) -> Option<Ticket> {
 /// One session, from connect to QUIT. `first` is not touched before the session is established.
 async fn session(engine: &Arc<Engine>, place: &mut Place<'_>, first: Ticket) -> End {
     let lane = place.lane;
-    let line = engine.config().ledger.as_ref().map(|ledger| ledger.outgoing(lane.target()));
+    let line = engine.config().ledger.as_ref().map(|ledger| ledger.outgoing(&lane.destination().address));
     let opened = tokio::select! {
         biased;
         // Nothing is lost with a session that has not begun, so a stop need not wait for it.
@@ -196,7 +200,7 @@ async fn converse(
     let mut rested = false;
     loop {
         if let Some(job) = deliver::advance(engine, lane, done.take(), next.take()).await {
-            let sent = deliver::send(engine, connection, job, relay, rested).await;
+            let sent = helped(engine, lane, deliver::send(engine, connection, job, relay, rested)).await;
             rested = false;
             if sent.server_well {
                 recovered(engine, lane);
@@ -225,6 +229,18 @@ async fn converse(
                 }
                 Err(quit) => return Ok(quit),
             };
+        }
+    }
+}
+
+/// Does `work`; as long as it takes, those who wait behind it get connections of their own.
+async fn helped<T>(engine: &Arc<Engine>, lane: &Arc<Lane>, work: impl Future<Output = T>) -> T {
+    tokio::pin!(work);
+    loop {
+        tokio::select! {
+            biased;
+            done = &mut work => return done,
+            () = sleep(SLOW) => engine.help(lane),
         }
     }
 }

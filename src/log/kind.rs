@@ -265,6 +265,16 @@ kinds! {
     /// A message was split by domains.
     SPLIT = "4f07e2a75f0d75c69b796370daead4e7", Verbose;
 
+    // Block lists
+    /// What a DNS block list says of a client.
+    DNSBL_ANSWER = "ba5df36b271c49e98a94ad113622c2ef", Verbose;
+    /// A client was refused because of block lists.
+    DNSBL_BLOCKED = "2adc79fc3ca84d4bbec6fbc98aa81cb6", Warning peer;
+    /// Block lists did not answer in time.
+    DNSBL_TIMEOUT = "5f8bdbe089d84dddba3da9485704fd80", Warning peer;
+    /// A block list answers with an error of its own.
+    DNSBL_LIST_ERROR = "ff62fda5847f468b9117e67d526cb8f5", Warning peer;
+
     // Forwarding
     /// A forwarding run starts.
     RUN_STARTED = "e5f2918287244060a2a0549f2c92e243", Verbose;

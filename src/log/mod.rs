@@ -28,8 +28,8 @@ mod text;
 pub use context::{Context, show};
 pub use escape::{Peer, escape};
 pub use event::{
-    AdminEvent, Delivery, DeliveryEvent, Event, Fields, FilterEvent, FilterVerdict, ForwardEvent, LoginEvent,
-    PopEvent, ProcessEvent, Server, ServerEvent, SpoolEvent, StartEvent, TlsEvent, VerifyEvent,
+    AdminEvent, Delivery, DeliveryEvent, DnsblEvent, Event, Fields, FilterEvent, FilterVerdict, ForwardEvent,
+    LoginEvent, PopEvent, ProcessEvent, Server, ServerEvent, SpoolEvent, StartEvent, TlsEvent, VerifyEvent,
 };
 pub use format::{Format, program_name};
 pub use init::{JournalText, LogConfig, LogError, LogHandle, Stderr, init};

@@ -4,6 +4,7 @@ use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::net::{TcpSocket, UnixStream, lookup_host};
@@ -12,10 +13,16 @@ use tokio::time::{Instant, sleep_until, timeout_at};
 
 use crate::config::address::Remote;
 use crate::net::address::Endpoint;
+use crate::net::alternatives::Alternatives;
+use crate::net::socks::{self, Far, SocksError};
 use crate::net::stream::Stream;
 
 /// How long one address is given before the next one is tried beside it (RFC 8305 section 5).
 pub const ATTEMPT_DELAY: Duration = Duration::from_millis(250);
+
+/// The same where the next address may be that of another host, which is only to be used if the better one is out of
+/// reach (RFC 5321 section 5.1).
+pub const HOST_DELAY: Duration = Duration::from_secs(5);
 
 /// Addresses of one lookup that are tried; a zone with more is misconfigured or hostile.
 pub const MAX_ADDRESSES: usize = 16;
@@ -29,6 +36,8 @@ pub struct Options {
     pub bind: Option<SocketAddr>,
     /// Close with a reset (`nolinger`).
     pub reset_on_close: bool,
+    /// Further addresses of hosts that are named by one address.
+    pub alternatives: Arc<Alternatives>,
 }
 
 /// Why there is no connection. The texts are those of E-MailRelay's log and exit messages.
@@ -61,9 +70,9 @@ pub enum Error {
         /// For unix-domain sockets `: ` and the reason.
         detail: String,
     },
-    /// A proxy is configured.
-    #[error("socks error: socks is not built into this version")]
-    NotBuilt,
+    /// The proxy does not let us through.
+    #[error(transparent)]
+    Socks(#[from] SocksError),
     /// The time limit has passed. The doubled word is what log matchers know.
     #[error("connect failure: cannot connect to {address}: timed out out after {seconds}s")]
     Timeout {
@@ -85,34 +94,57 @@ pub async fn connect(
 ) -> Result<(Stream, Endpoint), Error> {
     let deadline = options.timeout.map(|limit| Instant::now() + limit);
     let seconds = options.timeout.map_or(0, |limit| limit.as_secs());
-    let bind = options.bind;
-    let timed_out = |address: String| Error::Timeout { address, seconds };
     let (stream, peer) = match target {
-        Remote::Unix(path) => {
-            let timeout = timed_out(path.display().to_string());
-            within(deadline, unix(path), timeout).await?
+        Remote::Socks { version, far_host, far_port, proxy } => {
+            let (mut stream, peer) = Box::pin(direct(proxy, options, deadline, failed)).await?;
+            let far = Far { host: far_host, port: *far_port };
+            let through = async { Ok(socks::connect(&mut stream, *version, far).await?) };
+            within(deadline, through, SocksError::Timeout(seconds).into()).await?;
+            (stream, peer)
         }
-        Remote::Ip(address) => {
-            if options.bind.is_some_and(|bind| bind.is_ipv4() != address.is_ipv4()) {
-                return Err(Error::Family);
-            }
-            let timeout = timed_out(Endpoint::from(*address).to_string());
-            within(deadline, attempt(*address, bind), timeout).await?
-        }
-        Remote::Host { host, port } => {
-            let lookup = resolve(host, *port, options.bind);
-            let addresses = within(deadline, lookup, timed_out(format!("{host}:{port}"))).await?;
-            let last = addresses.last().map_or_else(String::new, |last| Endpoint::from(*last).to_string());
-            let race = race(addresses, move |address| attempt(address, bind), failed);
-            within(deadline, race, timed_out(last)).await?
-        }
-        Remote::Socks { .. } => return Err(Error::NotBuilt),
+        target => direct(target, options, deadline, failed).await?,
     };
     if options.reset_on_close {
         // Only changes how the connection ends; not worth failing for.
         let _ = stream.reset_on_close();
     }
     Ok((stream, peer))
+}
+
+/// Connects without a proxy, or to one.
+async fn direct(
+    target: &Remote,
+    options: &Options,
+    deadline: Option<Instant>,
+    failed: &mut (dyn FnMut(&Error) + Send),
+) -> Result<(Stream, Endpoint), Error> {
+    let seconds = options.timeout.map_or(0, |limit| limit.as_secs());
+    let bind = options.bind;
+    let timed_out = |address: String| Error::Timeout { address, seconds };
+    match target {
+        Remote::Unix(path) => {
+            let timeout = timed_out(path.display().to_string());
+            within(deadline, unix(path), timeout).await
+        }
+        Remote::Ip(address) => {
+            if bind.is_some_and(|bind| bind.is_ipv4() != address.is_ipv4()) {
+                return Err(Error::Family);
+            }
+            let others = options.alternatives.of(*address);
+            let last = others.last().map_or_else(String::new, |last| Endpoint::from(*last).to_string());
+            let race = race(others, HOST_DELAY, move |address| attempt(address, bind), failed);
+            within(deadline, race, timed_out(last)).await
+        }
+        Remote::Host { host, port } => {
+            let lookup = resolve(host, *port, bind);
+            let addresses = within(deadline, lookup, timed_out(format!("{host}:{port}"))).await?;
+            let last = addresses.last().map_or_else(String::new, |last| Endpoint::from(*last).to_string());
+            let race = race(addresses, ATTEMPT_DELAY, move |address| attempt(address, bind), failed);
+            within(deadline, race, timed_out(last)).await
+        }
+        // An address has one proxy at most: the parser sees to it.
+        Remote::Socks { .. } => Err(SocksError::InvalidResponse.into()),
+    }
 }
 
 async fn within<T>(
@@ -177,10 +209,11 @@ fn interleave(found: &[SocketAddr]) -> Vec<SocketAddr> {
     order
 }
 
-/// Starts one attempt after the other, each [`ATTEMPT_DELAY`] after the one before or as soon as that has failed; the
-/// first that connects wins.
+/// Starts one attempt after the other, each `delay` after the one before or as soon as that has failed; the first that
+/// connects wins.
 async fn race<T, A>(
     addresses: Vec<SocketAddr>,
+    delay: Duration,
     attempt: impl Fn(SocketAddr) -> A,
     failed: &mut (dyn FnMut(&Error) + Send),
 ) -> Result<T, Error>
@@ -196,7 +229,12 @@ where
         tokio::select! {
             biased;
             Some(done) = attempts.join_next(), if !attempts.is_empty() => match done {
-                Ok(Ok(connected)) => return Ok(connected),
+                Ok(Ok(connected)) => {
+                    if let Some(earlier) = last.take() {
+                        failed(&earlier);
+                    }
+                    return Ok(connected);
+                }
                 Ok(Err(error)) => {
                     if let Some(earlier) = last.replace(error) {
                         failed(&earlier);
@@ -208,7 +246,7 @@ where
             () = sleep_until(next_start), if rest.len() > 0 => {
                 if let Some(address) = rest.next() {
                     attempts.spawn(attempt(address));
-                    next_start = Instant::now() + ATTEMPT_DELAY;
+                    next_start = Instant::now() + delay;
                 }
             }
             else => return Err(last.unwrap_or(Error::NoAddress(String::new()))),
@@ -255,7 +293,8 @@ mod tests {
         let live = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let dead = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
         let addresses = vec![dead, live.local_addr().unwrap()];
-        let (_stream, peer) = race(addresses, |address| attempt(address, None), &mut |_| {}).await.unwrap();
+        let (_stream, peer) =
+            race(addresses, ATTEMPT_DELAY, |address| attempt(address, None), &mut |_| {}).await.unwrap();
         assert_eq!(peer, Endpoint::Ip(live.local_addr().unwrap()));
     }
 
@@ -270,7 +309,7 @@ mod tests {
             }
             Ok(address)
         };
-        assert_eq!(race(addresses, attempt, &mut |_| {}).await.unwrap(), answers);
+        assert_eq!(race(addresses, ATTEMPT_DELAY, attempt, &mut |_| {}).await.unwrap(), answers);
         assert_eq!(began.elapsed(), 2 * ATTEMPT_DELAY);
     }
 
@@ -279,7 +318,9 @@ mod tests {
         let addresses = addresses(3);
         let (began, mut told) = (Instant::now(), Vec::new());
         let attempt = |address| async move { Err::<(), _>(refused(address)) };
-        let error = race(addresses, attempt, &mut |error| told.push(error.to_string())).await.unwrap_err();
+        let error = race(addresses, ATTEMPT_DELAY, attempt, &mut |error| told.push(error.to_string()))
+            .await
+            .unwrap_err();
         assert_eq!(error.to_string(), "connect failure: cannot connect to 192.0.2.3:25");
         let expected =
             ["192.0.2.1:25", "192.0.2.2:25"].map(|a| format!("connect failure: cannot connect to {a}"));
@@ -298,7 +339,7 @@ mod tests {
             if address == answers { Ok(address) } else { Err(refused(address)) }
         };
         let began = Instant::now();
-        assert_eq!(race(addresses, attempt, &mut |_| {}).await.unwrap(), answers);
+        assert_eq!(race(addresses, ATTEMPT_DELAY, attempt, &mut |_| {}).await.unwrap(), answers);
         assert_eq!(began.elapsed(), ATTEMPT_DELAY);
     }
 
@@ -313,6 +354,28 @@ mod tests {
             error.to_string(),
             "connect failure: cannot connect to /nonexistent/x.s: no such file or directory"
         );
+    }
+
+    #[tokio::test]
+    async fn an_address_stands_for_its_alternatives() {
+        let live = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
+        let hop = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let options = Options::default();
+        options.alternatives.remember(&[live, hop.local_addr().unwrap()]);
+        let mut told = Vec::new();
+        let failed = &mut |error: &Error| told.push(error.to_string());
+        let (_stream, peer) = connect(&Remote::Ip(live), &options, failed).await.unwrap();
+        assert_eq!(peer, Endpoint::Ip(hop.local_addr().unwrap()));
+        assert_eq!(told, [format!("connect failure: cannot connect to {live}")]);
+    }
+
+    #[tokio::test]
+    async fn a_silent_proxy_is_given_up_in_the_time_for_connecting() {
+        let proxy = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let target = Remote::parse(&format!("hop.test:25@{}", proxy.local_addr().unwrap()), None).unwrap();
+        let options = Options { timeout: Some(Duration::from_secs(1)), ..Options::default() };
+        let error = connect(&target, &options, &mut |_| {}).await.unwrap_err();
+        assert_eq!(error.to_string(), "socks error: timed out after 1s");
     }
 
     #[tokio::test]

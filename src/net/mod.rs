@@ -5,6 +5,7 @@
 
 pub mod address;
 pub mod admin;
+pub mod alternatives;
 pub mod client;
 pub mod connect;
 pub mod ledger;
@@ -13,4 +14,5 @@ pub mod listener;
 pub mod pop;
 pub mod read;
 pub mod server;
+pub mod socks;
 pub mod stream;

@@ -10,6 +10,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::config::address::Remote;
 use crate::config::{FilterSpec, ProcessSettings, Settings};
+use crate::dns;
 use crate::filter::Tools;
 use crate::forward::{Engine, Reason, RunReport, account};
 use crate::log::{self, Context, LoginEvent, PopEvent, ProcessEvent, Server, SpoolEvent, StartEvent};
@@ -113,6 +114,9 @@ impl Instance {
         stop: &CancellationToken,
     ) -> anyhow::Result<Self> {
         let context = Context::unit(&settings.name);
+        if split && settings.smtp.enabled {
+            needs_network(&settings)?;
+        }
         let spool = Spool::open(&settings.spool_dir, settings::spool(&settings))?;
         if !spool.writable() {
             let path = settings.spool_dir.display().to_string();
@@ -435,6 +439,25 @@ fn look_at_mailboxes(spool: &Spool, context: &Context) {
         Err(error) => log::emit(context, &SpoolEvent::StoreFailed { reason: error.to_string() }.into()),
     }
 }
+
+/// The units of the role programs give the SMTP server no network; what needs it must not fail silently.
+///
+/// # Errors
+/// If something is configured that needs the network, and nothing can be sent.
+fn needs_network(settings: &Settings) -> anyhow::Result<()> {
+    let Some(dnsbl) = &settings.smtp.dnsbl else { return Ok(()) };
+    let servers = dnsbl.server.map_or_else(dns::system_servers, |server| vec![server]);
+    dns::network(&servers).map_err(|error| {
+        let reason = crate::os::reason(&error);
+        anyhow::anyhow!(
+            "--dnsbl needs the network, which the service does not have ({reason}): {NETWORK_HINT}"
+        )
+    })
+}
+
+/// What to do about it.
+const NETWORK_HINT: &str =
+    "install the drop-in examples/systemd/network.conf with the addresses of your name servers";
 
 /// A running instance, as supervision sees it.
 pub struct Handle {

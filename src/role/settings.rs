@@ -8,6 +8,7 @@ use anyhow::anyhow;
 use crate::config::keywords::BareLf;
 use crate::config::tls::TlsStart;
 use crate::config::{self, FilterSpec, ProcessSettings, Settings, Verbosity};
+use crate::dns::dnsbl::Dnsbl;
 use crate::filter::{Chain, Tools};
 use crate::forward::account::Accounts;
 use crate::forward::backoff::Schedule;
@@ -166,6 +167,8 @@ pub fn smtp(
     Ok(SmtpSettings {
         handover: Arc::new(handover(&session)),
         session: Arc::new(session),
+        dnsbl: settings.smtp.dnsbl.clone().map(Dnsbl::new).map(Arc::new),
+        dnsbl_reply: keywords.dnsbl_reply,
         remote_clients: settings.smtp.remote_clients,
         logins,
         filters,
@@ -280,6 +283,7 @@ pub fn engine(
             timeout: forward.connection_timeout,
             bind: forward.client_interface.map(|local| local.0),
             reset_on_close: !forward.keywords.linger,
+            alternatives: Arc::default(),
         },
         accounts: next_hop.accounts.clone(),
         per_destination: count(forward.connections),

@@ -188,6 +188,11 @@ pub fn cannot_verify(address: &str) -> Reply {
     Reply::new(252, &format!("cannot verify but will accept: {address}"))
 }
 
+/// In place of a greeting: this block list has the client (RFC 5321 §3.1).
+pub fn blocked(list: &str) -> Reply {
+    Reply::new(554, &format!("blocked using {list}"))
+}
+
 /// STARTTLS (RFC 3207 §4).
 pub const READY_FOR_TLS: Reply = Reply::fixed(220, "ready to start tls");
 /// QUIT (RFC 5321 §4.1.1.10).

@@ -74,6 +74,9 @@ fn temporary_refusals_of_the_message_are_tried_again_later() {
         Script { data: temporary.clone(), ..Script::well() },
         Script { dot: reply("451 4.3.0 later"), ..Script::well() },
         Script { dot: Step::Close, ..Script::well() },
+        Script { mail: Step::ReplyClose("421 4.3.2 closing".to_owned()), ..Script::well() },
+        Script { rcpt: Step::ReplyClose("421 4.3.2 closing".to_owned()), ..Script::well() },
+        Script { data: Step::ReplyClose("421 4.3.2 closing".to_owned()), ..Script::well() },
     ];
     for script in scripts {
         let (spool, hop) = (TempSpool::new(), ScriptedHop::start(script.clone()));
@@ -90,7 +93,6 @@ fn faults_of_the_session_touch_no_message() {
         Script { greeting: Step::ReplyClose("421 4.3.2 busy".to_owned()), ..Script::well() },
         Script { greeting: Step::Close, ..Script::well() },
         Script { ehlo: Step::Close, ..Script::well() },
-        Script { mail: Step::ReplyClose("421 4.3.2 closing".to_owned()), ..Script::well() },
     ];
     for script in scripts {
         let (spool, hop) = (TempSpool::new(), ScriptedHop::start(script.clone()));

@@ -28,7 +28,7 @@ pub(super) const ROWS: &[Opt] = &[
         "Directory for the mailboxes of local recipients, which the filter deliver: writes to. The default is the spool directory.")
         .value(Kind::Path, "dir").sample("/var/spool/emailrelay/in"),
     opt("dnsbl", SERVER, 3, SMTP_ROLE, "Refuses clients that are in DNS block lists.")
-        .value(Kind::Text, "config").list().sample("spam.dnsbl.example.com,block.dnsbl.example.com,1,1000,1.1.1.1:53").unbuilt(),
+        .value(Kind::Text, "config").list().sample("spam.dnsbl.example.com,block.dnsbl.example.com,1,1000,1.1.1.1:53"),
     opt("domain", SERVER, 3, BOTH.with(Roles::POP),
         "Name of this host in greetings, EHLO and Received lines. The default comes from the host's own name.")
         .short('D').value(Kind::Text, "fqdn").sample("smtp.example.com"),
@@ -45,7 +45,7 @@ pub(super) const ROWS: &[Opt] = &[
         .short('w').value(Kind::Seconds, "seconds").default("20").sample("3"),
     opt("server-smtp-config", SERVER, 3, SMTP_ROLE,
         "Switches parts of the SMTP server on or off: pipelining, chunking, smtputf8, smtputf8strict, strictparsing, strictaddress, \
-         enhancedstatuscodes, alabels, linger; and barelf=accept, barelf=smuggling or barelf=reject for bare line ends.")
+         enhancedstatuscodes, alabels, linger, dnsblreply; and barelf=accept, barelf=smuggling or barelf=reject for bare line ends.")
         .short('Z').value(Kind::Text, "config").list().sample("+chunking,+smtputf8"),
     opt("size", SERVER, 3, SMTP_ROLE, "Largest message in bytes, or with k, m or g behind the number; 0 for no limit.")
         .short('M').value(Kind::Size, "bytes").default("0").sample("10000000"),

@@ -169,7 +169,6 @@ fn the_first_two_checks_are_on_values() {
 fn what_is_not_built_says_so() {
     for (line, text) in [
         ("--immediate", "--immediate is not built into this version"),
-        ("--dnsbl=x", "--dnsbl is not built into this version"),
         ("--localedir=/x", "--localedir is not built into this version"),
     ] {
         assert_eq!(bad(line), format!("usage error: {text}"));

@@ -161,15 +161,16 @@ fn bad_values_are_errors_and_never_defaults() {
         ("--as-proxy=host:0", "invalid --as-proxy address: \"host:0\": invalid port"),
         ("--forward-to=rubbish --poll=x", "invalid --forward-to address: \"rubbish\": expected host:port"),
         ("--forward-to=h:99999", "invalid --forward-to address: \"h:99999\": invalid port"),
-        ("--forward-to=a:25@b:9050", "SOCKS addresses are not built into this version"),
         (
-            "--server-smtp-config=+dnsblreply",
-            "--server-smtp-config=dnsblreply is not built into this version",
+            "--server-smtp-config=+dnsbldefer",
+            "--server-smtp-config=dnsbldefer is not built into this version",
         ),
         ("--pid-file=@cred/x", "invalid value for --pid-file: no credentials were passed to the program"),
     ] {
         assert_eq!(bad(line), format!("usage error: {text}"), "{line}");
     }
+    let dnsbl = "error: invalid dnsbl configuration: not enough comma-sparated fields";
+    assert_eq!(bad("-r --dnsbl=1.1.1.1:53,1000,1"), dnsbl);
     assert_eq!(bad("--client-interface=foo"), "error: address error: invalid network address: foo: 0");
 }
 

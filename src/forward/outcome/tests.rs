@@ -185,25 +185,25 @@ fn faults() {
         (
             unexpected(421),
             Stage::Mail,
-            "session smtp error: unexpected response: 421 go away",
+            "retry 421 smtp error: unexpected response: 421 go away",
             "bad 421 go away",
         ),
         (
             unexpected(421),
             Stage::Recipients,
-            "session smtp error: unexpected response: 421 go away",
+            "retry 421 smtp error: unexpected response: 421 go away",
             "bad - one or more recipients rejected",
         ),
         (
             unexpected(421),
             Stage::Data,
-            "session smtp error: unexpected response: 421 go away",
+            "retry 421 smtp error: unexpected response: 421 go away",
             "bad - smtp error: unexpected response: go away",
         ),
         (
             unexpected(421),
             Stage::Content,
-            "session smtp error: unexpected response: 421 go away",
+            "retry 421 smtp error: unexpected response: 421 go away",
             "bad - smtp error: unexpected response: go away",
         ),
         (

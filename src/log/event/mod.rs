@@ -2,6 +2,7 @@
 
 mod admin;
 mod delivery;
+mod dnsbl;
 mod filter;
 mod forward;
 mod login;
@@ -17,6 +18,7 @@ use std::fmt;
 
 pub use admin::AdminEvent;
 pub use delivery::DeliveryEvent;
+pub use dnsbl::DnsblEvent;
 pub use filter::{FilterEvent, FilterVerdict};
 pub use forward::{Delivery, ForwardEvent};
 pub use login::LoginEvent;
@@ -50,6 +52,8 @@ pub enum Event {
     Filter(FilterEvent),
     /// Logins and secrets files.
     Login(LoginEvent),
+    /// Block lists.
+    Dnsbl(DnsblEvent),
     /// Forwarding.
     Forward(ForwardEvent),
     /// POP server.
@@ -162,6 +166,7 @@ impl Event {
             Event::Server(event) => Some(event),
             Event::Filter(event) => Some(event),
             Event::Login(event) => Some(event),
+            Event::Dnsbl(event) => Some(event),
             Event::Forward(event) => Some(event),
             Event::Pop(event) => Some(event),
             Event::Spool(event) => Some(event),
@@ -199,6 +204,7 @@ areas!(
     Server(ServerEvent),
     Filter(FilterEvent),
     Login(LoginEvent),
+    Dnsbl(DnsblEvent),
     Forward(ForwardEvent),
     Pop(PopEvent),
     Spool(SpoolEvent),

@@ -2,6 +2,7 @@
 
 mod events;
 mod filtering;
+mod screen;
 mod secure;
 mod session;
 
@@ -12,6 +13,7 @@ use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
+use crate::dns::dnsbl::Dnsbl;
 use crate::filter::Chain;
 use crate::log::{Context, Event, Server};
 use crate::net::limits::ConnectionLimits;
@@ -47,6 +49,10 @@ pub struct SmtpSettings {
     pub tls: Option<Arc<Acceptor>>,
     /// All connections begin with a TLS handshake.
     pub implicit_tls: bool,
+    /// Block lists that are asked about a client before it is greeted.
+    pub dnsbl: Option<Arc<Dnsbl>>,
+    /// A client that they have is told so.
+    pub dnsbl_reply: bool,
 }
 
 /// What the rest of the process wants to hear of. All are called often and must not block.

@@ -19,7 +19,7 @@ use crate::role::login::{self, Attempt, Logins};
 use crate::role::serve::{Alarm, Arrival};
 use crate::role::smtp::filtering::{self, Done, Filtering};
 use crate::role::smtp::secure::Begins;
-use crate::role::smtp::{SmtpRole, SmtpSettings, events, secure};
+use crate::role::smtp::{SmtpRole, SmtpSettings, events, screen, secure};
 use crate::smtp::reply;
 use crate::smtp::server::{self, Answer, AuthStep, Login, Peer, Question, Refusal, Session, Transaction};
 use crate::spool::{Envelope, MessageId, NewMessage, Spool, StoreError};
@@ -38,7 +38,7 @@ const CUT_OFF: &str = "shutting down";
 
 /// Runs one session from greeting to close.
 pub(super) async fn run(role: Arc<SmtpRole>, arrival: Arrival) {
-    let Arrival { stream, peer, context, admission, implicit_tls } = arrival;
+    let Arrival { mut stream, peer, context, admission, implicit_tls } = arrival;
     let settings = role.settings();
     let server = Server::Smtp;
     let _alarm = Alarm { context: &context, server };
@@ -52,6 +52,15 @@ pub(super) async fn run(role: Arc<SmtpRole>, arrival: Arrival) {
     let logins = settings.logins.as_ref().filter(|_| !handover);
     // What happens once is kept apart: a session that waits is to have no room for it.
     let (who, attempt) = Box::pin(identify(logins, &peer, &context)).await;
+    // Who is trusted by name is not judged by others.
+    if who.trust.is_none()
+        && !Box::pin(screen::admits(&role, &settings, &mut stream, &peer, &context, implicit_tls)).await
+    {
+        let (reason, address) = (String::new(), peer.to_string());
+        log::emit(&context, &ServerEvent::Disconnected { server, reason, address }.into());
+        drop(admission);
+        return role.session_ended();
+    }
     let mut store = Store {
         role: &role,
         peer: &peer,

@@ -69,11 +69,6 @@ impl Fault {
     pub fn in_doubt(&self) -> bool {
         self.stage == Stage::FinalReply
     }
-
-    /// The server closed the session with a 421.
-    pub fn is_closing(&self) -> bool {
-        matches!(&self.kind, FaultKind::UnexpectedResponse(reply) if reply.is_closing())
-    }
 }
 
 impl fmt::Display for Fault {

@@ -13,6 +13,7 @@ pub(crate) mod hop;
 pub(crate) mod letters;
 pub(crate) mod load;
 pub(crate) mod need;
+pub(crate) mod network;
 pub(crate) mod pop;
 pub(crate) mod postfix;
 pub(crate) mod relay;
@@ -22,6 +23,7 @@ pub(crate) mod script;
 pub(crate) mod sink;
 pub(crate) mod spool;
 pub(crate) mod strace;
+pub(crate) mod unbound;
 pub(crate) mod wire;
 
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};

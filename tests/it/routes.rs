@@ -1,0 +1,263 @@
+//! Where mail goes: several next hops at once, each with a fate of its own, and the way through proxies.
+
+use std::io::{Read as _, Write as _};
+use std::net::{TcpListener, TcpStream};
+use std::process::{Child, Command, Stdio};
+
+use nix::sys::signal::Signal;
+use tempfile::TempDir;
+
+use crate::support::client::SmtpClient;
+use crate::support::daemon::{Daemon, Program, forward as run};
+use crate::support::hop::{Script, ScriptedHop, Step};
+use crate::support::need::{self, require};
+use crate::support::spool::TempSpool;
+use crate::support::{PATIENCE, free_port, loopback, wait_for};
+
+/// Puts one message into the spool whose envelope names this destination and account.
+pub(crate) fn routed(spool: &TempSpool, id: &str, address: &str, selector: &str) {
+    let recipient = format!("{id}@example.com");
+    let envelope = [
+        "X-MailRelay-Format: #2821.8",
+        "X-MailRelay-Content: 8bit",
+        "X-MailRelay-From: a@example.com",
+        "X-MailRelay-ToCount: 1",
+        &format!("X-MailRelay-To-Remote: {recipient}"),
+        "X-MailRelay-Authentication:",
+        "X-MailRelay-Client: 127.0.0.1",
+        "X-MailRelay-ClientCertificate:",
+        "X-MailRelay-MailFromAuthIn:",
+        "X-MailRelay-MailFromAuthOut:",
+        "X-MailRelay-ForwardTo:",
+        &with_value("X-MailRelay-ForwardToAddress:", address),
+        &with_value("X-MailRelay-ClientAccountSelector:", selector),
+        "X-MailRelay-Utf8MailboxNames: 0",
+        "X-MailRelay-End: 1",
+        "",
+    ];
+    std::fs::write(spool.path().join(format!("{id}.content")), b"Subject: x\r\n\r\nbody\r\n").unwrap();
+    std::fs::write(spool.path().join(format!("{id}.envelope")), envelope.join("\r\n")).unwrap();
+}
+
+fn with_value(name: &str, value: &str) -> String {
+    if value.is_empty() { name.to_owned() } else { format!("{name} {value}") }
+}
+
+/// Recipients that the hop has accepted, sorted.
+fn recipients(hop: &ScriptedHop) -> Vec<String> {
+    let mut all: Vec<String> = hop.accepted().iter().map(|delivery| delivery.rcpt[0].clone()).collect();
+    all.sort();
+    all
+}
+
+#[test]
+fn a_dead_and_a_hanging_destination_hold_up_nobody() {
+    let spool = TempSpool::new();
+    let good = ScriptedHop::start(Script::well());
+    // Takes connections and says nothing.
+    let hanging = TcpListener::bind(loopback(0)).unwrap();
+    let dead = format!("127.0.0.1:{}", free_port());
+    let hang = hanging.local_addr().unwrap().to_string();
+    for number in 0..6 {
+        routed(&spool, &format!("a{number}-hang"), &hang, "");
+        routed(&spool, &format!("b{number}-dead"), &dead, "");
+        routed(&spool, &format!("c{number}-good"), &good.arg(), "");
+    }
+    let args = ["--spool-dir", spool.arg(), "--forward-to", &dead, "--response-timeout", "600"];
+    let forward = Daemon::spawn(Program::Forward, &[&args[..], &["--prompt-timeout", "600"]].concat());
+    // While the other one hangs.
+    good.wait_accepted(6);
+    wait_for("only the others left", PATIENCE, || {
+        spool.files().iter().all(|name| !name.contains("good")).then_some(())
+    });
+    forward.line(&format!("connect failure: cannot connect to {dead}"));
+    forward.signal(Signal::SIGTERM);
+    drop(hanging);
+    assert_eq!(forward.stop().code(), Some(75));
+    assert_eq!((spool.ready().len(), spool.busy().len(), spool.bad().len()), (12, 0, 0));
+}
+
+#[test]
+fn a_malformed_destination_fails_its_message_alone() {
+    let (spool, hop) = (TempSpool::new(), ScriptedHop::start(Script::well()));
+    routed(&spool, "a", "rubbish", "");
+    routed(&spool, "b", "", "");
+    routed(&spool, "c", &hop.arg(), "");
+    assert_eq!(run(&spool, &hop.arg(), &[]).0, 0);
+    assert_eq!(spool.bad(), ["a.envelope.bad"]);
+    let envelope = spool.envelope("a.envelope.bad");
+    assert_eq!(envelope.first("Reason"), "invalid host:service format: rubbish");
+    assert_eq!(recipients(&hop), ["<b@example.com>", "<c@example.com>"]);
+}
+
+#[test]
+fn a_refusing_destination_ends_nobody_elses_run() {
+    let spool = TempSpool::new();
+    let refusing = ScriptedHop::start(Script {
+        greeting: Step::ReplyClose("554 5.3.2 go away".to_owned()),
+        ..Script::well()
+    });
+    let good = ScriptedHop::start(Script::well());
+    routed(&spool, "a", &refusing.arg(), "");
+    routed(&spool, "b", "", "");
+    let (code, _) = run(&spool, &good.arg(), &[]);
+    assert_eq!(code, 75);
+    assert_eq!(spool.ready(), ["a.envelope"]);
+    assert_eq!(recipients(&good), ["<b@example.com>"]);
+}
+
+#[test]
+fn a_lone_message_does_not_wait_behind_a_slow_transfer() {
+    // The first message's recipient is something to think about; for the others the hop is well.
+    let script = Script { rcpt_for: vec![("a@".to_owned(), Step::Silent)], ..Script::well() };
+    let (spool, hop) = (TempSpool::new(), ScriptedHop::start(script));
+    routed(&spool, "a", "", "");
+    let address = hop.arg();
+    let args = ["--spool-dir", spool.arg(), "--forward-to", &address, "--linger", "60"];
+    let forward = Daemon::spawn(Program::Forward, &args);
+    hop.wait_command("RCPT");
+    routed(&spool, "b", "", "");
+    std::fs::write(spool.path().join("forward.request"), "").unwrap();
+    assert_eq!(hop.wait_accepted(1)[0].rcpt, ["<b@example.com>"]);
+    forward.signal(Signal::SIGKILL);
+}
+
+#[test]
+fn unix_domain_next_hops_are_served() {
+    let (spool, hop) = (TempSpool::new(), ScriptedHop::start(Script::well()));
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("hop.s");
+    let listener = std::os::unix::net::UnixListener::bind(&path).unwrap();
+    let target = hop.address();
+    let bridge = std::thread::spawn(move || {
+        let (unix, _) = listener.accept().unwrap();
+        let tcp = TcpStream::connect(target).unwrap();
+        let (mut from, mut to) = (unix.try_clone().unwrap(), tcp.try_clone().unwrap());
+        let there = std::thread::spawn(move || std::io::copy(&mut from, &mut to));
+        let (mut from, mut to) = (tcp, unix);
+        let _ = std::io::copy(&mut from, &mut to);
+        let _ = to.shutdown(std::net::Shutdown::Both);
+        let _ = there.join();
+    });
+    routed(&spool, "a", "", "");
+    assert_eq!(run(&spool, path.to_str().unwrap(), &["--domain", "relay"]).0, 0);
+    assert_eq!(recipients(&hop), ["<a@example.com>"]);
+    assert!(hop.commands(0).iter().any(|command| command == "EHLO relay"), "{:?}", hop.commands(0));
+    drop(hop);
+    bridge.join().unwrap();
+}
+
+/// dante as a SOCKS server on a loopback port.
+struct Dante {
+    child: Child,
+    port: u16,
+    _dir: TempDir,
+}
+
+impl Dante {
+    fn start(rules: &str) -> Self {
+        let (dir, port) = (tempfile::tempdir().unwrap(), free_port());
+        let file = dir.path().join("danted.conf");
+        let text = format!(
+            "logoutput: /dev/null\ninternal: 127.0.0.1 port = {port}\nexternal: 127.0.0.1\nsocksmethod: none\n\
+             clientmethod: none\nuser.privileged: root\nuser.unprivileged: root\n\
+             client pass {{ from: 0.0.0.0/0 to: 0.0.0.0/0 }}\n{rules}\n"
+        );
+        std::fs::write(&file, text).unwrap();
+        let child = Command::new(need::path("danted"))
+            .arg("-f")
+            .arg(&file)
+            .arg("-p")
+            .arg(dir.path().join("pid"))
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        wait_for("danted", PATIENCE, || TcpStream::connect(loopback(port)).ok());
+        Self { child, port, _dir: dir }
+    }
+}
+
+impl Drop for Dante {
+    fn drop(&mut self) {
+        let _ = nix::sys::signal::kill(
+            nix::unistd::Pid::from_raw(self.child.id().try_into().unwrap()),
+            Signal::SIGTERM,
+        );
+        let _ = self.child.wait();
+    }
+}
+
+#[test]
+fn a_real_proxy_is_passed_and_looks_names_up() {
+    // dante knows 4, where the client has to look names up, and 5, but not 4a.
+    require!(need::root(), need::program("danted"));
+    let dante = Dante::start("socks pass { from: 0.0.0.0/0 to: 0.0.0.0/0 }");
+    for host in ["localhost", "127.0.0.1"] {
+        let (spool, hop) = (TempSpool::new(), ScriptedHop::start(Script::well()));
+        routed(&spool, "a", "", "");
+        let address = format!("{host}:{}@socks5:127.0.0.1:{}", hop.address().port(), dante.port);
+        let (code, lines) = run(&spool, &address, &[]);
+        assert_eq!(code, 0, "{address}: {lines:#?}");
+        assert_eq!(recipients(&hop), ["<a@example.com>"]);
+    }
+    let refusing = Dante::start("socks block { from: 0.0.0.0/0 to: 0.0.0.0/0 }");
+    let spool = TempSpool::new();
+    routed(&spool, "a", "", "");
+    let (code, lines) = run(&spool, &format!("127.0.0.1:25@socks5:127.0.0.1:{}", refusing.port), &[]);
+    assert_eq!((code, spool.ready().len()), (75, 1));
+    assert!(lines.iter().any(|line| line.contains("socks error: request rejected")), "{lines:#?}");
+}
+
+#[test]
+fn version_4a_gives_the_proxy_the_name() {
+    let (spool, hop) = (TempSpool::new(), ScriptedHop::start(Script::well()));
+    let proxy = TcpListener::bind(loopback(0)).unwrap();
+    let address = format!("far.example.com:25@{}", proxy.local_addr().unwrap());
+    let target = hop.address();
+    let bridge = std::thread::spawn(move || {
+        let (mut client, _) = proxy.accept().unwrap();
+        let mut request = [0; 9 + 16];
+        client.read_exact(&mut request).unwrap();
+        let tcp = TcpStream::connect(target).unwrap();
+        client.write_all(b"\0\x5a\0\0\0\0\0\0").unwrap();
+        let (mut from, mut to) = (client.try_clone().unwrap(), tcp.try_clone().unwrap());
+        let there = std::thread::spawn(move || std::io::copy(&mut from, &mut to));
+        let _ = std::io::copy(&mut tcp.try_clone().unwrap(), &mut client);
+        let _ = client.shutdown(std::net::Shutdown::Both);
+        let _ = there.join();
+        request
+    });
+    routed(&spool, "a", "", "");
+    assert_eq!(run(&spool, &address, &[]).0, 0);
+    assert_eq!(recipients(&hop), ["<a@example.com>"]);
+    drop(hop);
+    assert_eq!(&bridge.join().unwrap(), b"\x04\x01\0\x19\0\0\0\x01\0far.example.com\0");
+}
+
+#[test]
+fn a_silent_proxy_costs_the_time_for_connecting() {
+    let (spool, proxy) = (TempSpool::new(), TcpListener::bind(loopback(0)).unwrap());
+    routed(&spool, "a", "", "");
+    let address = format!("hop.test:25@{}", proxy.local_addr().unwrap());
+    let (code, lines) = run(&spool, &address, &["--connection-timeout", "1"]);
+    assert_eq!((code, spool.ready().len()), (75, 1));
+    assert!(lines.iter().any(|line| line.contains("socks error: timed out after 1s")), "{lines:#?}");
+}
+
+#[test]
+fn the_local_address_is_chosen() {
+    let (spool, hop) = (TempSpool::new(), ScriptedHop::start(Script::well()));
+    let server = Daemon::server(&spool, &[]);
+    SmtpClient::connect(server.address()).send("a@example.com", &["b@example.com"], b"x\r\n");
+    assert!(server.stop().success());
+    let (code, _) = run(&spool, &hop.arg(), &["--client-interface", "127.0.0.9", "--domain", "nodot"]);
+    assert_eq!(code, 0);
+    assert!(hop.commands(0).iter().any(|command| command == "EHLO [127.0.0.9]"), "{:?}", hop.commands(0));
+    let spool = TempSpool::new();
+    routed(&spool, "a", "", "");
+    let (code, lines) = run(&spool, &hop.arg(), &["--client-interface", "::1"]);
+    assert_eq!((code, spool.ready().len()), (75, 1));
+    assert!(lines.iter().any(|line| line.contains("invalid address family")), "{lines:#?}");
+}
