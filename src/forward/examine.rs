@@ -7,8 +7,7 @@ use tokio::sync::OwnedSemaphorePermit;
 use tokio::task::spawn_blocking;
 
 use crate::filter::{Chain, Facts, Job, Outcome, Position, Prepared, Verdict};
-use crate::forward::Scope;
-use crate::forward::engine::{Engine, lock, unix_now};
+use crate::forward::engine::{Engine, lock};
 use crate::forward::filtering::Passed;
 use crate::forward::finish;
 use crate::forward::outcome::Failure;
@@ -70,9 +69,7 @@ fn take(engine: &Engine, chain: &Chain, ticket: &Ticket) -> Option<LockedMessage
             return None;
         }
     };
-    let due = unix_now();
-    let waits = |next: &u64| *next > due && engine.config().scope == Scope::Due;
-    if let Some(next) = message.retry_state().next_attempt.filter(waits) {
+    if let Some(next) = engine.waits_for(&message.retry_state()) {
         lock(&engine.tally).not_due(next);
         return None;
     }
