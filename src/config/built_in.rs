@@ -1,5 +1,8 @@
 //! Options of the filters of our own: what stands behind `copy:` and its like, separated by `;`.
 
+use std::net::SocketAddr;
+
+use super::dnsbl::name_server;
 use super::number;
 
 /// Options of `copy:` and `deliver:`.
@@ -20,6 +23,15 @@ pub struct SplitWords {
     pub raw: bool,
     /// A number: the port that is added to the domain.
     pub port: Option<u16>,
+}
+
+/// Options of `mx:`.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct MxWords {
+    /// Name servers in the order in which they are asked; none: those of the system.
+    pub servers: Vec<SocketAddr>,
+    /// `public`: no addresses of private networks.
+    pub public: bool,
 }
 
 /// Options of `msgid:`.
@@ -64,6 +76,23 @@ impl SplitWords {
     }
 }
 
+impl MxWords {
+    /// As [`CopyWords::parse`]; what is no option goes to `invalid`. The times of 2.6 between questions are ignored: the
+    /// resolver has its own.
+    pub fn parse(list: &str, ignored: &mut Vec<String>, invalid: &mut Vec<String>) -> Self {
+        let mut words = Self::default();
+        for word in items(list) {
+            match (word, word.parse().ok().or_else(|| name_server(word))) {
+                ("public", _) => words.public = true,
+                (_, Some(server)) => words.servers.push(server),
+                _ if word.starts_with("nst=") || word.starts_with("rt=") => ignored.push(word.to_owned()),
+                _ => invalid.push(word.to_owned()),
+            }
+        }
+        words
+    }
+}
+
 impl MsgidWords {
     /// As [`CopyWords::parse`].
     pub fn parse(list: &str, ignored: &mut Vec<String>) -> Self {
@@ -101,5 +130,19 @@ mod tests {
         SplitWords::parse("70000;0;x", &mut ignored);
         MsgidWords::parse("x", &mut ignored);
         assert_eq!(ignored, ["Hardlink", "20-10", "70000", "0", "x", "x"]);
+    }
+
+    #[test]
+    fn name_servers_of_mx_have_every_form() {
+        let (mut ignored, mut invalid) = (Vec::new(), Vec::new());
+        let list = "1.2.3.4;1.2.3.4:5353;::1;::1.5353;[::1]:54;public;nst=1;rt=15;x;1.2.3";
+        let words = MxWords::parse(list, &mut ignored, &mut invalid);
+        let servers: Vec<String> = words.servers.iter().map(ToString::to_string).collect();
+        assert_eq!(servers, ["1.2.3.4:53", "1.2.3.4:5353", "[::1]:53", "[::1]:5353", "[::1]:54"]);
+        assert!(words.public);
+        assert_eq!(
+            (ignored, invalid),
+            (vec!["nst=1".to_owned(), "rt=15".to_owned()], vec!["x".to_owned(), "1.2.3".to_owned()])
+        );
     }
 }

@@ -1,6 +1,6 @@
 //! DNS block lists (`--dnsbl`): which lists are asked, by which name server, and how the answers are counted.
 
-use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use super::number;
@@ -157,23 +157,27 @@ fn timeout_of(field: &str) -> Result<(Duration, bool), DnsblError> {
     Ok((timeout, unsigned.len() < field.len()))
 }
 
-/// `ip:port`, where an IPv6 address goes without brackets and may have a dot before the port; or just an address.
 fn server_of(field: &str) -> Result<Option<SocketAddr>, DnsblError> {
     if field.is_empty() {
         return Ok(None);
     }
-    let bad = || DnsblError::Address(field.to_owned());
-    if let Some((ip, port)) = field.rsplit_once('.')
-        && let (Ok(ip), Some(port)) = (ip.parse::<Ipv6Addr>(), port_of(port))
-    {
-        return Ok(Some(SocketAddr::new(ip.into(), port)));
-    }
-    let Some((ip, port)) = field.rsplit_once(':') else {
-        let ip: IpAddr = field.parse().map_err(|_| DnsblError::NoPort(field.to_owned()))?;
-        return Ok(Some(SocketAddr::new(ip, DNS_PORT)));
+    let bad = || match field.contains(':') {
+        true => DnsblError::Address(field.to_owned()),
+        false => DnsblError::NoPort(field.to_owned()),
     };
-    let ip: IpAddr = ip.parse().map_err(|_| bad())?;
-    Ok(Some(SocketAddr::new(ip, port_of(port).ok_or_else(bad)?)))
+    name_server(field).map(Some).ok_or_else(bad)
+}
+
+/// `ip:port`, where an IPv6 address goes without brackets and may have a dot before the port; or just an address.
+pub(super) fn name_server(text: &str) -> Option<SocketAddr> {
+    let with_port = |separator: char| {
+        let (ip, port) = text.rsplit_once(separator)?;
+        let ip: IpAddr = ip.parse().ok()?;
+        // What stands behind a dot belongs to an IPv4 address.
+        (ip.is_ipv6() || separator == ':').then(|| port_of(port).map(|port| SocketAddr::new(ip, port)))?
+    };
+    let alone = || text.parse().ok().map(|ip| SocketAddr::new(ip, DNS_PORT));
+    with_port('.').or_else(|| with_port(':')).or_else(alone)
 }
 
 fn port_of(text: &str) -> Option<u16> {

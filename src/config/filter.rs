@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::address::Remote;
-use super::built_in::{CopyWords, MsgidWords, SplitWords};
+use super::built_in::{CopyWords, MsgidWords, MxWords, SplitWords};
 use super::number;
 use super::spam::SpamOptions;
 
@@ -43,6 +43,8 @@ pub enum FilterSpec {
     Deliver(CopyWords),
     /// `split:`: a message for each domain.
     Split(SplitWords),
+    /// `mx:`: the next hop by the domain's mail exchangers.
+    Mx(MxWords),
     /// `msgid:`: adds a Message-ID.
     Msgid(MsgidWords),
     /// A program.
@@ -128,7 +130,7 @@ impl FilterList {
             "sleepms" => Ok(FilterSpec::Sleep(Duration::from_millis(number(rest)?))),
             "net" => Ok(FilterSpec::Net(address(rest)?)),
             "spam" | "spam-edit" => self.spam(rest, prefix == "spam-edit"),
-            "mx" => Err(not_built(prefix)),
+            "mx" => Ok(FilterSpec::Mx(self.mx(rest))),
             "file" if rest.is_empty() => Err("empty file path".to_owned()),
             "file" => Ok(FilterSpec::Program(self.program(OsStr::new(rest), around))),
             _ if NOT_BUILT.contains(&prefix) || prefix == "exec" => {
@@ -144,6 +146,16 @@ impl FilterList {
         let (options, unknown) = SpamOptions::parse(options)?;
         self.warnings.extend(unknown.iter().map(|word| format!("filter option ignored: [{word}]")));
         Ok(FilterSpec::Spam { address, edit, options })
+    }
+
+    fn mx(&mut self, rest: &str) -> MxWords {
+        let (mut ignored, mut invalid) = (Vec::new(), Vec::new());
+        let words = MxWords::parse(rest, &mut ignored, &mut invalid);
+        self.warnings.extend(ignored.iter().map(|word| format!("filter option ignored: [{word}]")));
+        let invalid =
+            invalid.iter().map(|word| format!("invalid mx filter configuration: ignoring [{word}]"));
+        self.warnings.extend(invalid);
+        words
     }
 
     /// One of our own filters, if it is one.

@@ -33,6 +33,7 @@ impl Bench {
             timeout: None,
             delivery: Arc::new(DeliveryDir::open(&dir.path().join("in")).unwrap()),
             domain: "relay.test".to_owned(),
+            alternatives: Arc::default(),
         };
         Self { dir, spool, tools }
     }
@@ -180,11 +181,11 @@ async fn parts_of_a_split_message_appear_together() {
         (&["y@A.net".to_owned()][..], &["ann".to_owned()][..])
     );
     assert_eq!(original.forward_to, "A.net:26");
-    let ready: Vec<_> = bench.names("spool").into_iter().filter(|name| name.ends_with(".envelope")).collect();
+    let ready: Vec<_> = bench.names("spool").into_iter().filter(|name| name.ends_with("envelope")).collect();
     let part = envelope(bench.spool.path().join(&ready[0]));
     assert_eq!((part.remote.len(), part.local.len(), part.forward_to.as_str()), (2, 0, "b.net:26"));
     assert_eq!(part.trailer.len(), 3);
-    let content = ready[0].replace(".envelope", ".content");
+    let content = ready[0].replace("envelope", "content");
     assert_eq!(fs::read(bench.spool.path().join(content)).unwrap(), CONTENT);
 }
 

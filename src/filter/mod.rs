@@ -12,6 +12,7 @@
 //! | `program` | external programs, over [`crate::program`] |
 //! | `mailboxes` | `copy:` and `deliver:` |
 //! | `split` | `split:` |
+//! | `mx` | `mx:` |
 //! | `msgid` | `msgid:` |
 //! | `simple` | `exit:` and `sleepms:` |
 //! | `net`, `spam` | servers: our line protocol, and spamd; their connections are in `server` |
@@ -22,6 +23,7 @@ mod chain;
 mod code;
 mod mailboxes;
 mod msgid;
+mod mx;
 mod net;
 mod program;
 mod server;
@@ -40,6 +42,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::config::filter::FilterSpec;
 use crate::log::{self, Context, FilterEvent};
+use crate::net::alternatives::Alternatives;
 use crate::program::Runner;
 use crate::spool::{DeliveryDir, MessageId, Spool};
 
@@ -185,6 +188,8 @@ pub struct Tools {
     pub delivery: Arc<DeliveryDir>,
     /// Our name, for what filters add to messages.
     pub domain: String,
+    /// Takes the addresses beside the first that a next hop has.
+    pub alternatives: Arc<Alternatives>,
 }
 
 /// Makes a filter of its specification.
@@ -203,6 +208,7 @@ pub fn build(spec: &FilterSpec, tools: &Tools) -> Result<Box<dyn Filter>, String
         FilterSpec::Copy(words) => Ok(Box::new(mailboxes::Copy::new(*words, tools))),
         FilterSpec::Deliver(words) => Ok(Box::new(mailboxes::Deliver::new(*words, tools))),
         FilterSpec::Split(words) => Ok(Box::new(split::Split::new(*words, tools))),
+        FilterSpec::Mx(words) => Ok(Box::new(mx::Mx::new(words, tools))),
         FilterSpec::Msgid(words) => Ok(Box::new(msgid::Msgid::new(*words, tools))),
     }
 }

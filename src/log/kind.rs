@@ -264,6 +264,8 @@ kinds! {
     MAILBOX_CREATED = "165bc86ab09934ccb0b04624d1f8e762", Verbose;
     /// A message was split by domains.
     SPLIT = "4f07e2a75f0d75c69b796370daead4e7", Verbose;
+    /// The next hop of a message was looked up.
+    ROUTED = "19a1ca0b24867521dc293787448cfa28", Verbose;
 
     // Block lists
     /// What a DNS block list says of a client.

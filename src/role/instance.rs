@@ -133,8 +133,13 @@ impl Instance {
         let (ledger, facts) = settings.admin.enabled.then(Ledger::new).unzip();
         // The administration program sends only when it is asked to.
         let forwards = !(split && settings.admin.enabled);
-        let next_hop =
-            NextHop { accounts: ours.clone(), tls: tls.connector.clone(), filters: filters.client, keep };
+        let next_hop = NextHop {
+            accounts: ours.clone(),
+            tls: tls.connector.clone(),
+            filters: filters.client,
+            keep,
+            alternatives: Arc::clone(&tools.alternatives),
+        };
         let engine = settings::engine(&settings, &next_hop, ledger.clone(), context.clone())
             .filter(|_| forwards)
             .map(|config| Engine::new(Arc::clone(&spool), config, stop.child_token()));
@@ -545,6 +550,7 @@ impl Handle {
             tls: self.tls.connector.clone(),
             filters: filters.client,
             keep: self.keep,
+            alternatives: Arc::clone(&self.filters.alternatives),
         };
         if let (Some(engine), Some(config)) =
             (&self.engine, settings::engine(new, &next_hop, self.ledger.clone(), self.context.clone()))

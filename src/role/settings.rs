@@ -15,6 +15,7 @@ use crate::forward::backoff::Schedule;
 use crate::forward::outcome::{InDoubt, Policy};
 use crate::forward::{EngineConfig, Scope, Secure};
 use crate::log::{self, Context, JournalText, Level, LogConfig, ProcessEvent, Stderr};
+use crate::net::alternatives::Alternatives;
 use crate::net::connect;
 use crate::net::ledger::Ledger;
 use crate::os::identity::User;
@@ -61,6 +62,7 @@ pub fn filter_tools(settings: &Settings, spool: &Arc<Spool>) -> Tools {
         timeout: settings.filter.timeout,
         delivery: Arc::new(spool.delivery_dir()),
         domain: domain(settings),
+        alternatives: Arc::default(),
     }
 }
 
@@ -95,6 +97,10 @@ pub fn filters(settings: &Settings, tools: &Tools) -> anyhow::Result<Filters> {
     let remote = settings.filter.server.iter().filter_map(FilterSpec::remote);
     for address in remote.filter(|address| settings.smtp.enabled && !address.is_unix()) {
         require_network(&format!("the filter at {address}"))?;
+    }
+    let looks_up = settings.filter.server.iter().any(|spec| matches!(spec, FilterSpec::Mx(_)));
+    if looks_up && settings.smtp.enabled {
+        require_network("the filter mx:")?;
     }
     let verifier = settings.smtp.verifier.remote().filter(|_| settings.smtp.enabled);
     if let Some(address) = verifier.filter(|address| !address.is_unix()) {
@@ -260,6 +266,8 @@ pub struct NextHop {
     pub filters: Option<Arc<Chain>>,
     /// How long idle connections are kept.
     pub keep: Duration,
+    /// Further addresses of next hops that a filter has looked up.
+    pub alternatives: Arc<Alternatives>,
 }
 
 /// The forwarding engine's settings; `None` when there is no next hop. All connections are written down in the `ledger`.
@@ -283,7 +291,7 @@ pub fn engine(
             timeout: forward.connection_timeout,
             bind: forward.client_interface.map(|local| local.0),
             reset_on_close: !forward.keywords.linger,
-            alternatives: Arc::default(),
+            alternatives: Arc::clone(&next_hop.alternatives),
         },
         accounts: next_hop.accounts.clone(),
         per_destination: count(forward.connections),

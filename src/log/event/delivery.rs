@@ -60,6 +60,24 @@ pub enum DeliveryEvent {
         /// `filter` or another position.
         word: &'static str,
     },
+    /// The mail exchangers of a domain are looked up.
+    LookingUp {
+        /// `filter` or another position.
+        word: &'static str,
+        /// The domain.
+        domain: String,
+    },
+    /// The next hop of a message was looked up.
+    Routed {
+        /// `filter` or another position.
+        word: &'static str,
+        /// The message's id.
+        id: String,
+        /// The next hop; empty for that of all mail, or if there is none.
+        address: String,
+        /// Why there is none.
+        error: Option<String>,
+    },
 }
 
 impl Fact for DeliveryEvent {
@@ -71,6 +89,7 @@ impl Fact for DeliveryEvent {
             DeliveryEvent::NoFolders { .. } => kind::NO_MAILBOXES,
             DeliveryEvent::MailboxCreated { .. } => kind::MAILBOX_CREATED,
             DeliveryEvent::Split { .. } | DeliveryEvent::NothingToSplit { .. } => kind::SPLIT,
+            DeliveryEvent::LookingUp { .. } | DeliveryEvent::Routed { .. } => kind::ROUTED,
         }
     }
 
@@ -82,6 +101,7 @@ impl Fact for DeliveryEvent {
             DeliveryEvent::Delivered { id, name } => {
                 Fields { rcpts: Some(name.clone()), ..Fields::msgid(id) }
             }
+            DeliveryEvent::Routed { id, error, .. } => Fields { reason: error.clone(), ..Fields::msgid(id) },
             DeliveryEvent::Delivering { id, .. } | DeliveryEvent::Split { id, .. } => Fields::msgid(id),
             _ => Fields::default(),
         }
@@ -114,6 +134,13 @@ impl fmt::Display for DeliveryEvent {
             }
             DeliveryEvent::NothingToSplit { word } => {
                 write!(f, "{word} [split:]: no remote domains: nothing to do")
+            }
+            DeliveryEvent::LookingUp { word, domain } => {
+                write!(f, "{word} [mx:] looking up [{}]", Peer(domain))
+            }
+            DeliveryEvent::Routed { word, id, address, error } => {
+                write!(f, "{word} [mx:]: [{id}]: setting forward-to-address [{address}]")?;
+                error.as_ref().map_or(Ok(()), |error| write!(f, " ({})", Peer(error)))
             }
         }
     }
