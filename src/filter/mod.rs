@@ -135,6 +135,8 @@ pub struct Failure {
     pub reason: String,
     /// The message is not to blame: the filter could not do its work. Queued mail waits.
     pub is_fault: bool,
+    /// There is no next hop for it, and the reason says why; otherwise a filter that routes has failed, and no more is known.
+    pub about_next_hop: bool,
 }
 
 /// Work of a filter that takes effect only when the whole chain has been passed, so that a message refused by a later
@@ -245,7 +247,13 @@ impl Failure {
     /// Refused by the filter, with a text for the client and the same for the log.
     #[must_use]
     pub fn rejected(response: &str, reason: impl Into<String>) -> Self {
-        Self { response: response.to_owned(), code: None, reason: reason.into(), is_fault: false }
+        Self {
+            response: response.to_owned(),
+            code: None,
+            reason: reason.into(),
+            is_fault: false,
+            about_next_hop: false,
+        }
     }
 
     /// Not filtered, because something does not work.

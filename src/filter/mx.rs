@@ -16,7 +16,7 @@ use crate::log::{self, DeliveryEvent};
 use crate::net::alternatives::Alternatives;
 use crate::spool::{DeliveryError, Envelope, MessageId, Spool, Stage};
 
-/// For clients, and for the log's line of the verdict.
+/// For clients, and for the log's line of the verdict, when the domain is not to blame.
 const FAILED: &str = "failed";
 
 /// Looks mail exchangers up.
@@ -105,8 +105,9 @@ impl Filter for Mx {
 
 /// What time may mend leaves the message waiting.
 fn failure(error: &MxError) -> Failure {
-    let code = error.permanent_code();
-    Failure { response: FAILED.to_owned(), code, reason: error.to_string(), is_fault: code.is_none() }
+    let (code, reason) = (error.permanent_code(), error.to_string());
+    let response = if code.is_some() { reason.clone() } else { FAILED.to_owned() };
+    Failure { response, code, reason, is_fault: code.is_none(), about_next_hop: true }
 }
 
 fn set(spool: &Arc<Spool>, id: &MessageId, stage: Stage, address: String) -> Result<(), DeliveryError> {

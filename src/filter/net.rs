@@ -84,7 +84,7 @@ fn verdict(line: &[u8]) -> Outcome {
     };
     let reason = text::cut(why.unwrap_or(&line)).to_owned();
     let (code, response) = text::response(response);
-    Outcome::fail(Failure { response, code, reason, is_fault: false })
+    Outcome::fail(Failure { response, code, reason, is_fault: false, about_next_hop: false })
 }
 
 #[cfg(test)]

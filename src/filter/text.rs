@@ -23,7 +23,7 @@ pub(super) fn from_program(output: &[u8]) -> Failure {
         // As it was before an empty text was given words.
         None => response.clone(),
     };
-    Failure { response, code, reason, is_fault: false }
+    Failure { response, code, reason, is_fault: false, about_next_hop: false }
 }
 
 fn marked(line: &str) -> Option<&str> {

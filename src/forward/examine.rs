@@ -200,8 +200,10 @@ fn refused(engine: &Engine, position: Position, mut message: LockedMessage, fail
         return finish::put_off(engine, message, size, &failure, "");
     }
     let (reason, code) = match position {
-        Position::Routing => (ROUTING_FAILED.to_owned(), None),
-        Position::Server | Position::Client => (failure.reason, Some(failure.code.unwrap_or(CODE))),
+        Position::Routing if !failure.about_next_hop || engine.config().policy.compat26 => {
+            (ROUTING_FAILED.to_owned(), None)
+        }
+        _ => (failure.reason, Some(failure.code.unwrap_or(CODE))),
     };
     finish::give_up(engine, message, size, &Failure { reason, code, ..Failure::default() }, "");
 }

@@ -38,6 +38,7 @@ mod login;
 mod login_forward;
 mod login_pam;
 mod login_tls;
+mod mail_exchangers;
 mod mailboxes;
 mod openwrt;
 mod passwd;

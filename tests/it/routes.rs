@@ -14,8 +14,21 @@ use crate::support::need::{self, require};
 use crate::support::spool::TempSpool;
 use crate::support::{PATIENCE, free_port, loopback, wait_for};
 
+/// What an envelope says of the way of its message.
+#[derive(Default)]
+pub(crate) struct Routing<'a> {
+    pub(crate) forward_to: &'a str,
+    pub(crate) address: &'a str,
+    pub(crate) selector: &'a str,
+}
+
 /// Puts one message into the spool whose envelope names this destination and account.
 pub(crate) fn routed(spool: &TempSpool, id: &str, address: &str, selector: &str) {
+    route(spool, id, &Routing { address, selector, ..Routing::default() });
+}
+
+/// Puts one message into the spool.
+pub(crate) fn route(spool: &TempSpool, id: &str, routing: &Routing<'_>) {
     let recipient = format!("{id}@example.com");
     let envelope = [
         "X-MailRelay-Format: #2821.8",
@@ -28,9 +41,9 @@ pub(crate) fn routed(spool: &TempSpool, id: &str, address: &str, selector: &str)
         "X-MailRelay-ClientCertificate:",
         "X-MailRelay-MailFromAuthIn:",
         "X-MailRelay-MailFromAuthOut:",
-        "X-MailRelay-ForwardTo:",
-        &with_value("X-MailRelay-ForwardToAddress:", address),
-        &with_value("X-MailRelay-ClientAccountSelector:", selector),
+        &with_value("X-MailRelay-ForwardTo:", routing.forward_to),
+        &with_value("X-MailRelay-ForwardToAddress:", routing.address),
+        &with_value("X-MailRelay-ClientAccountSelector:", routing.selector),
         "X-MailRelay-Utf8MailboxNames: 0",
         "X-MailRelay-End: 1",
         "",
@@ -44,7 +57,7 @@ fn with_value(name: &str, value: &str) -> String {
 }
 
 /// Recipients that the hop has accepted, sorted.
-fn recipients(hop: &ScriptedHop) -> Vec<String> {
+pub(crate) fn recipients(hop: &ScriptedHop) -> Vec<String> {
     let mut all: Vec<String> = hop.accepted().iter().map(|delivery| delivery.rcpt[0].clone()).collect();
     all.sort();
     all
