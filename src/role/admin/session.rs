@@ -11,6 +11,7 @@ use crate::admin::{Answer, FlushEnd, Request, Right, Session, TOO_MANY_CONNECTIO
 use crate::log::{self, AdminEvent, Context, Server, ServerEvent};
 use crate::net::address::Endpoint;
 use crate::net::admin::{Driver, Handler};
+use crate::net::server::finish;
 use crate::net::stream::Stream;
 use crate::role::admin::actions::{self, Job};
 use crate::role::admin::flush::Flushing;
@@ -122,12 +123,11 @@ fn identify(
     Ok(Caller { right, name, idle_timeout: Some(IDLE_TIMEOUT), _place: Some(place) })
 }
 
+/// What the client has said is read to the end, or the kernel would throw the answer away with it.
 async fn turn_away(mut stream: Stream, words: &str) {
-    let _ = timeout(TURN_AWAY_TIME, async {
-        stream.write_all(words.as_bytes()).await?;
-        stream.shutdown().await
-    })
-    .await;
+    if let Ok(Ok(())) = timeout(TURN_AWAY_TIME, stream.write_all(words.as_bytes())).await {
+        finish(&mut stream).await;
+    }
 }
 
 /// Answers a session's questions.
