@@ -8,7 +8,7 @@
 //! | [`Mechanism`], [`Policy`] | names, properties, and the `--server-auth-config` lists |
 //! | [`server`] | the server's side: [`server::Exchange`] from the first word to the [`server::Outcome`] |
 //! | [`client`] | the client's side: what to answer to each challenge |
-//! | [`HmacKey`], [`Hash`] | HMAC that can start from the stored halves of a masked password |
+//! | [`HmacKey`], [`enum@Hash`] | HMAC that can start from the stored halves of a masked password |
 //! | [`scram`] | SCRAM-SHA-256 (RFC 5802, RFC 7677), both sides |
 //! | [`Secret`] | bytes that are wiped when dropped and never printed |
 
