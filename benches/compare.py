@@ -5,8 +5,8 @@ Needs a release build, and from Debian's packages: postfix (for itself, smtp-sou
 (systemd-socket-activate), Python 3.9; root, because postfix needs it. Installs nothing, touches nothing of the machine's own
 postfix, and removes what it made. What is missing is left out of the table. `make bench BENCH='--only intake --sessions 20'` runs a part.
 
-The last column of the intake is smtp-sink, which stores nothing: the most that the load generator gets through on this machine,
-and so the limit of what any server can show here.
+The last column of the intake is smtp-sink, which stores nothing: a server to compare with, and no upper limit, since a server that
+answers faster gets more out of the same load generator.
 
 The contenders take turns, and each figure is the median of all rounds. Trust the ratios; the absolute figures are those of
 this machine at this moment. Every measurement has a directory of its own, and nothing is removed before the end: ext4 without
