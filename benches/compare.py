@@ -5,8 +5,9 @@ Needs a release build, and from Debian's packages: postfix (for itself, smtp-sou
 (systemd-socket-activate), Python 3.9; root, because postfix needs it. Installs nothing, touches nothing of the machine's own
 postfix, and removes what it made. What is missing is left out of the table. `make bench BENCH='--only intake --sessions 20'` runs a part.
 
-The last column of the intake is smtp-sink, which stores nothing: a server to compare with, and no upper limit, since a server that
-answers faster gets more out of the same load generator.
+"least durable" in the intake is least.rs: no protocol, no log, one file for each message, synced before the answer. It says what
+machine, disk and load generator allow at all. smtp-sink stores nothing: a server to compare with, and no upper limit, since a
+server that answers faster gets more out of the same load generator.
 
 The contenders take turns, and each figure is the median of all rounds. Trust the ratios; the absolute figures are those of
 this machine at this moment. Every measurement has a directory of its own, and nothing is removed before the end: ext4 without
@@ -26,7 +27,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import secure
-from contenders import Ours, Postfix, SecureHop, Sink
+from contenders import Least, Ours, Postfix, SecureHop, Sink
 from machine import file_system, machine, spread
 from traffic import SIZE, greeting, hold, load, offer
 
@@ -75,7 +76,9 @@ class Bench:
         self.options, self.directory = options, directory
         self.full = Ours("ours", built, directory / "full", "full")
         self.none = Ours("ours, durability none", built, directory / "none", "none")
-        self.postfix = None
+        self.postfix = self.least = None
+        if shutil.which("rustc"):
+            self.least = Least(directory / "least")
         self.hops = 0
         if not options.no_postfix:
             if os.geteuid() == 0 and shutil.which("postfix"):
@@ -93,18 +96,19 @@ class Bench:
         print(f"\nload average {os.getloadavg()[0]:.1f} at the end")
 
     def close(self):
-        for contender in self.contenders:
+        for contender in self.contenders + [self.least] * bool(self.least):
             contender.stop()
 
     def intake(self):
         print(f"intake of {SIZE} byte messages, one message per connection, messages/s")
-        self.row("sessions", [*(c.name for c in self.contenders), "smtp-sink (no disk)"], "ours : postfix")
+        contenders = self.contenders + [self.least] * bool(self.least)
+        self.row("sessions", [*(c.name for c in contenders), "smtp-sink (no disk)"], "ours : postfix")
         for sessions in map(int, self.options.sessions.split(",")):
             count = max(sessions, int(SESSIONS.get(sessions, 8000) * self.options.scale))
-            rates = {c: [] for c in self.contenders}
+            rates = {c: [] for c in contenders}
             ceiling = []
             for turn in range(self.options.rounds):
-                for contender in rotate(self.contenders, turn):
+                for contender in rotate(contenders, turn):
                     contender.start()
                     offer(contender.port, sessions, sessions)
                     os.sync()

@@ -137,6 +137,39 @@ class Ours:
             process.wait(PATIENCE)
 
 
+class Least:
+    """The least that a durable server can do (least.rs): no server on this machine gets above it with a file for each message."""
+
+    name = "least durable"
+
+    def __init__(self, directory):
+        self.directory, self.starts, self.process = directory, 0, None
+        directory.mkdir()
+        spread(directory)
+        self.program = directory / "least"
+        source = Path(__file__).with_name("least.rs")
+        subprocess.run(["rustc", "-O", "--edition", "2024", "-o", str(self.program), str(source)], check=True)
+
+    def start(self):
+        self.starts += 1
+        self.port = free_port()
+        self.spool = self.directory / f"spool{self.starts}"
+        self.spool.mkdir()
+        self.process = subprocess.Popen([str(self.program), str(self.port), str(self.spool)], start_new_session=True)
+        wait_listening(self.port)
+
+    def stop(self):
+        if self.process:
+            self.process.kill()
+            self.process.wait(PATIENCE)
+            self.process = None
+
+    def check(self, expected):
+        stored = sum(name.endswith(".envelope") for name in os.listdir(self.spool))
+        if stored != expected:
+            sys.exit(f"{self.name}: {stored} messages are stored, not {expected}")
+
+
 class Postfix:
     """A throw-away instance. It stores with its normal durability; its messages are held in the queue."""
 
