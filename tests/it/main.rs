@@ -32,6 +32,7 @@ mod fail2ban;
 mod faults;
 mod filter;
 mod forward;
+mod fuzz;
 mod handover;
 mod hostile;
 mod login;
