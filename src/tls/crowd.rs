@@ -117,6 +117,24 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
+    async fn so_many_may_wait_and_no_more_are_invited() {
+        let crowd = Crowd::new(1);
+        let _place = crowd.enter().await;
+        let mut waiting = Vec::new();
+        for number in 0..MAX_WAITING {
+            assert!(crowd.has_room(), "{number}");
+            let crowd = Arc::clone(&crowd);
+            waiting.push(tokio::spawn(async move { crowd.enter().await }));
+            tokio::task::yield_now().await;
+        }
+        assert!(!crowd.has_room());
+        let last = waiting.pop().unwrap();
+        last.abort();
+        assert!(last.await.is_err());
+        assert!(crowd.has_room(), "one has gone");
+    }
+
+    #[tokio::test(start_paused = true)]
     async fn without_a_crowd_nobody_has_to_go() {
         let crowd = Crowd::new(1);
         let place = crowd.enter().await;

@@ -2,18 +2,22 @@
 
 use std::io::{ErrorKind, Read as _, Write as _};
 use std::net::TcpStream;
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use nix::sys::socket::{getsockopt, sockopt};
 
 use crate::support::PATIENCE;
+use crate::support::certs::Authority;
 use crate::support::client::SmtpClient;
 use crate::support::daemon::Daemon;
+use crate::support::need::{self, require};
 use crate::support::spool::TempSpool;
 use crate::support::wait_for;
 
-/// KiB of a connection that waits for a command.
-const IDLE: u64 = 12;
+/// KiB of a connection that waits for a command, in clear and encrypted.
+const IDLE: u64 = 8;
+const IDLE_TLS: u64 = 16;
 /// KiB of a command line that has not ended.
 const LINE: u64 = 4;
 /// KiB of one whose client does its worst, the recipients of its message aside.
@@ -78,6 +82,52 @@ fn a_connection_costs_what_the_documentation_says() {
     assert!(idle <= IDLE && half <= IDLE + LINE);
     assert!(memory >= 60, "the measure is blind");
     assert!(memory.max(disk).max(deaf) <= BUSY);
+}
+
+/// Makes so many secure sessions that wait for a command, says so, and keeps them until standard input ends.
+const SECURE: &str = r#"
+import smtplib, ssl, sys
+port, ca, count = int(sys.argv[1]), sys.argv[2], int(sys.argv[3])
+context = ssl.create_default_context(cafile=ca)
+held = []
+for number in range(count):
+    server = smtplib.SMTP("localhost", port)
+    server.starttls(context=context)
+    server.ehlo()
+    held.append(server)
+print("held", flush=True)
+sys.stdin.read()
+"#;
+
+#[test]
+fn a_secure_connection_costs_what_the_documentation_says() {
+    require!(need::program("python3"));
+    const COUNT: u64 = 200;
+    let (spool, authority) = (TempSpool::new(), Authority::new());
+    let pem = authority.issue("server.pem", &["localhost"]);
+    let server = Daemon::quiet_server(&spool, &["--server-tls", "--server-tls-certificate", &pem]);
+    let port = server.address().port().to_string();
+    let hold = |count: u64| {
+        let mut python = Command::new(need::path("python3"));
+        python.args(["-c", SECURE, &port, &authority.file(), &count.to_string()]);
+        let mut python = python.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+        let mut said = [0; 5];
+        python.stdout.as_mut().unwrap().read_exact(&mut said).unwrap();
+        assert_eq!(&said, b"held\n");
+        python
+    };
+    // What every process needs once is not the client's.
+    let mut first = hold(5);
+    let before = server.memory();
+    let mut held = hold(COUNT);
+    let each = server.memory().saturating_sub(before) / COUNT;
+    eprintln!("KiB: idle over TLS {each}");
+    for python in [&mut first, &mut held] {
+        drop(python.stdin.take());
+        assert!(python.wait().unwrap().success());
+    }
+    assert!(each >= 4, "the measure is blind");
+    assert!(each <= IDLE_TLS);
 }
 
 #[test]

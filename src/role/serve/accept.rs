@@ -96,7 +96,8 @@ pub(super) fn start<S: Service>(service: &Arc<S>, stream: Stream, peer: Endpoint
                 ledger.incoming(own.as_ref().unwrap_or(listener.local()), &peer)
             });
             let arrival = Arrival { stream, peer, context, admission, implicit_tls };
-            let session = Arc::clone(service).session(arrival);
+            // Awaiting a future that was moved in takes its room twice; a box is moved as a pointer.
+            let session = Box::pin(Arc::clone(service).session(arrival));
             gate.sessions.spawn(async move {
                 session.await;
                 drop(line);

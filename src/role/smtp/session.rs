@@ -191,22 +191,25 @@ pub(super) struct Store<'a> {
 
 impl Handler for Store<'_> {
     async fn ask(&mut self, question: Question) -> Answer {
+        // What takes long is kept apart: a session that waits is to have no room for it.
         match question {
             Question::Begin { declared_size, .. } => self.begin(declared_size),
-            Question::Verify { recipient, sender, login } => self.verify(recipient, sender, login).await,
+            Question::Verify { recipient, sender, login } => {
+                Box::pin(self.verify(recipient, sender, login)).await
+            }
             Question::Vrfy { argument, login } => {
-                let verified = self.verify(argument, String::new(), login).await;
+                let verified = Box::pin(self.verify(argument, String::new(), login)).await;
                 if self.message.is_none() {
                     self.checker.reset();
                 }
                 verified
             }
-            Question::Authenticate(step) => self.authenticate(step).await,
+            Question::Authenticate(step) => Box::pin(self.authenticate(step)).await,
             Question::StartTls => match &self.tls {
                 Some(acceptor) if acceptor.has_room() => Answer::TlsReady,
                 _ => Answer::Refused(Refusal::new(reply::TLS_NOT_AVAILABLE.code(), "")),
             },
-            Question::Commit(transaction) => self.commit(*transaction).await,
+            Question::Commit(transaction) => Box::pin(self.commit(*transaction)).await,
         }
     }
 
@@ -467,3 +470,6 @@ fn append(mut message: NewMessage, bytes: &[u8]) -> Result<NewMessage, StoreErro
 fn now() -> std::time::Instant {
     Instant::now().into_std()
 }
+
+#[cfg(test)]
+mod tests;
