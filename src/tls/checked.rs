@@ -1,4 +1,4 @@
-//! Verifiers that check the chain of certificates, with what the built-in ones do not have:
+//! Judges that check the chain of certificates, with what the built-in ones do not have:
 //!
 //! - a leaf that is itself in the list of authorities is good within its validity, whatever it says of itself. Users were
 //!   told to make exactly that: a self-signed certificate, listed with the other side;
@@ -8,28 +8,24 @@
 use std::sync::Arc;
 use std::time::{Duration, UNIX_EPOCH};
 
-use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::client::verify_server_cert_signed_by_trust_anchor;
 use rustls::crypto::{CryptoProvider, WebPkiSupportedAlgorithms};
-use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
-use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
+use rustls::pki_types::{CertificateDer, UnixTime};
+use rustls::server::danger::ClientCertVerifier;
 use rustls::server::{ParsedCertificate, WebPkiClientVerifier};
-use rustls::{
-    CertificateError, DigitallySignedStruct, DistinguishedName, Error, OtherError, SignatureScheme,
-};
+use rustls::{CertificateError, Error, OtherError};
 
 use super::certificate::Facts;
 use super::error::{NAME_MISMATCH, SetupError};
 use super::files::Authorities;
 use super::names::{self, CommonName};
-use super::signature;
+use super::verifier::{JudgesClients, JudgesServers};
 
 /// Requires a certificate of a listed authority from clients.
 #[derive(Debug)]
 pub(super) struct ListedClient {
     authorities: Authorities,
     chain: Arc<dyn ClientCertVerifier>,
-    algorithms: WebPkiSupportedAlgorithms,
 }
 
 impl ListedClient {
@@ -38,48 +34,25 @@ impl ListedClient {
         let chain = WebPkiClientVerifier::builder_with_provider(roots, Arc::clone(provider))
             .build()
             .map_err(|error| SetupError::Other(error.to_string()))?;
-        Ok(Self { authorities, chain, algorithms: provider.signature_verification_algorithms })
+        Ok(Self { authorities, chain })
     }
 }
 
-impl ClientCertVerifier for ListedClient {
-    /// None: a system's list would be some 20 kB in every handshake, and clients have one certificate.
-    fn root_hint_subjects(&self) -> &[DistinguishedName] {
-        &[]
+impl JudgesClients for ListedClient {
+    fn requires_one(&self) -> bool {
+        true
     }
 
-    fn verify_client_cert(
+    fn judge(
         &self,
         leaf: &CertificateDer<'_>,
         chain: &[CertificateDer<'_>],
         now: UnixTime,
-    ) -> Result<ClientCertVerified, Error> {
+    ) -> Result<(), Error> {
         if self.authorities.certificates.contains(leaf) {
-            return valid(leaf, now).map(|_| ClientCertVerified::assertion());
+            return valid(leaf, now).map(drop);
         }
-        self.chain.verify_client_cert(leaf, chain, now)
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signed: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        signature::verify_1_2(message, certificate, signed, &self.algorithms)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signed: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        signature::verify_1_3(message, certificate, signed, &self.algorithms)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.algorithms.supported_schemes()
+        self.chain.verify_client_cert(leaf, chain, now).map(drop)
     }
 }
 
@@ -102,9 +75,9 @@ pub(super) struct ListedServer {
     pub(super) algorithms: WebPkiSupportedAlgorithms,
 }
 
-impl ListedServer {
+impl JudgesServers for ListedServer {
     /// Checks chain and name.
-    pub(super) fn check(
+    fn judge(
         &self,
         leaf: &CertificateDer<'_>,
         chain: &[CertificateDer<'_>],
@@ -129,41 +102,6 @@ impl ListedServer {
         } else {
             Err(CertificateError::Other(OtherError(Arc::new(NameMismatch(facts.subject)))).into())
         }
-    }
-}
-
-impl ServerCertVerifier for ListedServer {
-    fn verify_server_cert(
-        &self,
-        leaf: &CertificateDer<'_>,
-        chain: &[CertificateDer<'_>],
-        name: &ServerName<'_>,
-        _ocsp: &[u8],
-        now: UnixTime,
-    ) -> Result<ServerCertVerified, Error> {
-        self.check(leaf, chain, &name.to_str(), now).map(|()| ServerCertVerified::assertion())
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signed: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        signature::verify_1_2(message, certificate, signed, &self.algorithms)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signed: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        signature::verify_1_3(message, certificate, signed, &self.algorithms)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.algorithms.supported_schemes()
     }
 }
 

@@ -21,6 +21,7 @@ use super::checked::{ListedServer, NameMismatch, Wanted};
 use super::error::{HandshakeError, SetupError};
 use super::reload::{self, Material};
 use super::unchecked::AnyServer;
+use super::verifier::{JudgesServers as _, Verifier};
 use super::{Secured, files, names, provider, versions};
 use crate::config::tls::{ClientTls, Verify};
 use crate::log::{self, Context, TlsEvent};
@@ -152,7 +153,7 @@ impl Connector {
         let measure = self.report.get_or_init(|| async { spawn_blocking(measure).await.ok().flatten() });
         let wrong = match (measure.await, certificates(stream)) {
             (Some(measure), [leaf, chain @ ..]) => {
-                measure.check(leaf, chain, name, UnixTime::now()).err().map(|error| match error {
+                measure.judge(leaf, chain, name, UnixTime::now()).err().map(|error| match error {
                     Error::InvalidCertificate(error) => super::error::certificate(&error),
                     other => other.to_string(),
                 })
@@ -270,7 +271,7 @@ impl Current {
 fn verifier(settings: &ClientTls, verify: &Verify) -> Result<Arc<dyn ServerCertVerifier>, SetupError> {
     let algorithms = provider().signature_verification_algorithms;
     let authorities = match verify {
-        Verify::Absent | Verify::None => return Ok(Arc::new(AnyServer(algorithms))),
+        Verify::Absent | Verify::None => return Ok(Arc::new(Verifier::new(AnyServer, algorithms))),
         Verify::System | Verify::SystemAndName => files::system_authorities()?,
         Verify::Authorities(path) => files::authorities(path, &mut reload::skipped)?,
     };
@@ -280,7 +281,7 @@ fn verifier(settings: &ClientTls, verify: &Verify) -> Result<Arc<dyn ServerCertV
         None if host => Wanted::Host,
         None => Wanted::AnyName,
     };
-    Ok(Arc::new(ListedServer { authorities, wanted, algorithms }))
+    Ok(Arc::new(Verifier::new(ListedServer { authorities, wanted, algorithms }, algorithms)))
 }
 
 /// What certificates are measured by when nothing is required of them: what `--client-tls-verify=<auto>` would require.

@@ -6,7 +6,7 @@
 //! | part | what it is |
 //! |---|---|
 //! | `files`, `certificate` | reading keys, certificates and authorities, and what can be said of them |
-//! | `checked`, `unchecked`, `signature` | verifiers; every departure from the built-in ones is in these |
+//! | `verifier`, `checked`, `unchecked`, `signature` | verifiers; every departure from the built-in ones is in these |
 //! | `hello`, `names`, `error` | what log lines say, in OpenSSL's words |
 //! | `crowd` | the limit on handshakes |
 //! | `watch`, `reload` | renewed files, certificates that run out |
@@ -26,6 +26,7 @@ mod reload;
 mod server;
 mod signature;
 mod unchecked;
+mod verifier;
 mod watch;
 
 #[cfg(test)]

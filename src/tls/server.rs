@@ -5,6 +5,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use rustls::crypto::aws_lc_rs::Ticketer;
+use rustls::server::danger::ClientCertVerifier;
 use rustls::server::{NoServerSessionStorage, WebPkiClientVerifier};
 use rustls::sign::SingleCertAndKey;
 use tokio_rustls::{TlsAcceptor, server};
@@ -17,6 +18,7 @@ use super::error::{HandshakeError, SetupError};
 use super::hello::{self, First};
 use super::reload::{self, Material};
 use super::unchecked::AnyClient;
+use super::verifier::Verifier;
 use super::{Secured, files, names, provider, versions, within};
 use crate::config::tls::{ServerTls, Verify};
 use crate::log::{self, Context, Server, TlsEvent};
@@ -204,16 +206,15 @@ impl Current {
         let identity = files::identity(&settings.certificate, &provider)?;
         let other = |error: rustls::Error| SetupError::Other(error.to_string());
         let algorithms = provider.signature_verification_algorithms;
+        let listed = |authorities| -> Result<Arc<dyn ClientCertVerifier>, SetupError> {
+            Ok(Arc::new(Verifier::new(ListedClient::new(authorities, &provider)?, algorithms)))
+        };
         let verify = if settings.keywords.no_verify { &Verify::None } else { &settings.verify };
         let verifier = match verify {
             Verify::None => WebPkiClientVerifier::no_client_auth(),
-            Verify::Absent => Arc::new(AnyClient(algorithms)),
-            Verify::System | Verify::SystemAndName => {
-                Arc::new(ListedClient::new(files::system_authorities()?, &provider)?)
-            }
-            Verify::Authorities(path) => {
-                Arc::new(ListedClient::new(files::authorities(path, &mut reload::skipped)?, &provider)?)
-            }
+            Verify::Absent => Arc::new(Verifier::new(AnyClient, algorithms)),
+            Verify::System | Verify::SystemAndName => listed(files::system_authorities()?)?,
+            Verify::Authorities(path) => listed(files::authorities(path, &mut reload::skipped)?)?,
         };
         let mut config = rustls::ServerConfig::builder_with_provider(Arc::clone(&provider))
             .with_protocol_versions(versions(&settings.keywords))

@@ -1,98 +1,37 @@
-//! DANGEROUS verifiers: certificates that nobody has checked.
-//!
-//! [`AnyClient`] takes any certificate of a client, or none: it is written to the envelope, and nothing else depends on it.
-//! [`AnyServer`] takes any certificate of a server: encryption without knowing with whom, for next hops whose certificates
-//! nobody can check. What is wrong with the certificate is found out by
-//! [`super::checked`] afterwards, so that it can at least be said. Both still make the other side prove that it has the key.
+//! DANGEROUS judges: certificates that nobody has checked. The other side still has to prove that it has the key.
 
-use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::crypto::WebPkiSupportedAlgorithms;
-use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
-use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
-use rustls::{DigitallySignedStruct, DistinguishedName, Error, SignatureScheme};
+use rustls::Error;
+use rustls::pki_types::{CertificateDer, UnixTime};
 
-use super::signature;
+use super::verifier::{JudgesClients, JudgesServers};
 
-/// Takes any certificate of a client, or none.
+/// Takes any certificate of a client, or none: it is written to the envelope, and nothing else depends on it.
 #[derive(Debug)]
-pub(super) struct AnyClient(pub(super) WebPkiSupportedAlgorithms);
+pub(super) struct AnyClient;
 
-impl ClientCertVerifier for AnyClient {
-    fn client_auth_mandatory(&self) -> bool {
+impl JudgesClients for AnyClient {
+    fn requires_one(&self) -> bool {
         false
     }
 
-    fn root_hint_subjects(&self) -> &[DistinguishedName] {
-        &[]
-    }
-
-    fn verify_client_cert(
-        &self,
-        _leaf: &CertificateDer<'_>,
-        _chain: &[CertificateDer<'_>],
-        _now: UnixTime,
-    ) -> Result<ClientCertVerified, Error> {
-        Ok(ClientCertVerified::assertion())
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signed: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        signature::verify_1_2(message, certificate, signed, &self.0)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signed: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        signature::verify_1_3(message, certificate, signed, &self.0)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.0.supported_schemes()
+    fn judge(&self, _: &CertificateDer<'_>, _: &[CertificateDer<'_>], _: UnixTime) -> Result<(), Error> {
+        Ok(())
     }
 }
 
-/// Takes any certificate of a server.
+/// Takes any certificate of a server: encryption without knowing with whom, for next hops whose certificates nobody can
+/// check. What is wrong with the certificate is found out by [`super::checked`] afterwards, so that it can at least be said.
 #[derive(Debug)]
-pub(super) struct AnyServer(pub(super) WebPkiSupportedAlgorithms);
+pub(super) struct AnyServer;
 
-impl ServerCertVerifier for AnyServer {
-    fn verify_server_cert(
+impl JudgesServers for AnyServer {
+    fn judge(
         &self,
-        _leaf: &CertificateDer<'_>,
-        _chain: &[CertificateDer<'_>],
-        _name: &ServerName<'_>,
-        _ocsp: &[u8],
-        _now: UnixTime,
-    ) -> Result<ServerCertVerified, Error> {
-        Ok(ServerCertVerified::assertion())
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signed: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        signature::verify_1_2(message, certificate, signed, &self.0)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signed: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        signature::verify_1_3(message, certificate, signed, &self.0)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.0.supported_schemes()
+        _: &CertificateDer<'_>,
+        _: &[CertificateDer<'_>],
+        _: &str,
+        _: UnixTime,
+    ) -> Result<(), Error> {
+        Ok(())
     }
 }

@@ -86,9 +86,15 @@ fn only_tls_and_streams_know_rustls() {
             source.refuse(word, "belongs in src/tls");
         }
     }
-    let departures = ["src/tls/checked.rs", "src/tls/unchecked.rs"];
-    for source in sources("src/tls").iter().filter(|source| !departures.contains(&&*source.name)) {
-        source.refuse("CertVerifier for", "a verifier of our own belongs in checked.rs or unchecked.rs");
+    let judges = ["src/tls/checked.rs", "src/tls/unchecked.rs"];
+    for source in sources("src/tls") {
+        if source.name != "src/tls/verifier.rs" {
+            source.refuse("CertVerifier for", "what rustls wants of a verifier is in verifier.rs");
+        }
+        if !judges.contains(&&*source.name) {
+            source.refuse("JudgesClients for", "a judge of ours belongs in checked.rs or unchecked.rs");
+            source.refuse("JudgesServers for", "a judge of ours belongs in checked.rs or unchecked.rs");
+        }
     }
 }
 
