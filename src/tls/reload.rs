@@ -84,3 +84,41 @@ pub(super) fn skipped(file: &Path) {
     let kind = log::kind::SESSION_NOTE;
     log::emit(&Context::default(), &log::Event::Protocol { kind, text, fields: log::Fields::default() });
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use super::*;
+
+    #[derive(Default)]
+    struct Counted(AtomicUsize);
+
+    impl Material for Counted {
+        fn paths(&self) -> Vec<PathBuf> {
+            Vec::new()
+        }
+
+        fn read_again(&self) {
+            panic!("nothing has changed");
+        }
+
+        fn report_expiry(&self) {
+            self.0.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn expiry_is_reported_at_once_and_every_day() {
+        let (material, stop) = (Arc::<Counted>::default(), CancellationToken::new());
+        let watching = tokio::spawn(watch(Arc::clone(&material), stop.clone()));
+        let mut reports = Vec::new();
+        for hours in [1, 22, 2, 24] {
+            sleep(Duration::from_secs(hours * 3600)).await;
+            reports.push(material.0.load(Ordering::Relaxed));
+        }
+        assert_eq!(reports, [1, 1, 2, 3]);
+        stop.cancel();
+        watching.await.unwrap();
+    }
+}

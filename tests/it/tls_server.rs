@@ -1,7 +1,7 @@
 //! TLS of the server against clients of other projects, and against those that mean no good.
 
 use std::io::{Read as _, Write as _};
-use std::net::{SocketAddr, TcpStream};
+use std::net::TcpStream;
 use std::process::{Command, Output, Stdio};
 
 use nix::sys::signal::Signal;
@@ -399,7 +399,7 @@ fn broken_handshakes_hurt_nobody_else() {
     let (spool, authority) = (TempSpool::new(), Authority::new());
     let server = server(&spool, &authority, &["--server-tls-connection", "--connection-timeout", "2"]);
     let address = server.address();
-    let hello = first_flight(address);
+    let hello = first_flight();
     let mut silent = TcpStream::connect(address).unwrap();
     // A disconnect after every part of a handshake, and garbage in its place.
     for cut in (0..hello.len()).step_by(61) {
@@ -422,7 +422,7 @@ fn broken_handshakes_hurt_nobody_else() {
 }
 
 /// The bytes with which a client begins, recorded from one.
-fn first_flight(_: SocketAddr) -> Vec<u8> {
+fn first_flight() -> Vec<u8> {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let port = listener.local_addr().unwrap().port().to_string();
     let client = std::thread::spawn(move || {
@@ -449,7 +449,7 @@ fn a_thousand_half_open_handshakes_leave_memory_and_service() {
     let port = address.port().to_string();
     python(SMTPLIB, &["implicit", &port, &authority.file()]);
     let before = server.memory();
-    let hello = first_flight(address);
+    let hello = first_flight();
     let half: Vec<TcpStream> = (0..1000)
         .map(|number| {
             let mut stream = TcpStream::connect(address).unwrap();
