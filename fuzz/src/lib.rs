@@ -40,7 +40,8 @@ pub fn smtp_server(data: &[u8]) {
         ..ServerConfig::default()
     };
     let offer = Offer { clear: vec![Mechanism::Plain, Mechanism::Login], ..Offer::default() };
-    let peer = Peer { address: "127.0.0.1".to_owned(), offer: Some(Arc::new(offer)), ..Peer::default() };
+    let address = "127.0.0.1".to_owned();
+    let peer = Peer { address, offer: Some(Arc::new(offer)), screened: true, ..Peer::default() };
     let mut now = Instant::now();
     let mut session = Session::new(Arc::new(server), peer, now);
     let mut sent = Vec::new();
@@ -59,6 +60,7 @@ pub fn smtp_server(data: &[u8]) {
                 Output::Content(_) | Output::Discard | Output::Log(_) | Output::StartTls => {}
                 Output::Ask(question) => {
                     let answer = match question {
+                        Question::Screen => Answer::Admitted,
                         Question::Begin { .. } => Answer::Begun { received_date: "now".to_owned() },
                         Question::Verify { recipient: address, .. }
                         | Question::Vrfy { argument: address, .. } => {

@@ -38,6 +38,8 @@ pub struct ServerKeywords {
     pub linger: bool,
     /// `dnsblreply` (off): clients that block lists have are told so, and not only cut off.
     pub dnsbl_reply: bool,
+    /// `dnsbldefer` (off): clients that block lists have are refused at MAIL, unless they have logged in by then.
+    pub dnsbl_defer: bool,
     /// `barelf=...` (smuggling).
     pub bare_lf: BareLf,
 }
@@ -77,7 +79,6 @@ pub struct Parsed<T> {
     pub unbuilt: Vec<&'static str>,
 }
 
-const SERVER_UNBUILT: [&str; 1] = ["dnsbldefer"];
 const CLIENT_UNBUILT: [&str; 1] = ["immediatedelete"];
 
 /// Reads `--server-smtp-config`.
@@ -99,10 +100,10 @@ pub fn server(text: &str) -> Parsed<ServerKeywords> {
         alabels: words.take("alabels", true),
         linger: words.take("linger", true),
         dnsbl_reply: words.take("dnsblreply", false),
+        dnsbl_defer: words.take("dnsbldefer", false),
         bare_lf: bare_lf.unwrap_or_default(),
     };
-    let unbuilt = words.take_unbuilt(&SERVER_UNBUILT);
-    Parsed { settings, unknown: words.left(), unbuilt }
+    Parsed { settings, unknown: words.left(), unbuilt: Vec::new() }
 }
 
 /// Reads `--client-smtp-config`. `compat` is `--compat 2.6`, which changes defaults.
@@ -220,8 +221,8 @@ mod tests {
     fn unknown_and_unbuilt_items_are_reported() {
         let parsed = server("foo,+chunking,-dnsblreply,dnsbldefer,nofoo");
         assert_eq!(parsed.unknown, ["foo", "nofoo"]);
-        assert!(parsed.settings.chunking);
-        assert_eq!(parsed.unbuilt, ["dnsbldefer"]);
+        assert!(parsed.settings.chunking && parsed.settings.dnsbl_defer && !parsed.settings.dnsbl_reply);
+        assert_eq!(parsed.unbuilt, [""; 0]);
         let client_side = client("chunking,+immediatedelete", false);
         assert!(client_side.settings.chunking && !client("", false).settings.chunking);
         assert_eq!(client_side.unbuilt, ["immediatedelete"]);

@@ -52,10 +52,15 @@ pub enum Decision {
 }
 
 impl Decision {
-    /// Whether the client is refused.
+    /// The first list for which the client is refused; none if it is let in.
     #[must_use]
-    pub fn is_block(&self) -> bool {
-        matches!(self, Self::Block(_) | Self::BlockUndecided(_))
+    pub fn against(&self) -> Option<&str> {
+        match self {
+            Self::Block(lists) | Self::BlockUndecided(lists) => {
+                Some(lists.first().map_or("", String::as_str))
+            }
+            Self::Pass | Self::PassUndecided(_) => None,
+        }
     }
 }
 

@@ -175,6 +175,7 @@ pub fn smtp(
         session: Arc::new(session),
         dnsbl: settings.smtp.dnsbl.clone().map(Dnsbl::new).map(Arc::new),
         dnsbl_reply: keywords.dnsbl_reply,
+        dnsbl_defer: keywords.dnsbl_defer,
         remote_clients: settings.smtp.remote_clients,
         logins,
         filters,

@@ -188,9 +188,9 @@ pub fn cannot_verify(address: &str) -> Reply {
     Reply::new(252, &format!("cannot verify but will accept: {address}"))
 }
 
-/// In place of a greeting: this block list has the client (RFC 5321 §3.1).
+/// In place of a greeting, or to MAIL: this block list has the client (RFC 5321 §3.1).
 pub fn blocked(list: &str) -> Reply {
-    Reply::new(554, &format!("blocked using {list}"))
+    Reply::new(554, &format!("blocked using {list}")).with_status("5.7.1")
 }
 
 /// STARTTLS (RFC 3207 §4).

@@ -1,9 +1,11 @@
-//! Clients judged by DNS block lists, which a real name server serves.
+//! Clients judged by DNS block lists, which a real name server serves, and one that answers rubbish.
 
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream, UdpSocket};
 
+use crate::support::client::SmtpClient;
 use crate::support::daemon::{Daemon, Program};
+use crate::support::name_server::{Datagram, NameServer, Question};
 use crate::support::need::{self, require};
 use crate::support::network::{REMOTE, REMOTE_V6, alone};
 use crate::support::spool::TempSpool;
@@ -22,29 +24,39 @@ const RECORDS: [&str; 4] = [
 struct Judged {
     daemon: Daemon,
     spool: TempSpool,
-    _unbound: Unbound,
-    _silent: UdpSocket,
+    _unbound: Option<(Unbound, UdpSocket)>,
 }
 
 impl Judged {
     fn start(config: &str, more: &[&str]) -> Self {
         let silent = UdpSocket::bind("127.0.0.1:0").unwrap();
         let unbound = Unbound::start(&ZONES, &RECORDS, &silent);
-        let (spool, dnsbl) = (TempSpool::new(), format!("{config},{}", unbound.arg()));
+        let judged = Self::asking(&unbound.arg(), config, more);
+        Self { _unbound: Some((unbound, silent)), ..judged }
+    }
+
+    /// The same by way of another name server.
+    fn asking(server: &str, config: &str, more: &[&str]) -> Self {
+        let (spool, dnsbl) = (TempSpool::new(), format!("{config},{server}"));
         let interfaces = format!("{REMOTE},{REMOTE_V6}");
         let daemon = Daemon::server(
             &spool,
             &[&["--remote-clients", "--interface", &interfaces, "--dnsbl", &dnsbl], more].concat(),
         );
-        Self { daemon, spool, _unbound: unbound, _silent: silent }
+        Self { daemon, spool, _unbound: None }
+    }
+
+    /// Where it listens on this address; a client that connects there comes from it, too.
+    fn address(&self, address: &str, ipv6: bool) -> SocketAddr {
+        let shown = if ipv6 { format!("{address}.") } else { format!("{address}:") };
+        let line = self.daemon.line(&format!("smtp server on {shown}"));
+        let port: u16 = line.rsplit(['.', ':']).next().unwrap().parse().unwrap();
+        SocketAddr::new(address.parse().unwrap(), port)
     }
 
     /// What a client reads that comes from this address.
     fn greeting(&self, address: &str, ipv6: bool) -> String {
-        let shown = if ipv6 { format!("{address}.") } else { format!("{address}:") };
-        let line = self.daemon.line(&format!("smtp server on {shown}"));
-        let port: u16 = line.rsplit(['.', ':']).next().unwrap().parse().unwrap();
-        let mut stream = TcpStream::connect(SocketAddr::new(address.parse().unwrap(), port)).unwrap();
+        let mut stream = TcpStream::connect(self.address(address, ipv6)).unwrap();
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
         let _ = stream.write_all(b"QUIT\r\n");
         let mut read = Vec::new();
@@ -94,6 +106,108 @@ fn a_client_may_be_told_why() {
         let judged = Judged::start("deny.test,1,2s", &["--server-smtp-config", "dnsblreply"]);
         assert_eq!(judged.remote(), "554 blocked using deny.test\r\n");
         assert_eq!(judged.greeting(REMOTE_V6, true), "554 blocked using deny.test\r\n");
+    });
+}
+
+#[test]
+fn a_client_may_log_in_before_it_is_judged() {
+    require!(missing().into_iter().flatten().next());
+    alone(|| {
+        let accounts = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(&accounts, "server plain bob pass2\nserver none 127.0.0.1 home\n").unwrap();
+        let secrets = accounts.path().to_str().unwrap();
+        let more = ["--server-smtp-config", "dnsbldefer,dnsblreply", "--server-auth", secrets];
+        let judged = Judged::start("deny.test,ok.test,1,2s", &more);
+        let mut client = SmtpClient::connect(judged.address(REMOTE, false));
+        let refused = client.command("MAIL FROM:<a@example.com>");
+        assert_eq!((refused.code, refused.lines[0].as_str()), (554, "blocked using deny.test"));
+        judged.daemon.line("dnsbl: client address [203.0.113.5] blocked by [deny.test]");
+        assert_eq!(client.command("AUTH PLAIN AGJvYgBwYXNzMg==").code, 235);
+        client.send("a@example.com", &["b@example.com"], b"hi\r\n");
+        assert_eq!(judged.spool.ready().len(), 1);
+        // A trusted one, which was never asked about.
+        let mut local = SmtpClient::connect(judged.address("127.0.0.1", false));
+        local.send("a@example.com", &["b@example.com"], b"hi\r\n");
+        assert!(!judged.daemon.lines().iter().any(|line| line.contains("not checking local address")));
+        // Two clients that only look in.
+        assert!(judged.remote().starts_with("220 ") && judged.greeting(REMOTE_V6, true).starts_with("220 "));
+        let asked = |line: &&String| line.contains("dnsbl: address [");
+        let lines = judged.daemon.lines();
+        assert_eq!(lines.iter().filter(asked).count(), 2, "{lines:#?}");
+    });
+}
+
+/// Lists that say all sorts of things that are no listing, each by its first label.
+fn rubbish(question: &Question) -> Vec<Vec<u8>> {
+    let (listing, list) = (question.answer(1, &[127, 0, 0, 2]), question.name.split('.').nth(4).unwrap());
+    let changed = |at: usize, value: u8| {
+        let mut bytes = listing.clone();
+        bytes[at] = value;
+        bytes
+    };
+    match list {
+        "short" => vec![vec![], vec![1], listing[..2].to_vec(), listing[..11].to_vec()],
+        "header" => vec![listing[..12].to_vec()],
+        "cut" => (13..listing.len()).map(|length| listing[..length].to_vec()).collect(),
+        "noise" => (0..100).map(|seed: u8| (0..=255).map(|n| seed.wrapping_mul(89) ^ n).collect()).collect(),
+        "echo" => vec![question.echo()],
+        // Not the id of the question, its name, its type, its class.
+        "wrong" => {
+            let end = listing.len() - 16;
+            vec![changed(0, !listing[0]), changed(13, b'9'), changed(end - 3, 16), changed(end - 1, 3)]
+        }
+        // A name that leads to itself, or out of the message.
+        "loop" => vec![changed(listing.len() - 15, u8::try_from(listing.len() - 16).unwrap())],
+        "beyond" => vec![changed(listing.len() - 16, 0xff)],
+        "counts" => vec![[question.response(u16::MAX), listing[listing.len() - 16..].to_vec()].concat()],
+        "long" => vec![[question.response(1), vec![0xc0; 60_000]].concat()],
+        "length" => vec![question.answer(1, &[127, 0, 0]), question.answer(1, &[127, 0, 0, 2, 2])],
+        "deny" => vec![listing],
+        _ => vec![],
+    }
+}
+
+#[test]
+fn rubbish_lists_nobody_and_hides_no_listing() {
+    require!([need::root(), need::program("ip")].into_iter().flatten().next());
+    alone(|| {
+        let server = NameServer::start(|question| match question.name.split('.').nth(4) {
+            // The listing comes from somebody who was not asked.
+            Some("stranger") => {
+                let bytes = question.answer(1, &[127, 0, 0, 2]);
+                vec![Datagram { bytes, from_elsewhere: true }]
+            }
+            // Behind what answers no question of ours comes the answer.
+            Some("late") => {
+                let answer = question.answer(1, &[127, 0, 0, 2]);
+                let mut others =
+                    [vec![1, 2], b"rubbish, and much of it".to_vec(), answer.clone(), answer.clone()];
+                others[1][0] = !answer[0];
+                others[2][0] = !answer[0];
+                others[3][13] = b'9';
+                others.into_iter().chain([answer]).map(Datagram::from).collect()
+            }
+            _ => rubbish(question).into_iter().map(Datagram::from).collect(),
+        });
+        let lists = "short.test,header.test,cut.test,noise.test,echo.test,wrong.test,loop.test,beyond.test,\
+            counts.test,long.test,length.test,stranger.test";
+        let lenient = Judged::asking(&server.arg(), &format!("{lists},1,1s"), &[]);
+        assert!(lenient.remote().starts_with("220 "));
+        let line = lenient.daemon.line("dnsbl: client address [203.0.113.5]: timeout: no answer from [");
+        for list in lists.split(',') {
+            assert!(line.contains(&format!("[{list}]")), "{list}: {line}");
+        }
+        // The log goes on, and so does the service.
+        assert!(lenient.local().starts_with("220 "));
+        lenient.daemon.line("dnsbl: not checking local address [127.0.0.1]");
+        assert!(server.asked() >= 12);
+        let strict = Judged::asking(&server.arg(), &format!("{lists},1,-1s"), &[]);
+        assert_eq!(strict.remote(), "");
+        for list in ["late.test", "deny.test"] {
+            let blocking = Judged::asking(&server.arg(), &format!("{list},1,20s"), &[]);
+            assert_eq!(blocking.remote(), "", "{list}");
+            blocking.daemon.line(&format!("dnsbl: client address [203.0.113.5] blocked by [{list}]"));
+        }
     });
 }
 

@@ -45,7 +45,7 @@ pub(super) const ROWS: &[Opt] = &[
         .short('w').value(Kind::Seconds, "seconds").default("20").sample("3"),
     opt("server-smtp-config", SERVER, 3, SMTP_ROLE,
         "Switches parts of the SMTP server on or off: pipelining, chunking, smtputf8, smtputf8strict, strictparsing, strictaddress, \
-         enhancedstatuscodes, alabels, linger, dnsblreply; and barelf=accept, barelf=smuggling or barelf=reject for bare line ends.")
+         enhancedstatuscodes, alabels, linger, dnsblreply, dnsbldefer; and barelf=accept, barelf=smuggling or barelf=reject for bare line ends.")
         .short('Z').value(Kind::Text, "config").list().sample("+chunking,+smtputf8"),
     opt("size", SERVER, 3, SMTP_ROLE, "Largest message in bytes, or with k, m or g behind the number; 0 for no limit.")
         .short('M').value(Kind::Size, "bytes").default("0").sample("10000000"),

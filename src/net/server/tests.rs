@@ -50,6 +50,7 @@ impl Handler for Accepts {
     async fn ask(&mut self, question: Question) -> Answer {
         use crate::smtp::server::Verdict;
         match question {
+            Question::Screen => Answer::Admitted,
             Question::Begin { .. } => Answer::Begun { received_date: String::new() },
             Question::Verify { recipient: address, .. } | Question::Vrfy { argument: address, .. } => {
                 Answer::Verified(Verdict::Remote { address })

@@ -49,10 +49,12 @@ pub struct SmtpSettings {
     pub tls: Option<Arc<Acceptor>>,
     /// All connections begin with a TLS handshake.
     pub implicit_tls: bool,
-    /// Block lists that are asked about a client before it is greeted.
+    /// Block lists that are asked about a client before it is greeted, or at its first MAIL.
     pub dnsbl: Option<Arc<Dnsbl>>,
     /// A client that they have is told so.
     pub dnsbl_reply: bool,
+    /// They are asked at MAIL, and only about a client that has not logged in.
+    pub dnsbl_defer: bool,
 }
 
 /// What the rest of the process wants to hear of. All are called often and must not block.

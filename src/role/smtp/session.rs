@@ -7,6 +7,7 @@ use tokio::sync::oneshot;
 use tokio::task::spawn_blocking;
 use tokio::time::Instant;
 
+use crate::dns::dnsbl::Dnsbl;
 use crate::filter::Chain;
 use crate::log::{self, Context, Event, Server, ServerEvent, SpoolEvent, TlsEvent};
 use crate::message::date::date_time;
@@ -51,7 +52,7 @@ pub(super) async fn run(role: Arc<SmtpRole>, arrival: Arrival) {
     let handover = peer.user().is_some();
     let logins = settings.logins.as_ref().filter(|_| !handover);
     // What happens once is kept apart: a session that waits is to have no room for it.
-    let (who, attempt) = Box::pin(identify(logins, &peer, &context)).await;
+    let (mut who, attempt) = Box::pin(identify(logins, &peer, &context)).await;
     // Who is trusted by name is not judged by others.
     if who.trust.is_none()
         && !Box::pin(screen::admits(&role, &settings, &mut stream, &peer, &context, implicit_tls)).await
@@ -61,6 +62,7 @@ pub(super) async fn run(role: Arc<SmtpRole>, arrival: Arrival) {
         drop(admission);
         return role.session_ended();
     }
+    who.screened = settings.dnsbl_defer && settings.dnsbl.is_some();
     let mut store = Store {
         role: &role,
         peer: &peer,
@@ -70,6 +72,7 @@ pub(super) async fn run(role: Arc<SmtpRole>, arrival: Arrival) {
         attempt,
         checker: Checker::new(Arc::clone(&settings.verifier)),
         domain: &settings.session.domain,
+        dnsbl: settings.dnsbl.as_deref(),
         tls: settings.tls.clone().filter(|_| !handover),
         secured: None,
         exporter: None,
@@ -102,7 +105,7 @@ async fn identify(
         Box::new(server::Trust { keyword: trust.keyword, reason })
     });
     let attempt = Attempt::new(Arc::clone(logins), peer.ip(), trust.is_none(), context.clone());
-    (Peer { address, offer: Some(logins.offer()), trust, cipher: None }, Some(attempt))
+    (Peer { address, offer: Some(logins.offer()), trust, ..Peer::default() }, Some(attempt))
 }
 
 /// Drives the session, through a handshake if there is one, and returns why it ended.
@@ -181,6 +184,8 @@ pub(super) struct Store<'a> {
     checker: Checker,
     /// What this server is called.
     domain: &'a str,
+    /// What is asked about the client if the session wants to know.
+    dnsbl: Option<&'a Dnsbl>,
     tls: Option<Arc<Acceptor>>,
     /// How the connection is secure, if it is.
     secured: Option<Box<Secured>>,
@@ -193,6 +198,7 @@ impl Handler for Store<'_> {
     async fn ask(&mut self, question: Question) -> Answer {
         // What takes long is kept apart: a session that waits is to have no room for it.
         match question {
+            Question::Screen => Box::pin(self.screen()).await,
             Question::Begin { declared_size, .. } => self.begin(declared_size),
             Question::Verify { recipient, sender, login } => {
                 Box::pin(self.verify(recipient, sender, login)).await
@@ -271,6 +277,14 @@ impl Handler for Store<'_> {
 impl Store<'_> {
     fn emit(&self, event: ServerEvent) {
         log::emit(&self.context, &event.into());
+    }
+
+    async fn screen(&self) -> Answer {
+        let Some(dnsbl) = self.dnsbl else { return Answer::Admitted };
+        match screen::judge(self.role, dnsbl, self.peer, self.client).await {
+            None => Answer::Admitted,
+            Some(list) => Answer::Blocked { list },
+        }
     }
 
     async fn verify(&mut self, address: String, sender: String, login: Option<Login>) -> Answer {

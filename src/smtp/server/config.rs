@@ -125,6 +125,8 @@ pub struct Peer {
     pub offer: Option<Arc<Offer>>,
     /// Why this one need not.
     pub trust: Option<Box<Trust>>,
+    /// Whether it is served at all is asked at MAIL, of a client that is not known by then.
+    pub screened: bool,
 }
 
 /// The mechanisms of AUTH.

@@ -16,6 +16,21 @@ impl Session {
         if self.state != State::Idle {
             return self.out_of_sequence(now);
         }
+        if self.peer.screened && !self.is_known() {
+            self.queue.push(Output::Ask(Question::Screen));
+            self.asked = Asked::Screen { argument: argument.into() };
+            return;
+        }
+        self.mail_of_served(argument, now);
+    }
+
+    /// The client at MAIL is served.
+    pub(super) fn admitted(&mut self, argument: &[u8], now: Instant) {
+        self.peer.screened = false;
+        self.mail_of_served(argument, now);
+    }
+
+    fn mail_of_served(&mut self, argument: &[u8], now: Instant) {
         if let Some(refusal) = self.unauthorised().or_else(|| self.unencrypted()) {
             return self.reply(&refusal, now);
         }

@@ -10,6 +10,9 @@ use crate::smtp::reply::{self, Reply};
 /// A question loses its asker when the session closes first: an answer to a closed session is ignored.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Question {
+    /// Is this client served at all? Asked at MAIL of one that has not logged in, where [`super::Peer::screened`] says so.
+    /// [`Answer::Admitted`], after which it is not asked again, or [`Answer::Blocked`].
+    Screen,
     /// May a message begin? Asked at MAIL, before its reply. [`Answer::Begun`] or [`Answer::Refused`].
     Begin {
         /// Envelope sender with its domain in A-labels; empty for the null reverse path.
@@ -63,6 +66,10 @@ pub enum AuthStep {
 pub(super) enum Asked {
     #[default]
     Nothing,
+    Screen {
+        /// The argument of MAIL.
+        argument: Box<[u8]>,
+    },
     Begin {
         sent: String,
     },
@@ -81,6 +88,13 @@ pub(super) enum Asked {
 /// The answer to a [`Question`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Answer {
+    /// To [`Question::Screen`]: yes.
+    Admitted,
+    /// To [`Question::Screen`]: no, it is in this block list.
+    Blocked {
+        /// The list's domain.
+        list: String,
+    },
     /// To [`Question::Begin`]: yes.
     Begun {
         /// RFC 5322 date for the `Received:` line.

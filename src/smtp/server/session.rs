@@ -161,6 +161,8 @@ impl Session {
         self.active = now;
         match (std::mem::take(&mut self.asked), answer) {
             (Asked::Nothing, _) => {}
+            (Asked::Screen { argument }, Answer::Admitted) => self.admitted(&argument, now),
+            (Asked::Screen { .. }, Answer::Blocked { list }) => self.reply(&reply::blocked(&list), now),
             (Asked::Begin { sent }, Answer::Begun { received_date }) => self.begun(&sent, received_date, now),
             (Asked::Begin { .. }, Answer::Refused(refusal)) => {
                 self.open = None;
@@ -190,7 +192,7 @@ impl Session {
                 self.state = State::Idle;
                 self.reply(&reply::LOCAL_ERROR, now);
             }
-            (Asked::Vrfy { .. }, _) => self.reply(&reply::LOCAL_ERROR, now),
+            (Asked::Screen { .. } | Asked::Vrfy { .. }, _) => self.reply(&reply::LOCAL_ERROR, now),
             (Asked::Commit, _) => self.committed(&reply::LOCAL_ERROR, now),
         }
     }
@@ -213,10 +215,10 @@ impl Session {
         self.in_content() || self.asked == Asked::Commit
     }
 
-    /// True while it waits for the verdict on an address. The peer may go away meanwhile: then it closes, and nobody needs
-    /// the answer any more.
+    /// True while it waits for the verdict on an address, or on the client itself. The peer may go away meanwhile: then it
+    /// closes, and nobody needs the answer any more.
     pub fn asks_of_address(&self) -> bool {
-        matches!(self.asked, Asked::Verify { .. } | Asked::Vrfy { .. })
+        matches!(self.asked, Asked::Verify { .. } | Asked::Vrfy { .. } | Asked::Screen { .. })
     }
 
     /// Since when it has been waiting for a command; none while it is doing something or content comes.

@@ -12,6 +12,7 @@ pub(crate) mod disk;
 pub(crate) mod hop;
 pub(crate) mod letters;
 pub(crate) mod load;
+pub(crate) mod name_server;
 pub(crate) mod need;
 pub(crate) mod network;
 pub(crate) mod pop;

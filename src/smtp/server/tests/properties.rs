@@ -77,6 +77,7 @@ fn trusted() -> Peer {
             reason: "matched [::1] from line 1".to_owned(),
         })),
         cipher: None,
+        screened: false,
     }
 }
 
@@ -94,6 +95,7 @@ fn perform(session: &mut Session, output: Output, record: &mut Record, now: Inst
         Output::Close(reason) => record.closed = Some(reason),
         Output::Ask(question) => {
             let answer = match &question {
+                Question::Screen => Answer::Admitted,
                 Question::Begin { .. } => Answer::Begun { received_date: "now".to_owned() },
                 Question::Verify { recipient: address, .. } | Question::Vrfy { argument: address, .. } => {
                     Answer::Verified(Verdict::Remote { address: address.clone() })

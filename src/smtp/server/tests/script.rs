@@ -35,6 +35,8 @@ pub(super) enum Step {
     Shutdown,
     /// `! verdict ...`: for the next question about an address.
     Verdict(Verdict),
+    /// `! blocked LIST`: for the next question about the client.
+    Blocked(String),
     /// `! login ...`: for the next step of an exchange of AUTH.
     Login(Answer),
     /// `! refuse 452 text`: the next commit; `! refuse-mail 452 text`: the next begin.
@@ -113,6 +115,7 @@ fn event(text: &str) -> Result<Step, String> {
         "make-room" => Step::MakeRoom,
         "hold" => Step::Hold,
         "answer" => Step::Answer,
+        "blocked" => Step::Blocked(rest.to_owned()),
         "verdict" => Step::Verdict(verdict(rest)?),
         "login" => Step::Login(login(rest)?),
         "refuse" | "refuse-mail" => {

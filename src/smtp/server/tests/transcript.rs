@@ -54,6 +54,7 @@ struct Runner {
     hold: bool,
     verdicts: VecDeque<Verdict>,
     logins: VecDeque<Answer>,
+    blocked: VecDeque<String>,
     begin_refusal: Option<Refusal>,
     commit_refusal: Option<Refusal>,
     tls_refused: bool,
@@ -83,6 +84,7 @@ impl Runner {
             hold: false,
             verdicts: VecDeque::new(),
             logins: VecDeque::new(),
+            blocked: VecDeque::new(),
             begin_refusal: None,
             commit_refusal: None,
             tls_refused: false,
@@ -125,6 +127,7 @@ impl Runner {
             }
             Step::MakeRoom => self.with(|session, now| session.make_room(now))?,
             Step::Verdict(verdict) => self.verdicts.push_back(verdict),
+            Step::Blocked(list) => self.blocked.push_back(list),
             Step::Login(answer) => self.logins.push_back(answer),
             Step::Refuse { begin: true, code, text } => self.begin_refusal = Some(Refusal::new(code, text)),
             Step::Refuse { begin: false, code, text } => self.commit_refusal = Some(Refusal::new(code, text)),
@@ -292,6 +295,7 @@ impl Runner {
             "auth-delay" => config.auth_delay = Some(number()?).filter(|n| *n > 0).map(Duration::from_secs),
             "starttls" => config.starttls = yes,
             "tls-required" => config.tls_required = yes,
+            "screened" => self.peer.screened = yes,
             "cipher" => self.peer.cipher = Some(value.into()).filter(|_| !value.is_empty()),
             "disabled" => self.create = if yes { Session::disabled } else { Session::new },
             _ => return Err("unknown key".to_owned()),
@@ -373,6 +377,9 @@ impl Runner {
 
     fn answer(&mut self, question: Question) {
         let answer = match question {
+            Question::Screen => {
+                self.blocked.pop_front().map_or(Answer::Admitted, |list| Answer::Blocked { list })
+            }
             Question::Begin { .. } => match self.begin_refusal.take() {
                 Some(refusal) => Answer::Refused(refusal),
                 None => Answer::Begun { received_date: DATE.to_owned() },
@@ -393,6 +400,7 @@ impl Runner {
 
 fn describe(question: &Question) -> String {
     match question {
+        Question::Screen => "screen".to_owned(),
         Question::Begin { sender, declared_size: None } => format!("begin <{sender}>"),
         Question::Begin { sender, declared_size: Some(size) } => format!("begin <{sender}> size={size}"),
         Question::Verify { recipient, sender, login } => {
