@@ -63,7 +63,7 @@ pub(super) struct Remarks {
 }
 
 impl Remarks {
-    fn both(&mut self, text: &str) {
+    pub(super) fn both(&mut self, text: &str) {
         self.user.push(text.to_owned());
         self.log.push(text.to_owned());
     }

@@ -51,20 +51,22 @@ pub(super) fn unbuilt(entries: &Entries) -> Result<(), String> {
 /// # Errors
 /// The text of the first one broken.
 pub(super) fn instance(facts: &Facts<'_>) -> Result<(), String> {
-    servers(facts)?;
-    forwarding(facts)?;
-    without_server(facts)?;
-    authentication(facts)?;
-    logging(facts)?;
-    tls(facts)?;
-    values(facts)
+    broken(facts).into_iter().next().map_or(Ok(()), Err)
 }
 
-fn servers(facts: &Facts<'_>) -> Result<(), String> {
+/// The texts of all rules that one instance breaks.
+pub(super) fn broken(facts: &Facts<'_>) -> Vec<String> {
+    [servers, forwarding, without_server, authentication, logging, tls, values]
+        .iter()
+        .flat_map(|rules| rules(facts))
+        .collect()
+}
+
+fn servers(facts: &Facts<'_>) -> Vec<String> {
     let pop = facts.has("pop");
     let options = table::all().filter(|opt| opt.section == table::Section::Pop && opt.name != "pop");
     let pop_options = facts.has("pop-auth") || options.map(|opt| opt.name).any(|name| facts.has(name));
-    first(&[
+    all(&[
         // emailrelay-pop serves POP whether or not it is told to.
         (pop_options && !pop && (facts.knows)("port"), "pop options require --pop"),
         (pop && !facts.has("pop-auth"), "the --pop option requires --pop-auth"),
@@ -75,10 +77,10 @@ fn servers(facts: &Facts<'_>) -> Result<(), String> {
     ])
 }
 
-fn forwarding(facts: &Facts<'_>) -> Result<(), String> {
+fn forwarding(facts: &Facts<'_>) -> Vec<String> {
     let short = facts.any(&["as-client", "as-proxy"]);
     let no_address = (facts.knows)("forward-to") && !short && !facts.has("forward-to");
-    first(&[
+    all(&[
         (facts.has("forward-to") && short, "--forward-to cannot be used with --as-client or --as-proxy"),
         (no_address && facts.has("forward"), "--forward requires --forward-to"),
         (no_address && facts.has("forward-on-disconnect"), "--forward-on-disconnect requires --forward-to"),
@@ -86,23 +88,24 @@ fn forwarding(facts: &Facts<'_>) -> Result<(), String> {
     ])
 }
 
-fn without_server(facts: &Facts<'_>) -> Result<(), String> {
-    let conflict = |names: &[&'static str], with: &str| {
-        let name = names.iter().find(|name| facts.has(name));
-        name.map_or(Ok(()), |name| Err(format!("the --{name} option cannot be used with {with}")))
+fn without_server(facts: &Facts<'_>) -> Vec<String> {
+    let mut broken = Vec::new();
+    let mut conflict = |names: &[&'static str], with: &str| {
+        let given = names.iter().filter(|name| facts.has(name));
+        broken.extend(given.map(|name| format!("the --{name} option cannot be used with {with}")));
     };
     if facts.any(&["dont-serve", "as-client"]) && (facts.knows)("dont-serve") {
-        conflict(&["filter", "port", "server-auth", "pop", "admin"], "--as-client or --dont-serve")?;
+        conflict(&["filter", "port", "server-auth", "pop", "admin"], "--as-client or --dont-serve");
     }
     if facts.has("no-smtp") {
-        conflict(&["filter", "port", "server-auth"], "--no-smtp")?;
+        conflict(&["filter", "port", "server-auth"], "--no-smtp");
     }
-    Ok(())
+    broken
 }
 
-fn authentication(facts: &Facts<'_>) -> Result<(), String> {
+fn authentication(facts: &Facts<'_>) -> Vec<String> {
     let alone = |config: &str, auth: &str| facts.has(config) && !facts.has(auth) && (facts.knows)(auth);
-    first(&[
+    all(&[
         (
             alone("server-auth-config", "server-auth"),
             "the --server-auth-config option requires --server-auth",
@@ -114,9 +117,9 @@ fn authentication(facts: &Facts<'_>) -> Result<(), String> {
     ])
 }
 
-fn logging(facts: &Facts<'_>) -> Result<(), String> {
+fn logging(facts: &Facts<'_>) -> Vec<String> {
     let has = |name: &str| facts.process.contains_key(name);
-    first(&[
+    all(&[
         (
             has("verbose") && !facts.log,
             "the --verbose option must be used with --log, --help, --as-client, --as-server or --as-proxy",
@@ -128,14 +131,14 @@ fn logging(facts: &Facts<'_>) -> Result<(), String> {
     ])
 }
 
-fn tls(facts: &Facts<'_>) -> Result<(), String> {
+fn tls(facts: &Facts<'_>) -> Vec<String> {
     let has = |name| facts.has(name);
     let client = facts.any(&["client-tls", "client-tls-connection"]);
     let server = facts.any(&["server-tls", "server-tls-connection"]);
     let certificate = has("server-tls-certificate");
     let items =
         |name| facts.text(name).map_or(0, |text| text.split(',').filter(|item| !item.is_empty()).count());
-    first(&[
+    all(&[
         (
             has("client-tls") && has("client-tls-connection"),
             "the --client-tls and --client-tls-connection options cannot be used together",
@@ -180,9 +183,9 @@ fn tls(facts: &Facts<'_>) -> Result<(), String> {
     ])
 }
 
-fn values(facts: &Facts<'_>) -> Result<(), String> {
+fn values(facts: &Facts<'_>) -> Vec<String> {
     let interface = facts.text("interface").unwrap_or_default();
-    first(&[
+    let mut broken = all(&[
         (
             interface.split(',').any(|item| item.starts_with("client=")),
             "using --interface with client= is no longer supported: use --client-interface instead",
@@ -196,16 +199,14 @@ fn values(facts: &Facts<'_>) -> Result<(), String> {
             facts.text("domain").is_some_and(|domain| domain.is_empty()),
             "the --domain value must not be empty",
         ),
-    ])?;
-    filters::of(facts.entries, "filter", facts.env)?;
-    filters::of(facts.entries, "client-filter", facts.env)?;
-    filters::verifier(facts.entries, facts.env).map(drop)
+    ]);
+    broken.extend(filters::of(facts.entries, "filter", facts.env).err());
+    broken.extend(filters::of(facts.entries, "client-filter", facts.env).err());
+    broken.extend(filters::verifier(facts.entries, facts.env).err());
+    broken
 }
 
-/// The text of the first rule that is broken.
-fn first(rules: &[(bool, &str)]) -> Result<(), String> {
-    match rules.iter().find(|(broken, _)| *broken) {
-        Some((_, text)) => Err((*text).to_owned()),
-        None => Ok(()),
-    }
+/// The texts of the rules that are broken.
+fn all(rules: &[(bool, &str)]) -> Vec<String> {
+    rules.iter().filter(|(broken, _)| *broken).map(|(_, text)| (*text).to_owned()).collect()
 }

@@ -6,6 +6,7 @@
 //! of double quotes around a value is removed; nothing is escaped.
 
 use std::ffi::OsString;
+use std::io::Read as _;
 use std::os::unix::ffi::OsStringExt;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
@@ -52,6 +53,18 @@ fn files(shown: &Path, real: &Path) -> Result<Vec<(PathBuf, PathBuf)>, FileError
     Ok(files)
 }
 
+/// How a file with a key or a certificate begins (RFC 7468).
+const PEM: &[u8] = b"-----BEGIN";
+
+/// Whether it is a file with a key or a certificate.
+pub(super) fn is_pem(path: &Path) -> bool {
+    let mut start = Vec::new();
+    // Reading a pipe could take for ever.
+    let file = std::fs::File::open(path).ok().filter(|_| path.is_file());
+    let read = file.map(|file| file.take(PEM.len() as u64).read_to_end(&mut start));
+    matches!(read, Some(Ok(_))) && start == PEM
+}
+
 impl Read {
     /// Adds a file, or all `*.conf` files of a directory. The file `real` is called `shown` in messages.
     pub(super) fn add(&mut self, shown: &Path, real: &Path) -> Result<(), FileError> {
@@ -69,7 +82,7 @@ impl Read {
         if bytes.contains(&0) {
             return Err(FileError::NulByte(path.to_owned()));
         }
-        if bytes.trim_ascii_start().starts_with(b"-----BEGIN") {
+        if bytes.trim_ascii_start().starts_with(PEM) {
             return Err(FileError::Pem(path.to_owned()));
         }
         let path: Rc<Path> = Rc::from(path);

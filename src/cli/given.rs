@@ -62,6 +62,7 @@ impl Given {
     ) -> Result<Self, String> {
         let value = match (opt.kind.arity(), value) {
             (Arity::None, None) => Value::On,
+            (Arity::None, Some(text)) if is_old_value(opt, &text) => Value::Text(text),
             (Arity::None, Some(text)) => switch_value(&spelled, &text, &origin)?,
             (Arity::Optional, None) => Value::On,
             (Arity::Optional, Some(text)) => optional_value(opt, text),
@@ -70,6 +71,11 @@ impl Given {
         };
         Ok(Self { opt, prefix, spelled, value, origin })
     }
+}
+
+/// Whether the value is one that the switch took in older versions.
+fn is_old_value(opt: &Opt, text: &OsStr) -> bool {
+    !opt.value_for.is_empty() && !text.is_empty() && switch_word(text).is_none()
 }
 
 fn switch_value(spelled: &str, text: &OsStr, origin: &Origin) -> Result<Value, String> {

@@ -4,7 +4,7 @@ use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 
 use super::given::{Given, Origin, lookup, missing, printable, unknown};
-use super::table::{self, Arity};
+use super::table::{self, Arity, Opt};
 
 /// What the command line says, before anything is put together.
 #[derive(Debug, Default)]
@@ -15,14 +15,15 @@ pub(super) struct Lexed {
     pub(super) errors: Vec<String>,
 }
 
-/// Cuts arguments, without the program's own name. Never fails: what is wrong is in `errors`.
-pub(super) fn arguments(args: &[OsString]) -> Lexed {
+/// Cuts arguments, without the program's own name. `is_pem` says whether there is a file of that name with a key or certificate.
+/// Never fails: what is wrong is in `errors`.
+pub(super) fn arguments(args: &[OsString], is_pem: &dyn Fn(&OsStr) -> bool) -> Lexed {
     let mut lexed = Lexed::default();
-    let mut rest = args.iter();
-    while let Some(arg) = rest.next() {
+    let mut rest = Rest { args: args.iter(), is_pem };
+    while let Some(arg) = rest.args.next() {
         let bytes = arg.as_bytes();
         if bytes == b"--" {
-            lexed.others.extend(rest.by_ref().cloned());
+            lexed.others.extend(rest.args.by_ref().cloned());
         } else if let Some(long) = bytes.strip_prefix(b"--") {
             lexed.long(long, &mut rest);
         } else if let Some(letters) = bytes.strip_prefix(b"-").filter(|letters| !letters.is_empty()) {
@@ -36,7 +37,21 @@ pub(super) fn arguments(args: &[OsString]) -> Lexed {
     lexed
 }
 
-type Rest<'a> = std::slice::Iter<'a, OsString>;
+/// The arguments that have not been looked at.
+struct Rest<'a> {
+    args: std::slice::Iter<'a, OsString>,
+    is_pem: &'a dyn Fn(&OsStr) -> bool,
+}
+
+impl Rest<'_> {
+    /// compat: `--server-tls FILE` of 1.7 to 1.9. Nothing but a file with a certificate is taken for such a value: what is behind a
+    /// switch may be the configuration file.
+    fn old_value(&mut self, opt: &Opt) -> Option<OsString> {
+        let next = self.args.as_slice().first()?;
+        let is_value = !opt.value_for.is_empty() && (self.is_pem)(next);
+        is_value.then(|| self.args.next().cloned()).flatten()
+    }
+}
 
 impl Lexed {
     fn long(&mut self, text: &[u8], rest: &mut Rest<'_>) {
@@ -52,6 +67,7 @@ impl Lexed {
                 Some(value) => Some(value),
                 None => return,
             },
+            None => rest.old_value(opt),
             value => value,
         };
         self.add(Given::new(opt, prefix, spelled, value, Origin::CommandLine));
@@ -59,7 +75,7 @@ impl Lexed {
 
     /// The value in the argument behind a long option. One that looks like an option was probably forgotten.
     fn separate_value(&mut self, spelled: &str, rest: &mut Rest<'_>) -> Option<OsString> {
-        let Some(next) = rest.next() else {
+        let Some(next) = rest.args.next() else {
             self.errors.push(missing(spelled, &Origin::CommandLine));
             return None;
         };
@@ -91,7 +107,8 @@ impl Lexed {
             let done = value.is_some() || takes_all;
             let value = match value {
                 Some(value) => Some(OsString::from_vec(value.to_vec())),
-                None if takes_all => rest.next().cloned(),
+                None if takes_all => rest.args.next().cloned(),
+                None if behind.is_empty() => rest.old_value(opt),
                 None => None,
             };
             self.add(Given::new(opt, None, spelled, value, Origin::CommandLine));

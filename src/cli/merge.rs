@@ -28,14 +28,14 @@ pub(super) struct Entry {
 pub(super) type Entries = BTreeMap<&'static str, Entry>;
 
 /// The options of one instance but for those of the process.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(super) struct Instance {
     pub(super) name: String,
     pub(super) entries: Entries,
 }
 
 /// Everything put together.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(super) struct Merged {
     /// At least one; only the chosen one with `--instance`.
     pub(super) instances: Vec<Instance>,

@@ -16,6 +16,7 @@
 //! which brings a process up once its options are known.
 
 mod build;
+mod check;
 mod checks;
 #[cfg(feature = "docs")]
 pub mod docs;
@@ -35,6 +36,7 @@ mod table;
 mod terminal;
 mod tls;
 mod typed;
+mod units;
 mod version;
 
 #[cfg(test)]
@@ -110,6 +112,8 @@ pub struct Environment {
     pub credentials_dir: Option<PathBuf>,
     /// `$COLUMNS`: the width of help texts; 0 is without end.
     pub columns: Option<usize>,
+    /// The secrets file that old versions used by themselves, if there is one.
+    pub old_secrets: Option<PathBuf>,
 }
 
 /// The program ends here: `stdout` and `stderr` are to be printed as they are.
@@ -171,7 +175,7 @@ struct Collected {
 
 impl Reader<'_> {
     fn run(&self, args: &[OsString]) -> Result<Invocation, Exit> {
-        let lexed = lexer::arguments(args);
+        let lexed = lexer::arguments(args, &|name| file::is_pem(&self.env.cwd.join(name)));
         let on = |name| lexed.given.iter().any(|one| one.opt.name == name && one.value == Value::On);
         if on("help") {
             let columns = self.env.columns.unwrap_or(COLUMNS);
@@ -190,18 +194,25 @@ impl Reader<'_> {
             Err(failure) => return Err(self.failed(&failure)),
         }
         let chosen = chosen_instance(&all.given);
+        let surplus = surplus.then(|| Failure::Usage("too many non-option arguments".to_owned()));
         let foreign = self.foreign(&all.given);
         let mut merged = merge::merge(all.given, chosen.as_deref(), |opt| self.program.has(opt));
         all.errors.append(&mut merged.errors);
         all.warnings.append(&mut merged.warnings);
+        if check && !version {
+            let mut failures: Vec<Failure> = all.errors.iter().cloned().map(Failure::Error).collect();
+            failures.extend(surplus.into_iter().chain(foreign.map(Failure::Usage)));
+            let remarks = Remarks { user: all.warnings, log: all.log_warnings };
+            return Err(self.check(merged, failures, all.files, chosen.as_deref(), remarks));
+        }
         if !all.errors.is_empty() {
             return Err(self.misspelled(all.errors));
         }
         if let Some(text) = version_text {
             return Err(shown(text));
         }
-        if surplus {
-            return Err(self.surplus());
+        if let Some(failure) = surplus {
+            return Err(self.failed_with_hint(&failure));
         }
         if sample {
             return Err(shown(sample::emailrelay_conf()));
@@ -211,8 +222,7 @@ impl Reader<'_> {
         }
         let remarks = Remarks { user: all.warnings, log: all.log_warnings };
         let invocation = self.settings(&mut merged, all.files, chosen.as_deref(), remarks);
-        let invocation = invocation.map_err(|failure| self.failed(&failure))?;
-        if check { Err(self.report(&merged, &invocation)) } else { Ok(invocation) }
+        invocation.map_err(|failure| self.failed(&failure))
     }
 
     /// The files of `--config` in their order, then the one behind the options.
@@ -277,6 +287,9 @@ impl Reader<'_> {
         remarks: &mut Remarks,
     ) -> Result<Settings, Failure> {
         checks::unbuilt(&instance.entries)?;
+        if let Some(warning) = old::pop_accounts(&mut instance.entries, self.env) {
+            remarks.both(&warning);
+        }
         paths::expand_all(&mut instance.entries, self.env, mode.daemon(process))?;
         let values = self.typed(&instance.entries)?;
         let next_hop =
@@ -316,30 +329,23 @@ impl Reader<'_> {
         Ok(())
     }
 
-    /// The outcome of `--check`.
-    fn report(&self, merged: &Merged, invocation: &Invocation) -> Exit {
-        let found = probe::all(invocation, &self.env.cwd);
-        let mut stderr = self.warning_lines(&invocation.warnings);
-        stderr.push_str(&self.warning_lines(&found.warnings));
-        stderr.extend(found.errors.iter().map(|error| format!("{}: error: {error}\n", self.name)));
-        let code = u8::from(!found.errors.is_empty());
-        Exit {
-            code,
-            stdout: report::effective(self.program, merged, &invocation.process.config_files),
-            stderr,
-        }
-    }
-
     fn warning_lines(&self, warnings: &[String]) -> String {
         warnings.iter().map(|warning| format!("{}: warning: {warning}\n", self.name)).collect()
     }
 
+    fn failure_line(&self, failure: &Failure) -> String {
+        match failure {
+            Failure::Usage(text) => format!("{}: usage error: {text}\n", self.name),
+            Failure::Error(text) => format!("{}: error: {text}\n", self.name),
+        }
+    }
+
     fn failed(&self, failure: &Failure) -> Exit {
-        let text = match failure {
-            Failure::Usage(text) => format!("usage error: {text}"),
-            Failure::Error(text) => format!("error: {text}"),
-        };
-        mistake(format!("{}: {text}\n", self.name))
+        mistake(self.failure_line(failure))
+    }
+
+    fn failed_with_hint(&self, failure: &Failure) -> Exit {
+        mistake(self.failure_line(failure) + &self.hint())
     }
 
     fn misspelled(&self, mut errors: Vec<String>) -> Exit {
@@ -347,10 +353,6 @@ impl Reader<'_> {
         errors.dedup();
         let lines: String = errors.iter().map(|error| format!("{}: error: {error}\n", self.name)).collect();
         mistake(lines + &self.hint())
-    }
-
-    fn surplus(&self) -> Exit {
-        mistake(format!("{}: usage error: too many non-option arguments\n{}", self.name, self.hint()))
     }
 
     fn hint(&self) -> String {

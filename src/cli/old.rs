@@ -5,7 +5,9 @@
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 
+use super::Environment;
 use super::given::{Given, Value};
+use super::merge::{Entries, Entry};
 use super::table::{Old, Opt, find};
 
 /// Replaces old spellings; returns the warnings, without repetition.
@@ -36,9 +38,28 @@ fn rewrite_one(one: Given) -> (Vec<Given>, Option<String>) {
             let warning = format!("{spelled} is deprecated: using --filter={prefix}");
             (with_option(Given { value: Value::Text(value), ..one }, "filter"), Some(warning))
         }
+        (None, Value::Text(text)) if !one.opt.value_for.is_empty() => value_of_switch(&one, text),
         (None, Value::Text(text)) => rewrite_value(&one, text),
         _ => (vec![one], None),
     }
+}
+
+/// A value that has an option of its own now, beside the switch.
+fn value_of_switch(one: &Given, text: &OsStr) -> (Vec<Given>, Option<String>) {
+    let name = one.opt.value_for;
+    let value = Given { value: Value::Text(text.to_owned()), spelled: format!("--{name}"), ..one.clone() };
+    let switch = Given { value: Value::On, ..one.clone() };
+    let all = std::iter::once(switch).chain(with_option(value, name)).collect();
+    (all, Some(format!("a value of {} is deprecated: using --{name}", one.spelled)))
+}
+
+/// The secrets file that `--pop` without `--pop-auth` meant in 1.x; a warning if there is such a file.
+pub(super) fn pop_accounts(entries: &mut Entries, env: &Environment) -> Option<String> {
+    let pop = entries.get("pop").filter(|_| !entries.contains_key("pop-auth"))?;
+    let (opt, file) = (find("pop-auth")?, env.old_secrets.as_ref()?);
+    let (value, origin) = (file.clone().into_os_string(), pop.origin.clone());
+    entries.insert(opt.name, Entry { opt, value, count: 1, origin });
+    Some(format!("--pop without --pop-auth is deprecated: using --pop-auth={}", file.display()))
 }
 
 /// Old meanings that hang on the value.

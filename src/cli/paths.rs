@@ -113,6 +113,7 @@ mod tests {
             cwd: "/home/me".into(),
             credentials_dir: credentials.map(PathBuf::from),
             columns: None,
+            old_secrets: None,
         }
     }
 

@@ -8,8 +8,10 @@ use std::time::Instant;
 use nix::unistd::{AccessFlags, access};
 
 use super::Invocation;
-use crate::config::{ClientAuth, ServerAuth};
+use super::check::is_unseen;
+use crate::config::{ClientAuth, FilterSpec, ServerAuth, Settings};
 use crate::os::{self, identity};
+use crate::role::instance::program_warning;
 use crate::role::tls::Tls;
 use crate::secrets::{OpenError, Store};
 
@@ -30,7 +32,7 @@ pub(super) fn all(invocation: &Invocation, cwd: &Path) -> Found {
         found.errors.push(error.to_string());
     }
     // With `%d` or `%h` it is the directory that counts.
-    if let Some(path) = &process.log.file {
+    if let Some(path) = process.log.file.as_ref().filter(|path| !is_unseen(path)) {
         found.file("cannot open log file", path, cwd);
     }
     if let Some(path) = &process.pid_file {
@@ -43,9 +45,11 @@ pub(super) fn all(invocation: &Invocation, cwd: &Path) -> Found {
             Some(ClientAuth::File(path)) => Some(path.as_path()),
             _ => None,
         };
-        server.into_iter().chain(client).for_each(|path| found.secrets(&cwd.join(path)));
-        // Relative names are seen from the current directory, which is this one.
-        found.errors.extend(Tls::open(instance).err().map(|error| error.to_string()));
+        let pop = instance.pop.auth.as_ref().and_then(ServerAuth::file);
+        let secrets = server.into_iter().chain(pop).chain(client).filter(|path| !is_unseen(path));
+        secrets.for_each(|path| found.secrets(&cwd.join(path)));
+        found.programs(instance);
+        found.tls(instance);
     }
     found
 }
@@ -54,6 +58,29 @@ impl Found {
     fn file(&mut self, what: &str, path: &Path, cwd: &Path) {
         if let Err(error) = can_append(&cwd.join(path)) {
             self.errors.push(format!("{what}: {}: {}", path.display(), os::reason(&error)));
+        }
+    }
+
+    /// Programs that are not there, or files that cannot be run.
+    fn programs(&mut self, settings: &Settings) {
+        let filters = settings.filter.server.iter().chain(&settings.filter.client);
+        let filters = filters.filter_map(FilterSpec::program).map(|path| ("filter", path));
+        let verifier = settings.smtp.verifier.program().map(|path| ("verifier", path));
+        for (what, path) in filters.chain(verifier) {
+            self.warnings.extend(program_warning(Some(path), what));
+            if path.is_file() && access(path, AccessFlags::X_OK).is_err() {
+                self.warnings.push(format!("{what} program cannot be run: {}", path.display()));
+            }
+        }
+    }
+
+    /// Keys and certificates. Relative names are seen from the current directory, which is this one.
+    fn tls(&mut self, settings: &Settings) {
+        let server = settings.server_tls.as_ref().map(|tls| &tls.certificate);
+        let client = settings.client_tls.as_ref().and_then(|tls| tls.certificate.as_ref());
+        let mut files = server.into_iter().chain(client).flat_map(|files| [&files.key, &files.chain]);
+        if !files.any(|file| is_unseen(file)) {
+            self.errors.extend(Tls::open(settings).err().map(|error| error.to_string()));
         }
     }
 

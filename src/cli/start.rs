@@ -7,7 +7,7 @@
 //! 5. the log's thread, runtime, spool, roles; ready.
 
 use std::num::NonZero;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread::available_parallelism;
 
@@ -27,7 +27,7 @@ use crate::os::daemon::{self, Daemonised, ReadyPipe};
 use crate::os::identity::User;
 use crate::os::pidfile::PidFile;
 use crate::os::{credentials, file, identity, limits, notify, title};
-use crate::role::bind::{self, BindError, ServerSockets};
+use crate::role::bind::{self, BindError, Ports, ServerSockets};
 use crate::role::instance::{Handle, Instance, Resources};
 use crate::role::login::Accounts;
 use crate::role::settings;
@@ -53,6 +53,9 @@ const MAX_WORKERS: usize = 4;
 
 /// Threads that work on files at the same time. More only wait for each other and for the disk.
 const FILE_THREADS: usize = 32;
+
+/// Where the accounts of POP users were when 1.x was not told otherwise.
+const OLD_SECRETS: &str = "/etc/emailrelay.auth";
 
 /// The user that never gives up root.
 const ROOT: &str = "root";
@@ -115,7 +118,8 @@ fn prepare(
     for settings in &invocation.instances {
         let accounts = Accounts::open(settings, &mut files)?;
         let tls = Tls::open(settings)?;
-        let sockets = bind_servers(settings, &process.user, user.as_ref(), &mut inherited)?;
+        let ports = if program == Program::Relay { Ports::Own } else { Ports::Passed };
+        let sockets = bind_servers(settings, &process.user, user.as_ref(), ports, &mut inherited)?;
         resources.push(Resources { sockets, accounts, tls });
     }
     let only_forwards =
@@ -162,6 +166,7 @@ fn parse(program: Program) -> Result<Invocation, Exit> {
         cwd: std::env::current_dir().unwrap_or_default(),
         credentials_dir: credentials::directory(),
         columns: std::env::var("COLUMNS").ok().and_then(|columns| columns.parse().ok()),
+        old_secrets: Some(PathBuf::from(OLD_SECRETS)).filter(|file| file.is_file()),
     };
     super::parse(program, title::arguments(), &environment)
 }
@@ -186,11 +191,12 @@ fn bind_servers(
     settings: &Settings,
     name: &str,
     user: Option<&User>,
+    ports: Ports,
     inherited: &mut Vec<Inherited>,
 ) -> anyhow::Result<ServerSockets> {
     let mut sockets = ServerSockets::default();
     for (server, port) in settings.servers() {
-        let bound = bind::sockets(&settings.interfaces, server, port, inherited)?;
+        let bound = bind::sockets(&settings.interfaces, server, port, ports, inherited)?;
         bound.check_tls(settings.server_tls.is_some())?;
         share_unix_sockets(settings, server, name, user)?;
         match server {

@@ -206,6 +206,8 @@ pub(super) struct Opt {
     pub(super) built: bool,
     /// Not an option of ours but of an older version.
     pub(super) old: Option<Old>,
+    /// A switch that took a value in older versions: the option that the value is for now, or empty.
+    pub(super) value_for: &'static str,
 }
 
 /// The hidden level.
@@ -230,6 +232,7 @@ const fn opt(name: &'static str, section: Section, level: u8, roles: Roles, help
         in_file: true,
         built: true,
         old: None,
+        value_for: "",
     }
 }
 
@@ -282,6 +285,11 @@ impl Opt {
 
     const fn old(mut self, old: Old) -> Self {
         self.old = Some(old);
+        self
+    }
+
+    const fn value_for(mut self, name: &'static str) -> Self {
+        self.value_for = name;
         self
     }
 
@@ -360,6 +368,10 @@ mod tests {
             if let Some(Old::Renamed(name)) = opt.old {
                 let new = find(name).unwrap();
                 assert!(new.old.is_none() && new.kind.arity() == opt.kind.arity());
+            }
+            if !opt.value_for.is_empty() {
+                assert_eq!(opt.kind, Kind::Switch);
+                assert_eq!(find(opt.value_for).unwrap().kind.arity(), Arity::Required);
             }
         }
     }

@@ -1,6 +1,8 @@
 //! Options end to end: arguments in, settings or messages out.
 
+mod check;
 mod checks;
+mod every;
 mod files;
 mod instances;
 mod parsing;
@@ -11,7 +13,13 @@ use super::*;
 
 /// The surroundings of a program in `/home/me`, installed in `/opt/relay`.
 pub(super) fn env() -> Environment {
-    Environment { app_dir: "/opt/relay".into(), cwd: "/home/me".into(), credentials_dir: None, columns: None }
+    Environment {
+        app_dir: "/opt/relay".into(),
+        cwd: "/home/me".into(),
+        credentials_dir: None,
+        columns: None,
+        old_secrets: None,
+    }
 }
 
 /// Runs a program on arguments separated by blanks.

@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 
 use nix::sys::socket::{
     AddressFamily, Backlog, SockFlag, SockType, SockaddrStorage, UnixAddr as NixUnixAddr, bind, getsockname,
-    listen, setsockopt, socket, sockopt,
+    getsockopt, listen, setsockopt, socket, sockopt,
 };
 use tokio::net::{TcpListener, UnixListener, UnixStream};
 
@@ -131,6 +131,14 @@ impl Bound {
     #[must_use]
     pub fn local(&self) -> &Endpoint {
         &self.local
+    }
+
+    /// The network interface that it is bound to, if it is to one (`BindToDevice=`).
+    #[must_use]
+    pub fn device(&self) -> Option<String> {
+        let name = getsockopt(&self.socket, sockopt::BindToDevice).ok()?.into_string().ok()?;
+        let name = name.trim_end_matches('\0');
+        (!name.is_empty()).then(|| name.to_owned())
     }
 
     /// Registers the socket with the runtime.

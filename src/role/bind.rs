@@ -64,10 +64,19 @@ pub enum BindError {
     Inherited(String),
 }
 
-/// Binds everything that `items` says for `server` on `port`.
+/// Who opens the ports of a program.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ports {
+    /// The program does; it may be given sockets beside them.
+    Own,
+    /// The service manager does, if it has passed any: the program runs where it could not.
+    Passed,
+}
+
+/// Finds or binds everything that `items` says for `server` on `port`.
 ///
 /// Without a port no TCP socket is bound. Without an item for the server, inherited sockets are used by their names, and if there are none it listens on all
-/// addresses.
+/// addresses. With [`Ports::Passed`] inherited sockets are used also when there are items, if none of them listens where no item is.
 ///
 /// # Errors
 /// See [`BindError`].
@@ -75,16 +84,27 @@ pub fn sockets(
     items: &[Item],
     server: Server,
     port: Option<u16>,
+    ports: Ports,
     inherited: &mut Vec<Inherited>,
 ) -> Result<Sockets, BindError> {
     let mut sockets = Sockets::default();
+    if server == Server::Smtp {
+        sockets.bound = take_named(inherited, |name| name == SUBMIT)?;
+    }
     let mut places = interface::places(items, server);
     places.retain(|place| port.is_some() || !needs_port(place));
-    if places.is_empty() {
-        sockets.bound = take_named(inherited, |name| serves(server, name))?;
-        if !sockets.bound.is_empty() {
+    let picks = places.iter().any(|place| matches!(place, Place::Fd(_) | Place::FdName(_)));
+    if places.is_empty() || (ports == Ports::Passed && !picks) {
+        let passed = take_named(inherited, |name| serves(server, name))?;
+        passed.iter().try_for_each(|socket| is_wanted(socket, &places, server))?;
+        let done = !passed.is_empty();
+        sockets.bound.extend(passed);
+        // Who hands messages over needs no port.
+        if done || (places.is_empty() && ports == Ports::Passed && !sockets.bound.is_empty()) {
             return Ok(sockets);
         }
+    }
+    if places.is_empty() {
         places.push(Place::Any);
     }
     for place in places {
@@ -92,6 +112,29 @@ pub fn sockets(
         bind_place(&place, server, port, inherited, &mut sockets)?;
     }
     Ok(sockets)
+}
+
+/// A socket that listens where the configuration does not say so would open a port by mistake.
+fn is_wanted(socket: &Bound, places: &[Place], server: Server) -> Result<(), BindError> {
+    let Some(ip) = socket.local().ip() else { return Ok(()) };
+    let has = |place: &Place| match place {
+        Place::Any => true,
+        Place::Ip { address, .. } => *address == ip,
+        Place::Interface { name, family } => {
+            let addresses = || interfaces::addresses(name, wanted(*family)).unwrap_or_default();
+            socket.device().is_some_and(|device| device == *name)
+                || addresses().iter().any(|one| one.ip() == ip)
+        }
+        Place::Unix(_) | Place::Abstract(_) | Place::Fd(_) | Place::FdName(_) => false,
+    };
+    if places.is_empty() || places.iter().any(has) {
+        return Ok(());
+    }
+    let (local, server) = (socket.local(), server.as_str());
+    Err(BindError::Inherited(format!(
+        "the service manager listens on {local}, which --interface does not name: give emailrelay-{server}.socket its addresses, as \
+         emailrelay --check shows, or remove --interface"
+    )))
 }
 
 fn needs_port(place: &Place) -> bool {
@@ -255,12 +298,49 @@ mod tests {
         vec![Inherited { fd, name: name.to_owned(), number: 3 }]
     }
 
+    fn found(items: &str, ports: Ports, name: &str) -> Result<Vec<String>, String> {
+        let items = interface::parse_list(items).unwrap();
+        let sockets = sockets(&items, Server::Smtp, Some(0), ports, &mut named(name));
+        let shown = |bound: &Bound| bound.local().ip().unwrap().to_string();
+        sockets.map(|found| found.bound.iter().map(shown).collect()).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn a_socket_for_handing_over_is_beside_the_ports() {
+        assert_eq!(found("127.0.0.2", Ports::Own, "submit").unwrap(), ["127.0.0.1", "127.0.0.2"]);
+        assert!(found("", Ports::Own, "submit").unwrap().len() > 1);
+        // Where ports are passed, none may have been wanted.
+        assert_eq!(found("", Ports::Passed, "submit").unwrap(), ["127.0.0.1"]);
+    }
+
+    #[test]
+    fn passed_sockets_must_be_where_the_configuration_says() {
+        for items in ["", "127.0.0.1", "*", "127.0.0.2,127.0.0.1", "lo", "lo-ipv4", "pop=127.0.0.2"] {
+            assert_eq!(found(items, Ports::Passed, "smtp").unwrap(), ["127.0.0.1"], "{items}");
+        }
+        for items in ["127.0.0.2", "::1", "lo-ipv6", "/run/x", "smtp=127.0.0.2"] {
+            let error = found(items, Ports::Passed, "smtp").unwrap_err();
+            assert!(
+                error.contains("which --interface does not name: give emailrelay-smtp.socket"),
+                "{error}"
+            );
+        }
+        // Who binds for itself does as it is told.
+        assert_eq!(found("127.0.0.2", Ports::Own, "smtp").unwrap(), ["127.0.0.2"]);
+    }
+
     #[test]
     fn sockets_for_implicit_tls_are_not_served_in_clear() {
         let port = Some(25);
-        assert_eq!(sockets(&[], Server::Smtp, port, &mut named("submission")).unwrap().bound.len(), 1);
-        assert!(!sockets(&[], Server::Smtp, port, &mut named("smtp")).unwrap().bound[0].has_implicit_tls());
-        let smtps = sockets(&[], Server::Smtp, port, &mut named("smtps")).unwrap();
+        assert_eq!(
+            sockets(&[], Server::Smtp, port, Ports::Own, &mut named("submission")).unwrap().bound.len(),
+            1
+        );
+        assert!(
+            !sockets(&[], Server::Smtp, port, Ports::Own, &mut named("smtp")).unwrap().bound[0]
+                .has_implicit_tls()
+        );
+        let smtps = sockets(&[], Server::Smtp, port, Ports::Own, &mut named("smtps")).unwrap();
         assert!(smtps.bound[0].has_implicit_tls());
         smtps.check_tls(true).unwrap();
         assert_eq!(

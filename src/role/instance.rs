@@ -1,6 +1,8 @@
 //! One instance: its spool, its roles, and how they are wired.
 
-use std::path::Path;
+mod announce;
+mod handle;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,11 +11,11 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use crate::config::address::Remote;
-use crate::config::{FilterSpec, ProcessSettings, Settings};
+use crate::config::{ProcessSettings, Settings};
 use crate::dns;
 use crate::filter::Tools;
 use crate::forward::{Engine, Reason, RunReport, account};
-use crate::log::{self, Context, LoginEvent, PopEvent, ProcessEvent, Server, SpoolEvent, StartEvent};
+use crate::log::{self, Context, StartEvent};
 use crate::net::connect;
 use crate::net::ledger::Ledger;
 use crate::net::limits::ConnectionLimits;
@@ -30,6 +32,10 @@ use crate::role::smtp::{Listeners, SmtpRole};
 use crate::role::tls::Tls;
 use crate::role::upkeep::Upkeep;
 use crate::spool::Spool;
+
+use self::announce::look_at_mailboxes;
+pub(crate) use self::announce::program_warning;
+pub use self::handle::Handle;
 
 /// Forwards in this process.
 struct Asks {
@@ -202,63 +208,6 @@ impl Instance {
         })
     }
 
-    /// Whether clients on other machines are offered to send their passwords in clear.
-    fn exposes_passwords(&self) -> bool {
-        let Some(logins) = &self.logins else { return false };
-        let reachable = |listener: &Bound| listener.local().ip().is_some_and(|ip| !ip.is_loopback());
-        logins.offer().clear.iter().any(|mechanism| mechanism.shows_secret())
-            && self.sockets.smtp.bound.iter().any(reachable)
-    }
-
-    /// What is said at the start.
-    pub fn announce(&self) {
-        if self.exposes_passwords() {
-            log::emit(&self.context, &LoginEvent::Exposed.into());
-        }
-        let instance = Some(&self.settings.name).filter(|name| !name.is_empty()).cloned();
-        let ServerSockets { smtp, admin, pop } = &self.sockets;
-        self.announce_filters();
-        for (server, sockets) in [(Server::Smtp, smtp), (Server::Admin, admin), (Server::Pop, pop)] {
-            self.announce_server(server, sockets);
-        }
-        if let Some(pop) = &self.pop {
-            let (instance, source) = (instance.clone(), pop.logins().source());
-            log::emit(&Context::default(), &PopEvent::Accounts { instance, source }.into());
-        }
-        if let Some(to) = self.settings.forward.to.as_ref().filter(|_| self.engine.is_some()) {
-            // The line carries the instance's name in any log format.
-            let context = Context::default();
-            log::emit(&context, &StartEvent::ForwardingTo { instance, address: to.to_string() }.into());
-        }
-    }
-
-    /// Filters that cannot be run are noticed before the first message is.
-    fn announce_filters(&self) {
-        let filter = &self.settings.filter;
-        for program in filter.server.iter().chain(&filter.client).map(FilterSpec::program) {
-            if let Some(text) = program_warning(program, "filter") {
-                log::emit(&self.context, &StartEvent::Configuration { text }.into());
-            }
-        }
-    }
-
-    fn announce_server(&self, server: Server, sockets: &Sockets) {
-        let instance = Some(&self.settings.name).filter(|name| !name.is_empty());
-        for listener in &sockets.bound {
-            let (instance, address) = (instance.cloned(), listener.local().to_string());
-            // The line carries the instance's name in any log format.
-            log::emit(&Context::default(), &StartEvent::Listening { instance, server, address }.into());
-        }
-        let without = &sockets.without_address;
-        if !without.is_empty() {
-            let interfaces = without.clone();
-            log::emit(&self.context, &StartEvent::NoAddresses { interfaces }.into());
-        }
-        if let Some(interface) = without.first().filter(|_| sockets.bound.is_empty()).cloned() {
-            log::emit(&self.context, &StartEvent::WaitingForInterface { server, interface }.into());
-        }
-    }
-
     /// The parts of the instance that supervision needs while it runs.
     pub fn handle(&self) -> Handle {
         Handle {
@@ -402,15 +351,6 @@ fn serving<S: Service>(
     })
 }
 
-/// What is wrong with a program file already. It may be put right while we run, so that is no reason not to start.
-fn program_warning(path: Option<&Path>, what: &str) -> Option<String> {
-    let path = path?;
-    if !path.exists() {
-        return Some(format!("{what} program does not exist: {}", path.display()));
-    }
-    path.is_dir().then(|| format!("invalid program: {}", path.display()))
-}
-
 fn pop_role(
     settings: &Settings,
     accounts: Option<Source>,
@@ -432,19 +372,6 @@ fn pop_role(
     Some(PopRole::new(Arc::clone(spool), config, limits, context.clone(), stop.child_token()))
 }
 
-/// Says which mailboxes will not be usable.
-fn look_at_mailboxes(spool: &Spool, context: &Context) {
-    match spool.mailboxes() {
-        Ok(mailboxes) => {
-            for (name, _) in mailboxes.into_iter().filter(|(_, usable)| !usable) {
-                let name = name.as_str().to_owned();
-                log::emit(context, &PopEvent::MailboxNotAccessible { name }.into());
-            }
-        }
-        Err(error) => log::emit(context, &SpoolEvent::StoreFailed { reason: error.to_string() }.into()),
-    }
-}
-
 /// The units of the role programs give the SMTP server no network; what needs it must not fail silently.
 ///
 /// # Errors
@@ -463,104 +390,3 @@ fn needs_network(settings: &Settings) -> anyhow::Result<()> {
 /// What to do about it.
 const NETWORK_HINT: &str =
     "install the drop-in examples/systemd/network.conf with the addresses of your name servers";
-
-/// A running instance, as supervision sees it.
-pub struct Handle {
-    context: Context,
-    settings: Settings,
-    /// How long idle connections to a next hop are kept.
-    keep: Duration,
-    spool: Arc<Spool>,
-    filters: Tools,
-    smtp: Option<Arc<SmtpRole>>,
-    pop: Option<Arc<PopRole>>,
-    admin: Option<Arc<AdminRole>>,
-    tls: Tls,
-    engine: Option<Arc<Engine>>,
-    logins: Option<Arc<Logins>>,
-    ours: Option<Arc<account::Accounts>>,
-    ledger: Option<Arc<Ledger>>,
-}
-
-impl Handle {
-    /// The instance's name; empty for the nameless one.
-    #[must_use]
-    pub fn name(&self) -> &str {
-        &self.settings.name
-    }
-
-    /// Connections and messages, in words.
-    #[must_use]
-    pub fn status(&self) -> String {
-        let mut parts = Vec::new();
-        if let Some(smtp) = &self.smtp {
-            parts.push(smtp.status());
-        }
-        if let Some(pop) = &self.pop {
-            parts.push(pop.status());
-        }
-        if let Some(engine) = &self.engine {
-            parts.push(engine.status());
-        }
-        if let Some(admin) = &self.admin {
-            parts.push(admin.status());
-        }
-        let text = parts.join(", ");
-        if self.settings.name.is_empty() { text } else { format!("[{}] {text}", self.settings.name) }
-    }
-
-    /// The same with the counts of the spool, to the log.
-    pub fn log_status(&self) {
-        let counts = self.spool.counts().map(|c| {
-            let held = if c.held > 0 { format!(", {} held", c.held) } else { String::new() };
-            format!("{} waiting, {} busy, {} bad{held}", c.waiting, c.busy, c.bad)
-        });
-        let text = format!("{}, {}", self.status(), counts.unwrap_or_else(|error| error.to_string()));
-        log::emit(&self.context, &ProcessEvent::Status { text }.into());
-    }
-
-    /// Takes over what can change while running; tells what cannot.
-    ///
-    /// # Errors
-    /// Filters cannot be made; nothing has changed.
-    pub fn reload(&self, new: &Settings) -> Result<(), String> {
-        let filters = settings::filters(new, &self.filters).map_err(|error| error.to_string())?;
-        self.tls.reload(new);
-        if let Some(smtp) = &self.smtp {
-            match settings::smtp(new, self.logins.clone(), self.tls.acceptor.clone(), filters.server) {
-                Ok(config) => smtp.reload(config),
-                Err(error) => {
-                    let reason = format!("cannot start verifiers: {}", crate::os::reason(&error));
-                    log::emit(&self.context, &ProcessEvent::ReloadFailed { reason }.into());
-                }
-            }
-        }
-        if let Some(pop) = &self.pop {
-            pop.reload(settings::pop(new, pop.logins(), self.tls.acceptor.clone()));
-            pop.logins().look();
-        }
-        if let Some(logins) = &self.logins {
-            logins.look();
-        }
-        if let Some(ours) = &self.ours {
-            ours.look();
-        }
-        let next_hop = NextHop {
-            accounts: self.ours.clone(),
-            tls: self.tls.connector.clone(),
-            filters: filters.client,
-            keep: self.keep,
-            alternatives: Arc::clone(&self.filters.alternatives),
-        };
-        if let (Some(engine), Some(config)) =
-            (&self.engine, settings::engine(new, &next_hop, self.ledger.clone(), self.context.clone()))
-        {
-            engine.reload(config);
-        }
-        if let (Some(admin), Some(ledger)) = (&self.admin, &self.ledger) {
-            admin.reload(settings::admin(new, &next_hop, ledger, self.context.clone()));
-        }
-        settings::report_fixed(&self.context, &settings::fixed_instance(&self.settings, new));
-        Ok(())
-    }
-}

@@ -15,7 +15,8 @@ use super::disk::Access;
 use super::error::SpoolError;
 use super::{Spool, unix_time};
 
-pub(super) const FORWARD_REQUEST: &str = "forward.request";
+/// The file that says that there is something to send.
+pub const FORWARD_REQUEST: &str = "forward.request";
 pub(super) const SMTP_DISABLED: &str = "smtp.disabled";
 const DNSBL_STOP: &str = "dnsbl.stop";
 const DNSBL_STOP_NEW: &str = "dnsbl.stop.tmp";

@@ -88,6 +88,7 @@ use nix::errno::Errno;
 pub use crate::smtp::Body;
 use commit::Committer;
 pub use content_edit::ContentEdit;
+pub use control::FORWARD_REQUEST;
 pub use delivery::{
     Copies, CopyStyle, DeliveryDir, DeliveryError, Folders, InvalidMailbox, MailboxName, Original, Parts,
     Published, Stage,

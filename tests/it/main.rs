@@ -26,6 +26,7 @@ mod container_package;
 mod container_pop;
 mod container_readme;
 mod container_roles;
+mod container_single;
 mod container_tls;
 mod crash;
 mod dnsbl;

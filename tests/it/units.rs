@@ -6,6 +6,7 @@ use std::process::{Command, Stdio};
 
 use tempfile::TempDir;
 
+use crate::support::certs::Authority;
 use crate::support::need::{self, require};
 use crate::support::{built, package};
 
@@ -63,7 +64,7 @@ fn every_unit_passes_verify_without_a_word() {
     require!(need::program("systemd-analyze"));
     let installed = Installed::new();
     let units = installed.units(&[".service", ".socket", ".path", ".timer", ".target"]);
-    assert_eq!(units.len(), 28, "{units:?}");
+    assert_eq!(units.len(), 29, "{units:?}");
     for unit in units {
         let (success, said) = installed.analyze(&["verify", "--man=no", &unit]);
         // The machine's own units are looked at as well; what is said of them is not ours.
@@ -154,6 +155,83 @@ fn units_say_what_the_roles_rely_on() {
                 assert!(text.lines().any(|have| have.contains(line)), "{name}: {line}");
             }
         }
+    }
+}
+
+#[test]
+fn one_process_and_separate_roles_exclude_each_other() {
+    let unit = |name: &str| fs::read_to_string(package().join("systemd").join(name)).unwrap();
+    let words = |text: &str, key: &str| {
+        let lines = text.lines().filter_map(|line| line.strip_prefix(key)).map(str::to_owned);
+        lines.flat_map(|line| line.split(' ').map(str::to_owned).collect::<Vec<_>>()).collect::<Vec<_>>()
+    };
+    let single = unit("emailrelay.service");
+    let (conflicts, after) = (words(&single, "Conflicts="), words(&single, "After="));
+    // Messages are locked one by one, so a forwarding run may be finishing; nothing may start another.
+    let finishing = "emailrelay-forward.service";
+    for entry in fs::read_dir(package().join("systemd")).unwrap().flatten() {
+        let name = entry.file_name().into_string().unwrap();
+        let of_role = name.starts_with("emailrelay-") && !name.contains('@') && name != finishing;
+        assert_eq!(of_role, conflicts.contains(&name), "{name}");
+        // A port is free before it is bound.
+        let holds_sockets = of_role && !name.starts_with("emailrelay-forward");
+        assert!(!holds_sockets || after.contains(&name), "{name}");
+    }
+    assert!(words(&single, "Wants=").contains(&"emailrelay.socket".to_owned()));
+    let socket = unit("emailrelay.socket");
+    assert_eq!(words(&socket, "Conflicts="), ["emailrelay-submit.socket"]);
+    assert!(words(&socket, "PartOf=").contains(&"emailrelay.service".to_owned()));
+}
+
+/// The drop-ins that `--check` prints: unit and text.
+fn printed_drop_ins(said: &str) -> Vec<(String, String)> {
+    let mut found: Vec<(String, String)> = Vec::new();
+    let (said, _) = said.split_once("# Or all roles").unwrap();
+    for line in said.lines() {
+        if let Some(path) = line.strip_prefix("# /etc/systemd/system/") {
+            found.push((path.split(".d/").next().unwrap().to_owned(), String::new()));
+        } else if let (Some(text), Some((_, drop_in))) = (line.strip_prefix("#   "), found.last_mut()) {
+            drop_in.push_str(text);
+            drop_in.push('\n');
+        }
+    }
+    found
+}
+
+#[test]
+fn what_check_prints_for_systemd_passes_verify() {
+    require!(need::program("systemd-analyze"));
+    let (installed, dir) = (Installed::new(), tempfile::tempdir().unwrap());
+    let (authority, auth) = (Authority::new(), dir.path().join("auth"));
+    fs::write(&auth, "server plain me secret\nclient plain me secret\n").unwrap();
+    let file = |path: &Path| path.to_str().unwrap().to_owned();
+    let conf = format!(
+        "spool-dir {spool}\ninterface 127.0.0.1,::1,smtp=10.0.0.1,admin=/run/x.sock\nport 2525\nremote-clients\nserver-auth {auth}\n\
+         dnsbl list.example,1,1000,192.0.2.53:53\nfilter net:192.0.2.7:700\npop\npop-auth {auth}\npop-port 1110\n\
+         server-tls\nserver-tls-certificate {pem}\nadmin 10026\nforward-to smart.example:25\nforward-on-disconnect\npoll 300\n\
+         client-auth {auth}\nlog-file {spool}/relay.log\n\
+         in-spool-dir {spool}/in\nin-interface lo\nin-port 587\nin-filter net:far.example:1\n",
+        spool = file(dir.path()),
+        auth = file(&auth),
+        pem = authority.self_signed("key.pem", &["relay.example"]),
+    );
+    fs::create_dir(dir.path().join("in")).unwrap();
+    fs::write(dir.path().join("conf"), conf).unwrap();
+    let mut check = Command::new(built().join("emailrelay"));
+    let output = check.arg("--check").arg(dir.path().join("conf")).output().unwrap();
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert_eq!(output.status.code(), Some(0), "{said}{}", String::from_utf8_lossy(&output.stderr));
+    let drop_ins = printed_drop_ins(&said);
+    assert!(drop_ins.len() >= 10, "{said}");
+    for (unit, text) in &drop_ins {
+        let dir = installed.unit_dir().join(format!("{unit}.d"));
+        fs::create_dir_all(&dir).unwrap();
+        fs::write(dir.join("emailrelay.conf"), text).unwrap();
+    }
+    for (unit, _) in &drop_ins {
+        let (success, told) = installed.analyze(&["verify", "--man=no", unit]);
+        let ours: Vec<_> = told.lines().filter(|line| line.contains("emailrelay")).collect();
+        assert!(success && ours.is_empty(), "{unit}: {told}");
     }
 }
 

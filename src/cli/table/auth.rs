@@ -36,7 +36,8 @@ pub(super) const ROWS: &[Opt] = &[
         .value(Kind::Path, "ca-list").sample("/etc/ssl/certs/ca-certificates.crt"),
     opt("client-tls-verify-name", TLS, 3, CLIENT, "Name that must be in the next server's certificate.")
         .value(Kind::Text, "cname").sample("smtp.example.com"),
-    opt("server-tls", TLS, 3, SERVER, "Offers encryption with STARTTLS to SMTP clients and with STLS to POP clients.").short('K'),
+    opt("server-tls", TLS, 3, SERVER, "Offers encryption with STARTTLS to SMTP clients and with STLS to POP clients.")
+        .short('K').value_for("server-tls-certificate"),
     opt("server-tls-certificate", TLS, 3, SERVER, "Key and certificate of the server; given twice, first the key's file.")
         .value(Kind::Path, "pem-file").list().sample("/etc/ssl/certs/emailrelay.pem"),
     opt("server-tls-connection", TLS, 3, SERVER, "Encrypts connections of clients from their start."),

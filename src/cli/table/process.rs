@@ -13,7 +13,8 @@ const WINDOWS: Old = Old::Ignored("is windows-only");
 pub(super) const ROWS: &[Opt] = &[
     opt("dont-serve", PROCESS, 3, RELAY, "Serves neither SMTP nor POP nor administration.").short('x'),
     opt("localedir", PROCESS, 3, ALL, "Directory of message catalogues.")
-        .value(Kind::Path, "dir").process_wide().sample("/opt/share/locale").unbuilt(),
+        .value(Kind::Path, "dir").process_wide().sample("/opt/share/locale")
+        .old(Old::Ignored("has no effect, as there are no message catalogues")),
     opt("no-daemon", PROCESS, 3, RELAY, "Stays in the foreground.").short('t').process_wide(),
     opt("no-smtp", PROCESS, 3, RELAY, "Serves no SMTP.").short('X'),
     opt("pid-file", PROCESS, 3, RELAY, "File to write the process number to.")

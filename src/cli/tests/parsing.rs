@@ -24,7 +24,7 @@ fn every_parser_error_has_its_text() {
         ),
         ("--log=maybe", "cannot give a value with \"--log\" (maybe)"),
         ("-l=maybe", "cannot give a value with \"-l\" (maybe)"),
-        ("--server-tls=/x.pem", "cannot give a value with \"--server-tls\" (/x.pem)"),
+        ("--client-tls=/x.pem", "cannot give a value with \"--client-tls\" (/x.pem)"),
         ("--port=1 --port=2", "duplicate use of \"--port\""),
         ("-D a -D b", "duplicate use of \"-D\""),
         ("--spool-dir=/a --spool-dir=/b", "duplicate use of \"--spool-dir\""),
