@@ -90,6 +90,9 @@ pub(super) fn text(program: Program, env: &Environment, invocation: &Invocation)
         let mut plan = Plan::default();
         sockets::plan(&site, &mut plan);
         services::plan(&site, invocation, &mut plan);
+        if !settings.name.is_empty() {
+            let _ = writeln!(text, "# Instance {}:", settings.name);
+        }
         show(&mut text, &plan);
     }
     let files = &invocation.process.config_files;

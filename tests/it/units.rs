@@ -186,14 +186,14 @@ fn one_process_and_separate_roles_exclude_each_other() {
 /// The drop-ins that `--check` prints: unit and text.
 fn printed_drop_ins(said: &str) -> Vec<(String, String)> {
     let mut found: Vec<(String, String)> = Vec::new();
-    let (said, _) = said.split_once("# Or all roles").unwrap();
+    let mut within = false;
     for line in said.lines() {
-        if let Some(path) = line.strip_prefix("# /etc/systemd/system/") {
-            found.push((path.split(".d/").next().unwrap().to_owned(), String::new()));
-        } else if let (Some(text), Some((_, drop_in))) = (line.strip_prefix("#   "), found.last_mut()) {
-            drop_in.push_str(text);
-            drop_in.push('\n');
+        match (line.strip_prefix("# /etc/systemd/system/"), line.strip_prefix("#   "), found.last_mut()) {
+            (Some(path), _, _) => found.push((path.split(".d/").next().unwrap().to_owned(), String::new())),
+            (None, Some(text), Some((_, drop_in))) if within => *drop_in += &format!("{text}\n"),
+            _ => {}
         }
+        within = line.starts_with("# /etc/") || (within && line.starts_with("#   "));
     }
     found
 }

@@ -144,9 +144,9 @@ fn network(site: &Site<'_>, plan: &mut Plan) {
     let filters = settings.filter.server.iter().filter_map(FilterSpec::remote);
     for remote in filters.chain(settings.smtp.verifier.remote()) {
         match remote {
-            Remote::Ip(address) => drop(addresses.insert(address.ip())),
+            Remote::Ip(address) => addresses.extend([address.ip()]),
             Remote::Host { host, .. } if host == "localhost" => {
-                drop(addresses.insert(IpAddr::from([127, 0, 0, 1])))
+                addresses.extend([IpAddr::from([127, 0, 0, 1])])
             }
             Remote::Host { host, .. } => names.push(host.clone()),
             Remote::Socks { proxy, .. } => names.push(proxy.to_string()),
