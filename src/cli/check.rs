@@ -19,7 +19,7 @@ impl Reader<'_> {
         &self,
         mut merged: Merged,
         mut failures: Vec<Failure>,
-        files: Vec<PathBuf>,
+        files: &[PathBuf],
         chosen: Option<&str>,
         remarks: Remarks,
     ) -> Exit {
@@ -32,7 +32,7 @@ impl Reader<'_> {
         let mut warnings = remarks.user.clone();
         let mut under_systemd = String::new();
         if failures.is_empty() {
-            match reader.settings(&mut merged, files.clone(), chosen, remarks) {
+            match reader.settings(&mut merged, files.to_vec(), chosen, remarks) {
                 Err(failure) => failures.push(failure),
                 Ok(invocation) => {
                     let found = probe::all(&invocation, &env.cwd);
@@ -52,7 +52,7 @@ impl Reader<'_> {
         }
         Exit {
             code: u8::from(!failures.is_empty()),
-            stdout: report::effective(self.program, &merged, &files) + &under_systemd,
+            stdout: report::effective(self.program, &merged, files) + &under_systemd,
             stderr,
         }
     }

@@ -203,7 +203,7 @@ impl Reader<'_> {
             let mut failures: Vec<Failure> = all.errors.iter().cloned().map(Failure::Error).collect();
             failures.extend(surplus.into_iter().chain(foreign.map(Failure::Usage)));
             let remarks = Remarks { user: all.warnings, log: all.log_warnings };
-            return Err(self.check(merged, failures, all.files, chosen.as_deref(), remarks));
+            return Err(self.check(merged, failures, &all.files, chosen.as_deref(), remarks));
         }
         if !all.errors.is_empty() {
             return Err(self.misspelled(all.errors));

@@ -146,7 +146,7 @@ fn network(site: &Site<'_>, plan: &mut Plan) {
         match remote {
             Remote::Ip(address) => addresses.extend([address.ip()]),
             Remote::Host { host, .. } if host == "localhost" => {
-                addresses.extend([IpAddr::from([127, 0, 0, 1])])
+                addresses.extend([IpAddr::from([127, 0, 0, 1])]);
             }
             Remote::Host { host, .. } => names.push(host.clone()),
             Remote::Socks { proxy, .. } => names.push(proxy.to_string()),
