@@ -1,4 +1,4 @@
-//! `emailrelay-docs DIRECTORY`: writes the manual pages and shell completions there. Used by `make`, not installed.
+//! `emailrelay-docs DIRECTORY`: writes the manual pages, shell completions and the reference of options there. Used by `make`, not installed.
 
 use std::path::PathBuf;
 

@@ -1,4 +1,4 @@
-//! Manual pages and shell completions of all programs, from their option tables.
+//! Manual pages, shell completions and the reference of all programs, from their option tables.
 //!
 //! Built with the feature `docs` only, for `emailrelay-docs`, which `make` runs and nobody installs.
 
@@ -20,6 +20,8 @@ use crate::role::{passwd, submit, words};
 const MANUAL: &str = "man";
 /// Where completions go.
 const COMPLETIONS: &str = "completions";
+/// The reference of options.
+const REFERENCE: &str = "reference.md";
 /// Shells, and what they call the completions of a program.
 const SHELLS: [(Shell, &str, &str, &str); 3] =
     [(Shell::Bash, "bash", "", ""), (Shell::Zsh, "zsh", "_", ""), (Shell::Fish, "fish", "", ".fish")];
@@ -31,7 +33,7 @@ struct Page {
     more: &'static [(&'static str, &'static [&'static str])],
 }
 
-/// Writes the pages and completions of every program.
+/// Writes the pages and completions of every program, and the reference.
 ///
 /// # Errors
 /// A file cannot be written.
@@ -47,7 +49,7 @@ pub fn write(directory: &Path) -> io::Result<()> {
             fs::write(folder.join(format!("{before}{name}{behind}")), text)?;
         }
     }
-    Ok(())
+    fs::write(directory.join(REFERENCE), super::reference::markdown())
 }
 
 fn write_manual(directory: &Path, command: &Command, more: &[(&str, &[&str])]) -> io::Result<()> {

@@ -29,6 +29,8 @@ mod merge;
 mod old;
 mod paths;
 mod probe;
+#[cfg(any(test, feature = "docs"))]
+mod reference;
 mod report;
 pub mod sample;
 pub mod start;

@@ -17,7 +17,7 @@ use crate::sasl::{Hash, HmacKey, Secret};
 use crate::smtp::xtext;
 
 use super::words::{self, help};
-#[cfg(feature = "docs")]
+#[cfg(any(test, feature = "docs"))]
 pub(crate) use options::TABLE;
 use options::{Form, Options, Request};
 

@@ -30,7 +30,7 @@ use crate::role::words::{self, complain, help, print};
 
 use self::compose::Stamp;
 use self::fault::Fault;
-#[cfg(feature = "docs")]
+#[cfg(any(test, feature = "docs"))]
 pub(crate) use self::options::TABLE;
 use self::options::{Options, Report, Request};
 use self::read::Input;
