@@ -3,6 +3,7 @@
 #   make                    build with optimisation
 #   make run                serve SMTP on 127.0.0.1:2525 out of ./spool; SMARTHOST=host:port forwards
 #   make check              all tests
+#   make reference          writes docs/reference.md from the option tables
 #   make bench              compares speed and memory with postfix; benches/compare.py says what it needs
 #   make install            PREFIX (/usr/local), SYSCONFDIR (/etc), DESTDIR
 #   make install-sendmail  the names sendmail, mailq and newaliases for emailrelay-submit; the same variables
@@ -32,7 +33,8 @@ BIN_PROGRAMS := emailrelay-submit
 UNITS := $(notdir $(wildcard systemd/*.target systemd/*.socket systemd/*.service systemd/*.path systemd/*.timer))
 CATALOGS := $(notdir $(wildcard systemd/*.catalog))
 FAIL2BAN := filter.d/emailrelay.conf filter.d/emailrelay-null-sender.conf jail.d/emailrelay.conf
-DOCS := README.md CHANGELOG.md LICENSE LICENSE-MIT LICENSE-APACHE docs/differences.md docs/limits.md
+# Under these names below DOCDIR, so that links between them hold.
+DOCS := README.md SECURITY.md CHANGELOG.md LICENSE LICENSE-MIT LICENSE-APACHE $(wildcard docs/*.md) $(wildcard examples/*.sh examples/*/*)
 
 SUBSTITUTE := sed -e 's|@SBINDIR@|$(SBINDIR)|g' -e 's|@SYSCONFDIR@|$(SYSCONFDIR)|g' -e 's|@DOCDIR@|$(DOCDIR)|g'
 
@@ -40,12 +42,12 @@ SUBSTITUTE := sed -e 's|@SBINDIR@|$(SBINDIR)|g' -e 's|@SYSCONFDIR@|$(SYSCONFDIR)
 INSTALLED := $(SBIN_PROGRAMS:%=$(SBINDIR)/%) $(BIN_PROGRAMS:%=$(BINDIR)/%) $(UNITS:%=$(UNITDIR)/%) \
 	$(CATALOGS:%=$(LIBDIR)/systemd/catalog/%) $(LIBDIR)/systemd/system-preset/90-emailrelay.preset \
 	$(LIBDIR)/sysusers.d/emailrelay.conf $(LIBDIR)/tmpfiles.d/emailrelay.conf \
-	$(patsubst %,$(DOCDIR)/%,$(notdir $(DOCS))) $(DOCDIR)/emailrelay.conf.example $(FAIL2BAN:%=$(DOCDIR)/fail2ban/%)
+	$(DOCS:%=$(DOCDIR)/%) $(DOCDIR)/emailrelay.conf.example $(FAIL2BAN:%=$(DOCDIR)/fail2ban/%)
 
 # Made by `make` with the programs: manual pages and shell completions.
 GENERATED := $(foreach p,$(SBIN_PROGRAMS) $(BIN_PROGRAMS),$(MANDIR)/man1/$p.1 $(BASHDIR)/$p $(ZSHDIR)/_$p $(FISHDIR)/$p.fish)
 
-.PHONY: all run check bench install install-sendmail uninstall
+.PHONY: all run check reference bench install install-sendmail uninstall
 .DELETE_ON_ERROR:
 
 all:
@@ -83,6 +85,10 @@ run: all
 check:
 	$(CARGO) test --locked
 
+reference:
+	$(CARGO) run -q --locked --features docs --bin emailrelay-docs -- '$(CARGO_TARGET_DIR)/docs'
+	cp '$(CARGO_TARGET_DIR)/docs/reference.md' docs/reference.md
+
 # BENCH: its options, for example BENCH='--only intake --rounds 5'.
 BENCH ?=
 bench: all
@@ -99,7 +105,9 @@ install: $(BUILT)/emailrelay
 	$(INSTALL) -m 0644 systemd/90-emailrelay.preset '$(DESTDIR)$(LIBDIR)/systemd/system-preset/'
 	$(INSTALL) -m 0644 systemd/sysusers.d/emailrelay.conf '$(DESTDIR)$(LIBDIR)/sysusers.d/emailrelay.conf'
 	$(INSTALL) -m 0644 systemd/tmpfiles.d/emailrelay.conf '$(DESTDIR)$(LIBDIR)/tmpfiles.d/emailrelay.conf'
-	$(INSTALL) -m 0644 $(DOCS) '$(DESTDIR)$(DOCDIR)/'
+	for f in $(DOCS); do \
+		if [ -x "$$f" ]; then m=0755; else m=0644; fi; $(INSTALL) -m $$m "$$f" '$(DESTDIR)$(DOCDIR)/'"$$f" || exit; \
+	done
 	if [ -d '$(BUILT)/docs' ]; then \
 		$(INSTALL) -d $(sort $(dir $(GENERATED:%=$(DESTDIR)%))) && \
 		$(INSTALL) -m 0644 '$(BUILT)'/docs/man/man1/* '$(DESTDIR)$(MANDIR)/man1/' && \
@@ -128,6 +136,6 @@ uninstall:
 		test "$$(readlink "$$f")" != '$(BINDIR)/emailrelay-submit' || rm -f "$$f" || exit; \
 	done
 	rm -f $(INSTALLED:%='$(DESTDIR)%') $(GENERATED:%='$(DESTDIR)%')
-	for d in fail2ban/filter.d fail2ban/jail.d fail2ban .; do \
+	for d in fail2ban/filter.d fail2ban/jail.d fail2ban examples/filters examples/systemd examples docs .; do \
 		if [ -d '$(DESTDIR)$(DOCDIR)'/$$d ]; then rmdir --ignore-fail-on-non-empty '$(DESTDIR)$(DOCDIR)'/$${d%.}; fi; \
 	done

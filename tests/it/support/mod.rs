@@ -9,6 +9,7 @@ pub(crate) mod container;
 pub(crate) mod daemon;
 pub(crate) mod dice;
 pub(crate) mod disk;
+pub(crate) mod documents;
 pub(crate) mod hop;
 pub(crate) mod letters;
 pub(crate) mod load;
