@@ -28,8 +28,14 @@ INSTALL ?= install
 CARGO_TARGET_DIR ?= target
 BUILT ?= $(CARGO_TARGET_DIR)/release
 
-SBIN_PROGRAMS := emailrelay emailrelay-smtp emailrelay-forward emailrelay-pop emailrelay-admin emailrelay-passwd
+SBIN_PROGRAMS := emailrelay emailrelay-smtp emailrelay-forward emailrelay-pop emailrelay-admin emailrelay-passwd \
+	emailrelay-notify emailrelay-resubmit
 BIN_PROGRAMS := emailrelay-submit
+# Named by configurations as filters, where older versions had them.
+FILTERS := emailrelay-filter-copy emailrelay-multicast
+FILTERDIR ?= $(LIBDIR)/emailrelay
+# Names of the scripts of older versions, below FILTERDIR/examples.
+SCRIPTS := emailrelay-notify.sh emailrelay-resubmit.sh emailrelay-multicast.sh
 UNITS := $(notdir $(wildcard systemd/*.target systemd/*.socket systemd/*.service systemd/*.path systemd/*.timer))
 CATALOGS := $(notdir $(wildcard systemd/*.catalog))
 FAIL2BAN := filter.d/emailrelay.conf filter.d/emailrelay-null-sender.conf jail.d/emailrelay.conf
@@ -39,13 +45,14 @@ DOCS := README.md SECURITY.md CHANGELOG.md LICENSE LICENSE-MIT LICENSE-APACHE $(
 SUBSTITUTE := sed -e 's|@SBINDIR@|$(SBINDIR)|g' -e 's|@SYSCONFDIR@|$(SYSCONFDIR)|g' -e 's|@DOCDIR@|$(DOCDIR)|g'
 
 # Every file that install makes and uninstall removes. The configuration file is not among them.
-INSTALLED := $(SBIN_PROGRAMS:%=$(SBINDIR)/%) $(BIN_PROGRAMS:%=$(BINDIR)/%) $(UNITS:%=$(UNITDIR)/%) \
+INSTALLED := $(SBIN_PROGRAMS:%=$(SBINDIR)/%) $(BIN_PROGRAMS:%=$(BINDIR)/%) $(FILTERS:%=$(FILTERDIR)/%) $(SCRIPTS:%=$(FILTERDIR)/examples/%) $(UNITS:%=$(UNITDIR)/%) \
 	$(CATALOGS:%=$(LIBDIR)/systemd/catalog/%) $(LIBDIR)/systemd/system-preset/90-emailrelay.preset \
 	$(LIBDIR)/sysusers.d/emailrelay.conf $(LIBDIR)/tmpfiles.d/emailrelay.conf \
 	$(DOCS:%=$(DOCDIR)/%) $(DOCDIR)/emailrelay.conf.example $(FAIL2BAN:%=$(DOCDIR)/fail2ban/%)
 
 # Made by `make` with the programs: manual pages and shell completions.
-GENERATED := $(foreach p,$(SBIN_PROGRAMS) $(BIN_PROGRAMS),$(MANDIR)/man1/$p.1 $(BASHDIR)/$p $(ZSHDIR)/_$p $(FISHDIR)/$p.fish)
+MAN5 := emailrelay.conf.5 emailrelay-spool.5
+GENERATED := $(MAN5:%=$(MANDIR)/man5/%) $(foreach p,$(SBIN_PROGRAMS) $(BIN_PROGRAMS) $(FILTERS),$(MANDIR)/man1/$p.1 $(BASHDIR)/$p $(ZSHDIR)/_$p $(FISHDIR)/$p.fish)
 
 .PHONY: all run check reference bench install install-sendmail uninstall
 .DELETE_ON_ERROR:
@@ -98,6 +105,11 @@ install: $(BUILT)/emailrelay
 	$(INSTALL) -d $(sort $(dir $(INSTALLED:%=$(DESTDIR)%))) '$(DESTDIR)$(SYSCONFDIR)'
 	for f in $(SBIN_PROGRAMS); do $(INSTALL) -m 0755 "$(BUILT)/$$f" '$(DESTDIR)$(SBINDIR)/' || exit; done
 	for f in $(BIN_PROGRAMS); do $(INSTALL) -m 0755 "$(BUILT)/$$f" '$(DESTDIR)$(BINDIR)/' || exit; done
+	for f in $(FILTERS); do $(INSTALL) -m 0755 "$(BUILT)/$$f" '$(DESTDIR)$(FILTERDIR)/' || exit; done
+	for f in notify resubmit; do \
+		ln -sf "$(SBINDIR)/emailrelay-$$f" '$(DESTDIR)$(FILTERDIR)/examples/'"emailrelay-$$f.sh" || exit; \
+	done
+	ln -sf ../emailrelay-multicast '$(DESTDIR)$(FILTERDIR)/examples/emailrelay-multicast.sh'
 	for f in $(UNITS); do \
 		$(SUBSTITUTE) "systemd/$$f" >'$(DESTDIR)$(UNITDIR)'/"$$f" && chmod 0644 '$(DESTDIR)$(UNITDIR)'/"$$f" || exit; \
 	done
@@ -111,6 +123,7 @@ install: $(BUILT)/emailrelay
 	if [ -d '$(BUILT)/docs' ]; then \
 		$(INSTALL) -d $(sort $(dir $(GENERATED:%=$(DESTDIR)%))) && \
 		$(INSTALL) -m 0644 '$(BUILT)'/docs/man/man1/* '$(DESTDIR)$(MANDIR)/man1/' && \
+		$(INSTALL) -m 0644 '$(BUILT)'/docs/man/man5/* '$(DESTDIR)$(MANDIR)/man5/' && \
 		$(INSTALL) -m 0644 '$(BUILT)'/docs/completions/bash/* '$(DESTDIR)$(BASHDIR)/' && \
 		$(INSTALL) -m 0644 '$(BUILT)'/docs/completions/zsh/* '$(DESTDIR)$(ZSHDIR)/' && \
 		$(INSTALL) -m 0644 '$(BUILT)'/docs/completions/fish/* '$(DESTDIR)$(FISHDIR)/'; \
@@ -136,6 +149,9 @@ uninstall:
 		test "$$(readlink "$$f")" != '$(BINDIR)/emailrelay-submit' || rm -f "$$f" || exit; \
 	done
 	rm -f $(INSTALLED:%='$(DESTDIR)%') $(GENERATED:%='$(DESTDIR)%')
+	for d in /examples ''; do \
+		if [ -d '$(DESTDIR)$(FILTERDIR)'$$d ]; then rmdir --ignore-fail-on-non-empty '$(DESTDIR)$(FILTERDIR)'$$d; fi; \
+	done
 	for d in fail2ban/filter.d fail2ban/jail.d fail2ban examples/filters examples/systemd examples docs .; do \
 		if [ -d '$(DESTDIR)$(DOCDIR)'/$$d ]; then rmdir --ignore-fail-on-non-empty '$(DESTDIR)$(DOCDIR)'/$${d%.}; fi; \
 	done

@@ -2,6 +2,9 @@
 //!
 //! Built with the feature `docs` only, for `emailrelay-docs`, which `make` runs and nobody installs.
 
+mod files;
+mod text;
+
 use std::fs;
 use std::io;
 use std::path::Path;
@@ -11,10 +14,11 @@ use clap_complete::Shell;
 use clap_mangen::Man;
 use clap_mangen::roff::{Roff, roman};
 
+use self::text::More;
 use super::Program;
 use super::table::{self, Arity, Opt};
 use crate::VERSION;
-use crate::role::{passwd, submit, words};
+use crate::role::{copy, notify, passwd, resubmit, submit, words};
 
 /// Where manual pages go, below the directory that is asked for.
 const MANUAL: &str = "man";
@@ -29,8 +33,8 @@ const SHELLS: [(Shell, &str, &str, &str); 3] =
 /// A program, as its page shows it.
 struct Page {
     command: Command,
-    /// Headings and their paragraphs, behind the options.
-    more: &'static [(&'static str, &'static [&'static str])],
+    /// Behind the options.
+    more: More,
 }
 
 /// Writes the pages and completions of every program, and the reference.
@@ -49,10 +53,11 @@ pub fn write(directory: &Path) -> io::Result<()> {
             fs::write(folder.join(format!("{before}{name}{behind}")), text)?;
         }
     }
+    files::write(&directory.join(MANUAL).join("man5"))?;
     fs::write(directory.join(REFERENCE), super::reference::markdown())
 }
 
-fn write_manual(directory: &Path, command: &Command, more: &[(&str, &[&str])]) -> io::Result<()> {
+fn write_manual(directory: &Path, command: &Command, more: More) -> io::Result<()> {
     fs::create_dir_all(directory)?;
     let man = Man::new(command.clone()).manual("E-MailRelay").source(format!("E-MailRelay {VERSION}"));
     let mut text = Vec::new();
@@ -75,21 +80,46 @@ fn write_manual(directory: &Path, command: &Command, more: &[(&str, &[&str])]) -
 fn pages() -> Vec<Page> {
     let relay = |program: Program, about, more| Page { command: server(program, about), more };
     vec![
-        relay(Program::Relay, "SMTP store-and-forward relay, all roles in one process", RELAY),
-        relay(Program::Smtp, "E-MailRelay's SMTP server, started by systemd", SMTP),
-        relay(Program::Forward, "sends what waits in E-MailRelay's spool to the next hop", FORWARD),
-        relay(Program::Pop, "E-MailRelay's POP3 server, started by systemd", POP),
-        relay(Program::Admin, "administration of E-MailRelay on a socket, started by systemd", ADMIN),
+        relay(Program::Relay, "SMTP store-and-forward relay, all roles in one process", text::RELAY),
+        relay(Program::Smtp, "E-MailRelay's SMTP server, started by systemd", text::SMTP),
+        relay(Program::Forward, "sends what waits in E-MailRelay's spool to the next hop", text::FORWARD),
+        relay(Program::Pop, "E-MailRelay's POP3 server, started by systemd", text::POP),
+        relay(Program::Admin, "administration of E-MailRelay on a socket, started by systemd", text::ADMIN),
         Page {
             command: tool("emailrelay-submit", submit::ABOUT, submit::TABLE).arg(recipients()),
-            more: SUBMIT,
+            more: text::SUBMIT,
         },
-        Page { command: tool("emailrelay-passwd", passwd::ABOUT, passwd::TABLE), more: PASSWD },
+        Page { command: tool("emailrelay-passwd", passwd::ABOUT, passwd::TABLE), more: text::PASSWD },
+        Page {
+            command: tool("emailrelay-notify", notify::ABOUT, notify::TABLE).arg(spool_dir()),
+            more: text::NOTIFY,
+        },
+        Page {
+            command: tool("emailrelay-resubmit", resubmit::ABOUT, resubmit::TABLE).arg(spool_dir()),
+            more: text::RESUBMIT,
+        },
+        Page {
+            command: tool("emailrelay-filter-copy", copy::ABOUT, copy::TABLE).arg(file("content-file", 0)),
+            more: text::FILTER_COPY,
+        },
+        Page {
+            command: bare("emailrelay-multicast", copy::MULTICAST_ABOUT)
+                .args([file("content-file", 1), file("envelope-file", 1)]),
+            more: text::MULTICAST,
+        },
     ]
 }
 
 fn recipients() -> Arg {
     Arg::new("recipient").value_name("envelope-to-address").num_args(0..).value_hint(ValueHint::EmailAddress)
+}
+
+fn spool_dir() -> Arg {
+    Arg::new("dir").value_name("spool-dir").num_args(0..=1).value_hint(ValueHint::DirPath)
+}
+
+fn file(name: &'static str, least: usize) -> Arg {
+    Arg::new(name).num_args(least..=1).value_hint(ValueHint::FilePath)
 }
 
 fn bare(name: &'static str, about: &'static str) -> Command {
@@ -141,94 +171,3 @@ fn tool<Id>(name: &'static str, about: &'static str, table: &'static [words::Spe
         }
     }))
 }
-
-type More = &'static [(&'static str, &'static [&'static str])];
-
-const RELAY: More = &[
-    (
-        "FILES",
-        &[
-            "/etc/emailrelay.conf: options, one per line, without dashes.",
-            "/var/spool/emailrelay: two files per message.",
-        ],
-    ),
-    ("EXIT STATUS", &["0 when it ended in order, 1 when it could not start."]),
-    (
-        "EXAMPLES",
-        &[
-            "emailrelay --as-server --remote-clients --spool-dir /var/spool/emailrelay",
-            "emailrelay --as-proxy smtp.example.com:25 --no-daemon --log --no-syslog",
-        ],
-    ),
-    ("SEE ALSO", &["emailrelay-submit(1), emailrelay-passwd(1), systemctl(1)"]),
-];
-
-const SMTP: More = &[
-    (
-        "SOCKETS",
-        &[
-            "It listens on the sockets that systemd holds, by their names: smtp, submission, and submit for emailrelay-submit(1). \
-         See emailrelay-smtp.socket and emailrelay-submit.socket.",
-        ],
-    ),
-    ("EXAMPLES", &["systemctl enable --now emailrelay-smtp.socket emailrelay-submit.socket"]),
-    ("SEE ALSO", &["emailrelay(1), systemd.socket(5)"]),
-];
-
-const FORWARD: More = &[
-    (
-        "EXIT STATUS",
-        &[
-            "0 when nothing is left to do, 75 when messages wait for another attempt, 1 when it could not start.",
-        ],
-    ),
-    ("EXAMPLES", &["emailrelay-forward --forward-to smtp.example.com:25 --spool-dir /var/spool/emailrelay"]),
-    ("SEE ALSO", &["emailrelay(1)"]),
-];
-
-const POP: More = &[
-    (
-        "EXAMPLES",
-        &[
-            "emailrelay-pop --interface localhost --pop-port 1110 --pop-auth ./pop.auth --spool-dir /var/spool/emailrelay",
-        ],
-    ),
-    ("SEE ALSO", &["emailrelay(1), systemd.socket(5)"]),
-];
-
-const ADMIN: More = &[("SEE ALSO", &["emailrelay(1), emailrelay-smtp(1)"])];
-
-const SUBMIT: More = &[
-    (
-        "AS SENDMAIL",
-        &[
-            "Called as sendmail it takes -t, -i, -oi, -f, -r, -F, -bs, -bp, -bi, -q and recipients, mixed as they come, and accepts the other \
-         options of that program without effect. Called as mailq it lists what waits, as newaliases it does nothing.",
-        ],
-    ),
-    (
-        "FILES",
-        &[
-            "/var/spool/emailrelay: written by who may.",
-            "/run/emailrelay/submit: for everybody else, the socket of the SMTP server, which knows the caller's user id from the kernel.",
-            "/etc/emailrelay.conf: as sendmail, domain and spool-dir are read from it.",
-        ],
-    ),
-    (
-        "EXIT STATUS",
-        &[
-            "0 when the message is durable; 64 usage, 65 the message cannot be sent as it is, 66 no input, 75 try again later, 77 not permitted.",
-        ],
-    ),
-    (
-        "EXAMPLES",
-        &["printf 'Subject: hello\\n\\nHello\\n' | emailrelay-submit --from me@example.com you@example.com"],
-    ),
-    ("SEE ALSO", &["emailrelay(1)"]),
-];
-
-const PASSWD: More = &[
-    ("EXIT STATUS", &["0 when it printed a line, or with --check when the password is right; else 1."]),
-    ("EXAMPLES", &["echo \"server md5 alice $(emailrelay-passwd)\" >> /etc/emailrelay.auth"]),
-    ("SEE ALSO", &["emailrelay(1)"]),
-];

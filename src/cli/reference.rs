@@ -7,7 +7,7 @@ use std::fmt::Write as _;
 
 use super::Program;
 use super::table::{self, Arity, Kind, Old, Opt, Section};
-use crate::role::{passwd, submit, words};
+use crate::role::{copy, notify, passwd, resubmit, submit, words};
 
 /// The programs whose options are rows of the one table, with the word that the document has for each.
 const PROGRAMS: [(Program, &str); 5] = [
@@ -60,10 +60,15 @@ pub(super) fn markdown() -> String {
             rows.concat()
         );
     }
-    text.push_str("\n## emailrelay-submit\n\n");
-    text.push_str(&tool(submit::ABOUT, submit::TABLE));
-    text.push_str("\n## emailrelay-passwd\n\n");
-    text.push_str(&tool(passwd::ABOUT, passwd::TABLE));
+    for (name, rows) in [
+        ("emailrelay-submit", tool(submit::ABOUT, submit::TABLE)),
+        ("emailrelay-passwd", tool(passwd::ABOUT, passwd::TABLE)),
+        ("emailrelay-notify", tool(notify::ABOUT, notify::TABLE)),
+        ("emailrelay-resubmit", tool(resubmit::ABOUT, resubmit::TABLE)),
+        ("emailrelay-filter-copy", tool(copy::ABOUT, copy::TABLE)),
+    ] {
+        let _ = write!(text, "\n## {name}\n\n{rows}");
+    }
     text.push_str("\n## Old spellings\n\nAccepted, with one warning.\n\n| option | is |\n|---|---|\n");
     table::all().filter_map(old).for_each(|row| text.push_str(&row));
     text

@@ -6,10 +6,8 @@ use crate::forward::engine::{Engine, lock, unix_now};
 use crate::forward::outcome::{Disposition, Failure};
 use crate::forward::ticket::Ticket;
 use crate::log::{self, Context, Delivery, ForwardEvent, SpoolEvent};
+use crate::message::report::status::TOO_OLD;
 use crate::spool::{FailNote, FinishError, LockedMessage, MessageId, Rejected, RetryNote};
-
-/// Why a message that could not be sent for too long is given up; the last temporary reason stands before it.
-const TOO_OLD: &str = "message is too old";
 
 /// A message and what was decided about it.
 pub(crate) struct Finish {

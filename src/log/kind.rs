@@ -386,6 +386,16 @@ kinds! {
     TLS_RELOADED = "75083b44cd15473fb5971f066f74b48c", Info;
     /// Renewed certificate files cannot be used.
     TLS_RELOAD_FAILED = "46d30a1af7eb40bbb2b6eed2f123d2a2", Error;
+
+    // Reports to senders
+    /// A report is on its way to a sender.
+    REPORTED = "6d0150032299469884539ea66c3ffd23", Info;
+    /// A failed message is reported to nobody.
+    NOT_REPORTED = "ddcd7cfb7f6f4d2993968f87f022a666", Warning;
+    /// A message has waited too long, whether it was tried or not.
+    GIVEN_UP = "974accac4d2044119515fb8fa3d20a97", Warning;
+    /// A report could not be made.
+    REPORT_FAILED = "02de94d2e86c4ab19f0b39bfafbdd3d8", Error;
 }
 
 #[cfg(test)]

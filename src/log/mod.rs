@@ -29,7 +29,8 @@ pub use context::{Context, show};
 pub use escape::{Peer, escape};
 pub use event::{
     AdminEvent, Delivery, DeliveryEvent, DnsblEvent, Event, Fields, FilterEvent, FilterVerdict, ForwardEvent,
-    LoginEvent, PopEvent, ProcessEvent, Server, ServerEvent, SpoolEvent, StartEvent, TlsEvent, VerifyEvent,
+    LoginEvent, NotifyEvent, PopEvent, ProcessEvent, Server, ServerEvent, SpoolEvent, StartEvent, TlsEvent,
+    VerifyEvent,
 };
 pub use format::{Format, program_name};
 pub use init::{JournalText, LogConfig, LogError, LogHandle, Stderr, init};

@@ -9,13 +9,18 @@
 //! | [`list`] | the address-list grammar |
 //! | [`address`] | one address: its envelope form, checks, A-labels |
 //! | [`date`] | `Date:` and `Message-ID:` values |
+//! | [`line_ends`] | CRLF for every line |
+//! | [`report`] | delivery status notifications |
 
 pub mod address;
 pub mod date;
 pub mod header;
 mod lexer;
+pub mod line_ends;
 pub mod list;
+pub mod report;
 
 pub use address::Address;
 pub use header::{Field, Headers};
+pub use line_ends::LineEnds;
 pub use list::{HeaderError, ListError};

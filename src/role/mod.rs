@@ -4,17 +4,21 @@
 
 pub mod admin;
 pub mod bind;
+pub mod copy;
 pub mod doorbell;
 pub mod forward;
 #[cfg(test)]
 mod forward_stress;
 pub mod instance;
 pub mod login;
+pub mod notify;
 pub mod passwd;
 pub mod pop;
+pub mod resubmit;
 pub mod sandbox;
 pub mod serve;
 pub mod settings;
+pub(crate) mod site;
 pub mod smtp;
 pub mod submit;
 pub mod supervise;

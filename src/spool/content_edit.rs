@@ -32,6 +32,12 @@ impl Spool {
         opened.map(|(file, facts)| (file, facts.size)).map_err(|errno| StoreError::Write { name, errno })
     }
 
+    /// The path of the content of a message, to be shown.
+    #[must_use]
+    pub fn content_path(&self, id: &MessageId) -> std::path::PathBuf {
+        self.shared.path.join(id.file(CONTENT))
+    }
+
     /// Begins a new text for the content of a message that the caller owns.
     ///
     /// # Errors

@@ -44,6 +44,12 @@ impl MessageId {
         self.order().map(|(seconds, _)| seconds)
     }
 
+    /// The message whose content has this file name.
+    #[must_use]
+    pub fn of_content_file(name: &str) -> Option<Self> {
+        name.strip_suffix(CONTENT)?.parse().ok()
+    }
+
     /// Name of the file with this suffix.
     pub(crate) fn file(&self, suffix: &str) -> String {
         format!("{self}{suffix}")

@@ -20,7 +20,7 @@
 //! | locked | C \[B\] | [`LockedMessage`] | `sent`, `retry`, `fail`, `unlock`, `keep_remote` | C B: the kernel drops the lock; [`Spool::recover`] renames B → E |
 //! | editing | C \[B\] \[T\] | [`LockedMessage`] | T written and synced, rename T → B: locked, new text | C B T: recovered with the old text; the sweep removes T |
 //! | sent | C | [`LockedMessage`] | remove B, then remove C → gone | C: the sweep removes it |
-//! | bad | C X | nobody, then an administrator | reason appended to B, rename B → X; [`Spool::requeue`]: X → E; [`Spool::hold`]: X → H; [`Spool::delete`]: lock X, remove X, then C | C X: bad, the last reason perhaps cut; C: the sweep removes it |
+//! | bad | C X | nobody, then an administrator | reason appended to B, rename B → X; [`Spool::requeue`]: X → E; [`Spool::hold`]: X → H; [`Spool::delete`]: lock X, remove X, then C; [`FailedMessage`]: lock X, then the same, or a line appended | C X: bad, the last reason perhaps cut; C: the sweep removes it |
 //! | held | C H | nobody, then an administrator | [`Spool::release`], [`Spool::requeue`]: H → E; [`Spool::delete`]: lock H, remove H, then C | C H: held, however long; C: the sweep removes it |
 //!
 //! A power cut differs from a crash in what was not yet synced. Accepting syncs C, N and the directory before the
@@ -63,6 +63,7 @@ mod disk;
 mod edited;
 mod envelope;
 mod error;
+mod failed;
 mod filtered;
 mod finish;
 mod health;
@@ -103,6 +104,7 @@ pub use error::{
     ActionError, EditError, FinishError, LockError, OpenError, PeekError, SpoolError, Stamp, StoreError,
     Unsendable,
 };
+pub use failed::FailedMessage;
 pub use filtered::{Left, Ruling, Spoilt};
 pub use finish::FailNote;
 use health::Health;

@@ -6,7 +6,7 @@
 
 use nix::errno::Errno;
 
-use super::disk::{Access, Kind};
+use super::disk::{Access, Facts, Kind};
 use super::envelope::{Envelope, MAX_ENVELOPE, RetryState, make_due};
 use super::error::{ActionError, SpoolError};
 use super::id::{BAD, BUSY, CONTENT, HELD, MessageId, NEW, READY, classify};
@@ -179,8 +179,21 @@ impl Spool {
         if !disk.try_lock(&file).map_err(failed)? {
             return Err(ActionError::Busy);
         }
+        self.unlink_locked(id, suffix, &facts)
+    }
+
+    /// Removes an envelope that we have locked, if its name still is that of the file. False: it is not.
+    pub(super) fn unlink_locked(
+        &self,
+        id: &MessageId,
+        suffix: &str,
+        facts: &Facts,
+    ) -> Result<bool, ActionError> {
+        let disk = &self.shared.disk;
+        let name = id.file(suffix);
+        let failed = |errno| ActionError::Io { action: "delete", id: id.clone(), errno };
         match disk.facts_at(&name) {
-            Ok(now) if now.same_file(&facts) => {}
+            Ok(now) if now.same_file(facts) => {}
             Ok(_) | Err(Errno::ENOENT) => return Ok(false),
             Err(errno) => return Err(failed(errno)),
         }
@@ -191,7 +204,7 @@ impl Spool {
         }
     }
 
-    fn remove_content(&self, id: &MessageId) -> Result<(), ActionError> {
+    pub(super) fn remove_content(&self, id: &MessageId) -> Result<(), ActionError> {
         if self.is_needed(id).map_err(ActionError::Spool)? {
             return Ok(());
         }

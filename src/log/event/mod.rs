@@ -6,6 +6,7 @@ mod dnsbl;
 mod filter;
 mod forward;
 mod login;
+mod notify;
 mod pop;
 mod process;
 mod server;
@@ -22,6 +23,7 @@ pub use dnsbl::DnsblEvent;
 pub use filter::{FilterEvent, FilterVerdict};
 pub use forward::{Delivery, ForwardEvent};
 pub use login::LoginEvent;
+pub use notify::NotifyEvent;
 pub use pop::PopEvent;
 pub use process::ProcessEvent;
 pub use server::ServerEvent;
@@ -68,6 +70,8 @@ pub enum Event {
     Tls(TlsEvent),
     /// Mailboxes.
     Delivery(DeliveryEvent),
+    /// Reports to senders.
+    Notify(NotifyEvent),
     /// An event of a protocol session that carries its own text. Peer text in it is escaped already.
     Protocol {
         /// What kind it is; gives the level.
@@ -174,6 +178,7 @@ impl Event {
             Event::Admin(event) => Some(event),
             Event::Tls(event) => Some(event),
             Event::Delivery(event) => Some(event),
+            Event::Notify(event) => Some(event),
             Event::Protocol { .. } => None,
         }
     }
@@ -211,7 +216,8 @@ areas!(
     Verify(VerifyEvent),
     Admin(AdminEvent),
     Tls(TlsEvent),
-    Delivery(DeliveryEvent)
+    Delivery(DeliveryEvent),
+    Notify(NotifyEvent)
 );
 
 impl Fields {

@@ -9,12 +9,10 @@
 
 mod compose;
 mod fault;
-mod line_ends;
 mod options;
 mod queue;
 mod read;
 mod sendmail;
-mod site;
 mod socket_store;
 mod spool_store;
 mod store;

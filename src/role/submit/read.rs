@@ -8,10 +8,9 @@ use std::io::{self, BufRead, BufReader, IsTerminal, Read};
 use base64::Engine;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 
-use crate::message::Headers;
+use crate::message::{Headers, LineEnds};
 
 use super::fault::Fault;
-use super::line_ends::LineEnds;
 use super::options::Options;
 
 /// The most that is kept of a header block, in bytes, line ends included.

@@ -12,12 +12,13 @@ use std::path::Path;
 use std::thread;
 
 use crate::os::{hostname, identity};
+use crate::role::site;
 
 use super::fault::{self, Fault};
 use super::options::{self, Options, Request};
 use super::socket_store::SocketStore;
 use super::spool_store::SpoolStore;
-use super::{SOCKET, complain, queue, site, submit};
+use super::{SOCKET, complain, queue, submit};
 
 /// Names that make us what they say.
 pub(super) const NAMES: [&str; 3] = ["sendmail", "mailq", "newaliases"];

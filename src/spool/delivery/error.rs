@@ -100,3 +100,19 @@ pub enum DeliveryError {
     #[error("delivery: {0}")]
     Original(#[from] PeekError),
 }
+
+impl DeliveryError {
+    /// The name of the mailbox that it is about, if it is about one.
+    #[must_use]
+    pub fn folder(&self) -> Option<String> {
+        let folder = match self {
+            Self::Folder { path, .. } | Self::Sync { path, .. } => Some(path.as_path()),
+            Self::Content { path, .. } | Self::Envelope { path, .. } => path.parent(),
+            Self::MaildirWrite { path, .. } | Self::MaildirMove { path, .. } => {
+                path.parent().and_then(std::path::Path::parent)
+            }
+            _ => None,
+        };
+        folder.and_then(std::path::Path::file_name).map(|name| name.to_string_lossy().into_owned())
+    }
+}

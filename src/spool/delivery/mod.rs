@@ -94,6 +94,12 @@ pub enum Stage {
 }
 
 impl Stage {
+    /// That of a message whose envelope has this file name.
+    #[must_use]
+    pub fn of_file(name: &str) -> Option<Self> {
+        [Self::New, Self::Locked].into_iter().find(|stage| name.ends_with(stage.suffix()))
+    }
+
     fn suffix(self) -> &'static str {
         match self {
             Self::New => NEW,
@@ -135,6 +141,18 @@ impl Original {
     #[must_use]
     pub fn id(&self) -> &MessageId {
         &self.id
+    }
+
+    /// The path of its envelope, to be shown.
+    #[must_use]
+    pub fn path(&self) -> PathBuf {
+        self.shared.path.join(self.id.file(self.stage.suffix()))
+    }
+
+    /// The path that the envelope of a message has in this stage, to be shown.
+    #[must_use]
+    pub fn envelope_path(spool: &Spool, id: &MessageId, stage: Stage) -> PathBuf {
+        spool.shared.path.join(id.file(stage.suffix()))
     }
 
     /// The envelope as it is now.

@@ -13,7 +13,10 @@ pub mod xtext;
 
 use crate::smtp::Body;
 pub use trailer::{InDoubt, Rejected, RetryNote, RetryState};
-pub(crate) use trailer::{failure_lines, in_doubt_line, make_due, replace_retry_lines};
+pub(crate) use trailer::{
+    delay_noted, delayed_line, failure_lines, failures, in_doubt_line, is_notified, make_due, notified_line,
+    replace_retry_lines,
+};
 
 /// Largest envelope that is read; a larger one is corrupt.
 pub const MAX_ENVELOPE: usize = 1024 * 1024;
@@ -89,6 +92,13 @@ impl Envelope {
     #[must_use]
     pub fn to_bytes(&self) -> Vec<u8> {
         format::to_bytes(self)
+    }
+
+    /// What the next hop said of one recipient when the message failed last: code and text, escaped. None if it said nothing of
+    /// this one in particular.
+    #[must_use]
+    pub fn refusal_of(&self, recipient: &str) -> Option<(u16, String)> {
+        trailer::refusal_of(&self.trailer, recipient)
     }
 
     /// Checks that sender and remote recipients can be put between angle brackets on the wire: a file may come from a

@@ -24,6 +24,8 @@ const NEXT_ATTEMPT: &str = "X-MailRelay-NextAttempt:";
 const ATTEMPTS: &str = "X-MailRelay-Attempts:";
 const FIRST_TRY: &str = "X-MailRelay-FirstTry:";
 const IN_DOUBT: &str = "X-MailRelay-InDoubt:";
+const NOTIFIED: &str = "X-MailRelay-Notified:";
+const DELAYED: &str = "X-MailRelay-Delayed:";
 
 /// Longest reason that is recorded, escaped; the rest of a peer's novel is dropped.
 const MAX_REASON: usize = 1000;
@@ -185,6 +187,47 @@ pub(crate) fn failure_lines(reason: &str, code: Option<u16>, rejected: &[Rejecte
         lines.push(line.into_bytes());
     }
     lines
+}
+
+/// How often a message has failed for good. A retry replaces the lines of the one before, so that each failure has one.
+pub(crate) fn failures(trailer: &[Vec<u8>]) -> usize {
+    trailer.iter().filter(|line| line.starts_with(REASON.as_bytes())).count()
+}
+
+/// The last reason stands before a line that says it was reported.
+pub(crate) fn is_notified(trailer: &[Vec<u8>]) -> bool {
+    let last = |name: &str| trailer.iter().rposition(|line| line.starts_with(name.as_bytes()));
+    last(NOTIFIED).is_some_and(|notified| last(REASON).is_none_or(|reason| reason < notified))
+}
+
+/// When the sender was told of a delay.
+pub(crate) fn delay_noted(trailer: &[Vec<u8>]) -> Option<u64> {
+    let line = trailer.iter().rev().find_map(|line| line.strip_prefix(DELAYED.as_bytes()))?;
+    String::from_utf8_lossy(line).trim().parse().ok()
+}
+
+/// The line that says that a failure was reported.
+pub(crate) fn notified_line(at: u64) -> Vec<u8> {
+    format!("{NOTIFIED} {at}").into_bytes()
+}
+
+/// The line that says that the sender knows of the delay.
+pub(crate) fn delayed_line(at: u64) -> Vec<u8> {
+    format!("{DELAYED} {at}").into_bytes()
+}
+
+/// See [`Envelope::refusal_of`].
+pub(crate) fn refusal_of(trailer: &[Vec<u8>], recipient: &str) -> Option<(u16, String)> {
+    let start = trailer.iter().rposition(|line| line.starts_with(REASON.as_bytes()))?;
+    let recipient = escape(recipient);
+    trailer.iter().skip(start).find_map(|line| {
+        let text = line.strip_prefix(RECIPIENT_REASON.as_bytes())?.strip_prefix(b" ")?;
+        // An address may have blanks, so that it cannot be told from the line where it ends.
+        let rest = text.strip_prefix(recipient.as_bytes())?.strip_prefix(b" ")?;
+        let rest = String::from_utf8_lossy(rest);
+        let (code, text) = rest.split_once(' ').unwrap_or((&rest, ""));
+        Some((code.parse().ok()?, text.to_owned()))
+    })
 }
 
 /// The line that marks a message as possibly delivered.

@@ -4,6 +4,7 @@ mod concurrency;
 mod crash;
 mod delivery;
 mod disk;
+mod failed;
 mod faults;
 mod filters;
 mod life;

@@ -22,6 +22,10 @@ pub(crate) enum Program {
     Admin,
     Submit,
     Passwd,
+    Notify,
+    Resubmit,
+    FilterCopy,
+    Multicast,
 }
 
 impl Program {
@@ -35,7 +39,18 @@ impl Program {
             Self::Admin => env!("CARGO_BIN_EXE_emailrelay-admin"),
             Self::Submit => env!("CARGO_BIN_EXE_emailrelay-submit"),
             Self::Passwd => env!("CARGO_BIN_EXE_emailrelay-passwd"),
+            Self::Notify => env!("CARGO_BIN_EXE_emailrelay-notify"),
+            Self::Resubmit => env!("CARGO_BIN_EXE_emailrelay-resubmit"),
+            Self::FilterCopy => env!("CARGO_BIN_EXE_emailrelay-filter-copy"),
+            Self::Multicast => env!("CARGO_BIN_EXE_emailrelay-multicast"),
         }
+    }
+
+    /// Runs it to its end: exit code, standard output, standard error.
+    pub(crate) fn run(self, args: &[&str]) -> (Option<i32>, String, String) {
+        let output = self.command().args(args).stdin(Stdio::null()).output().unwrap();
+        let text = |bytes| String::from_utf8(bytes).unwrap();
+        (output.status.code(), text(output.stdout), text(output.stderr))
     }
 
     /// A command without any variable of a surrounding service manager.

@@ -29,6 +29,39 @@ impl TempSpool {
         self.path().to_str().unwrap()
     }
 
+    /// Puts a message there by hand: envelope with this suffix and these lines behind its end, and content.
+    pub(crate) fn plant(
+        &self,
+        id: &str,
+        suffix: &str,
+        from: &str,
+        to: &[&str],
+        trailer: &str,
+        content: &[u8],
+    ) {
+        let recipients: String = to.iter().map(|to| format!("X-MailRelay-To-Remote: {to}\r\n")).collect();
+        let empty: String = [
+            "Authentication",
+            "Client",
+            "ClientCertificate",
+            "MailFromAuthIn",
+            "MailFromAuthOut",
+            "ForwardTo",
+            "ForwardToAddress",
+            "ClientAccountSelector",
+        ]
+        .map(|name| format!("X-MailRelay-{name}: \r\n"))
+        .concat();
+        let envelope = format!(
+            "X-MailRelay-Format: #2821.8\r\nX-MailRelay-Content: 8bit\r\nX-MailRelay-From: {from}\r\n\
+             X-MailRelay-ToCount: {}\r\n{recipients}{empty}X-MailRelay-Utf8MailboxNames: 0\r\n\
+             X-MailRelay-End: 1\r\n{trailer}",
+            to.len()
+        );
+        fs::write(self.path().join(format!("{id}.content")), content).unwrap();
+        fs::write(self.path().join(format!("{id}{suffix}")), envelope).unwrap();
+    }
+
     /// The names of all files, sorted.
     pub(crate) fn files(&self) -> Vec<String> {
         list(self.path())

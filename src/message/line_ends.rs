@@ -2,7 +2,7 @@
 
 /// Converts a stream in pieces of any size.
 #[derive(Debug, Default)]
-pub(super) struct LineEnds {
+pub struct LineEnds {
     /// A CR that may turn out to belong to a line end.
     held_cr: bool,
     in_line: bool,
@@ -10,7 +10,7 @@ pub(super) struct LineEnds {
 
 impl LineEnds {
     /// Converts a piece and adds it to `out`.
-    pub(super) fn convert(&mut self, piece: &[u8], out: &mut Vec<u8>) {
+    pub fn convert(&mut self, piece: &[u8], out: &mut Vec<u8>) {
         for part in piece.split_inclusive(|&byte| byte == b'\n') {
             if self.held_cr && part != b"\n" {
                 out.push(b'\r');
@@ -30,7 +30,7 @@ impl LineEnds {
     }
 
     /// Ends the last line, if it has no line end.
-    pub(super) fn finish(&mut self, out: &mut Vec<u8>) {
+    pub fn finish(&mut self, out: &mut Vec<u8>) {
         if self.in_line {
             out.extend_from_slice(b"\r\n");
         }

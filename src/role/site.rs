@@ -1,4 +1,4 @@
-//! What `sendmail` takes from the site's configuration file: it has no option for it.
+//! What `sendmail` and the tools take from the site's configuration file: `sendmail` has no option for it.
 //!
 //! The other programs check that file; here a line that is not understood is none of ours.
 
@@ -12,15 +12,15 @@ const MAX_FILE: u64 = 1024 * 1024;
 
 /// What is of use here.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub(super) struct Site {
+pub(crate) struct Site {
     /// `domain`: what addresses without one belong to.
-    pub(super) domain: Option<String>,
+    pub(crate) domain: Option<String>,
     /// `spool-dir`.
-    pub(super) spool_dir: Option<PathBuf>,
+    pub(crate) spool_dir: Option<PathBuf>,
 }
 
 /// Reads the file; one that may not be read, or is not there, says nothing.
-pub(super) fn read() -> Site {
+pub(crate) fn read() -> Site {
     let small = fs::metadata(FILE).is_ok_and(|meta| meta.is_file() && meta.len() <= MAX_FILE);
     let text = fs::read_to_string(FILE).ok().filter(|_| small);
     parse(&text.unwrap_or_default())

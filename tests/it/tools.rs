@@ -1,0 +1,185 @@
+//! The smaller tools: `emailrelay-resubmit`, `emailrelay-filter-copy`, `emailrelay-multicast`.
+
+use std::fs;
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
+
+use crate::support::client::SmtpClient;
+use crate::support::daemon::{Daemon, Program};
+use crate::support::spool::TempSpool;
+
+const CONTENT: &[u8] = b"Subject: x\r\n\r\nHello\r\n";
+const REASON: &str = "X-MailRelay-Reason: no\r\nX-MailRelay-ReasonCode: 550\r\n";
+const ID: &str = "emailrelay.77.1795170755.1";
+
+/// A message in this state to one recipient.
+fn plant(spool: &TempSpool, id: &str, suffix: &str, trailer: &str) {
+    spool.plant(id, suffix, "a@example.com", &["b@example.net"], trailer, CONTENT);
+}
+
+/// Sub-directories for mailboxes.
+fn folders(spool: &TempSpool, names: &[&str]) {
+    names.iter().for_each(|name| fs::create_dir(spool.path().join(name)).unwrap());
+}
+
+/// The names of the files in a sub-directory, sorted.
+fn inside(spool: &TempSpool, folder: &str) -> Vec<String> {
+    crate::support::spool::list(&spool.path().join(folder))
+}
+
+#[test]
+fn failed_messages_come_back_until_they_have_failed_five_times() {
+    let spool = TempSpool::new();
+    plant(&spool, ID, ".envelope.bad", &REASON.repeat(4));
+    plant(&spool, "other", ".envelope.bad", REASON);
+    plant(&spool, "often", ".envelope.bad", &REASON.repeat(5));
+    plant(&spool, "taken", ".envelope.bad", REASON);
+    plant(&spool, "taken", ".envelope", "");
+    let (code, stdout, stderr) = Program::Resubmit.run(&[spool.arg()]);
+    assert_eq!((code, stdout.as_str()), (Some(0), ""));
+    assert_eq!(stderr, "emailrelay-resubmit: taken: message exists already in that state\n");
+    let ready: Vec<String> = [ID, "other", "taken"].map(|id| format!("{id}.envelope")).to_vec();
+    assert_eq!(spool.ready(), ready);
+    assert_eq!(spool.bad(), ["often.envelope.bad", "taken.envelope.bad"]);
+    assert!(spool.path().join("forward.request").exists());
+    let (_, stdout, _) = Program::Resubmit.run(&["-v", "--limit", "0", "-s", spool.arg()]);
+    assert!(stdout.contains("emailrelay-resubmit: resubmitting often\n"), "{stdout}");
+}
+
+#[test]
+fn the_ones_to_bring_back_can_be_chosen() {
+    let spool = TempSpool::new();
+    let temporary = "X-MailRelay-Reason: message is too old: later\r\nX-MailRelay-ReasonCode: 451\r\n";
+    plant(&spool, "later", ".envelope.bad", temporary);
+    plant(&spool, "never", ".envelope.bad", REASON);
+    plant(
+        &spool,
+        "lost",
+        ".envelope.bad",
+        "X-MailRelay-Reason: peer disconnected\r\nX-MailRelay-ReasonCode:\r\n",
+    );
+    let run = |args: &[&str]| Program::Resubmit.run(&[args, &[spool.arg()]].concat()).1;
+    assert_eq!(run(&["--older-than", "1h", "--dry-run"]), "");
+    let both = "emailrelay-resubmit: resubmitting later\nemailrelay-resubmit: resubmitting lost\n";
+    assert_eq!(run(&["--only", "4xx,none", "--dry-run"]), both);
+    assert_eq!(spool.ready(), Vec::<String>::new());
+    run(&["--only", "451"]);
+    assert_eq!(spool.ready(), ["later.envelope"]);
+    let (code, _, stderr) = Program::Resubmit.run(&["/nonexistent"]);
+    assert_eq!((code, stderr.as_str()), (Some(1), "emailrelay-resubmit: invalid spool directory\n"));
+    assert_eq!(Program::Resubmit.run(&["--foo"]).0, Some(64));
+}
+
+#[test]
+fn filter_copy_gives_every_folder_the_envelope() {
+    let spool = TempSpool::new();
+    folders(&spool, &["alice", ".hidden", "postmaster"]);
+    plant(&spool, ID, ".envelope.new", "");
+    let content = format!("{}/{ID}.content", spool.arg());
+    assert_eq!(Program::FilterCopy.run(&[&content, "more"]), (Some(100), String::new(), String::new()));
+    let envelope = format!("{ID}.envelope");
+    for folder in ["alice", ".hidden", "postmaster"] {
+        assert_eq!(inside(&spool, folder), [&*envelope], "{folder}");
+        let mode = fs::metadata(spool.path().join(folder).join(&envelope)).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o660);
+    }
+    assert_eq!(spool.files(), [format!("{ID}.content")]);
+    // Run by hand on one that waits.
+    plant(&spool, "two", ".envelope", "");
+    assert_eq!(Program::FilterCopy.run(&[&format!("{}/two.content", spool.arg())]).0, Some(100));
+    assert_eq!(inside(&spool, "alice").len(), 2);
+}
+
+#[test]
+fn filter_copy_refuses_what_it_cannot_copy() {
+    let spool = TempSpool::new();
+    let file = |name: &str| format!("{}/{name}", spool.arg());
+    let failed =
+        |text: &str| (Some(1), format!("<<filter failed>>\n<<filter error: {text}>>\n"), String::new());
+    let usage = "usage error: must be run by emailrelay with the full path of a message content file";
+    assert_eq!(Program::FilterCopy.run(&[]), failed(usage));
+    assert_eq!(Program::FilterCopy.run(&[&file("x.content")]), failed("no such file"));
+    fs::write(file("content.content"), "x").unwrap();
+    assert_eq!(Program::FilterCopy.run(&[&file("content.content")]), failed("invalid filename"));
+    fs::write(file("x.content"), "x").unwrap();
+    let no_envelope = format!("no envelope file \"{}\"", file("x.envelope.new"));
+    assert_eq!(Program::FilterCopy.run(&[&file("x.content")]), failed(&no_envelope));
+    plant(&spool, ID, ".envelope.new", "");
+    let content = file(&format!("{ID}.content"));
+    let alone = failed("no sub-directories to copy into: check permissions");
+    assert_eq!(Program::FilterCopy.run(&[&content]), alone);
+    // All or none.
+    folders(&spool, &["alice", "bob"]);
+    fs::create_dir(spool.path().join("bob").join(format!("{ID}.envelope.new"))).unwrap();
+    let (code, stdout, _) = Program::FilterCopy.run(&[&content]);
+    assert_eq!(code, Some(1));
+    let text = format!(
+        "failed to copy envelope file {} into the \"bob\" sub-directory",
+        file(&format!("{ID}.envelope.new"))
+    );
+    assert!(stdout.contains(&text), "{stdout}");
+    assert_eq!(inside(&spool, "alice"), Vec::<String>::new());
+    assert!(Program::FilterCopy.run(&["--help"]).0 == Some(1));
+}
+
+#[test]
+fn filter_copy_copies_a_whole_spool() {
+    let spool = TempSpool::new();
+    plant(&spool, ID, ".envelope", "");
+    plant(&spool, "foreign", ".envelope", "");
+    let (code, _, stderr) = Program::FilterCopy.run(&["-d", spool.arg()]);
+    assert_eq!(code, Some(1));
+    assert_eq!(stderr, "emailrelay-filter-copy: no sub-directories to copy into: check permissions\n");
+    assert_eq!(spool.ready().len(), 2, "put back");
+    folders(&spool, &["alice"]);
+    let (code, stdout, _) = Program::FilterCopy.run(&["-v", "--spool-dir", spool.arg()]);
+    assert_eq!(code, Some(0));
+    assert_eq!(stdout, format!("copied: {0}/{ID}.content {0}\n", spool.arg()));
+    assert_eq!(
+        (spool.ready(), inside(&spool, "alice")),
+        (vec!["foreign.envelope".to_owned()], vec![format!("{ID}.envelope")])
+    );
+}
+
+#[test]
+fn multicast_shares_the_content() {
+    let spool = TempSpool::new();
+    plant(&spool, ID, ".envelope.new", "");
+    let (content, envelope) =
+        (format!("{}/{ID}.content", spool.arg()), format!("{}/{ID}.envelope.new", spool.arg()));
+    assert_eq!(Program::Multicast.run(&[&content, &envelope]).0, Some(0), "no sub-directories");
+    folders(&spool, &["alice", "bob"]);
+    assert_eq!(Program::Multicast.run(&[&content]).0, Some(2));
+    let wrong = format!("{}/other.envelope.new", spool.arg());
+    let (code, stdout, _) = Program::Multicast.run(&[&content, &wrong]);
+    assert_eq!(code, Some(1));
+    assert_eq!(
+        stdout,
+        format!("<<multicast failed>>\n<<emailrelay-multicast: {content}: invalid filename>>\n")
+    );
+    assert_eq!(Program::Multicast.run(&[&content, &envelope]), (Some(100), String::new(), String::new()));
+    assert_eq!(spool.files(), Vec::<String>::new());
+    let copies = ["alice", "bob"].map(|folder| spool.path().join(folder).join(format!("{ID}.content")));
+    let inodes = copies.map(|path| fs::metadata(path).unwrap().ino());
+    assert_eq!(inodes[0], inodes[1]);
+    assert_eq!(inside(&spool, "bob").len(), 2);
+}
+
+#[test]
+fn a_server_runs_them_as_filters() {
+    for program in [Program::FilterCopy, Program::Multicast] {
+        let spool = TempSpool::new();
+        let server = Daemon::server(&spool, &["--filter", program.path()]);
+        let mut client = SmtpClient::connect(server.address());
+        let refused = client.try_send("a@example.com", &["b@example.net"], CONTENT).unwrap();
+        let copied = spool.path().join("alice");
+        fs::create_dir(&copied).unwrap();
+        fs::set_permissions(&copied, fs::Permissions::from_mode(0o2770)).unwrap();
+        if matches!(program, Program::FilterCopy) {
+            assert_eq!((refused.code, spool.files().len()), (452, 0));
+        }
+        client.send("a@example.com", &["b@example.net"], CONTENT);
+        assert_eq!(inside(&spool, "alice").iter().filter(|name| name.ends_with(".envelope")).count(), 1);
+        drop(client);
+        assert!(server.stop().success());
+    }
+}
