@@ -142,7 +142,11 @@ mod tests {
         let mut content = Content::open(file, text.len() as u64).unwrap();
         let (what, eight_bit) = content.examine(wanted, max).unwrap();
         let mut out = Vec::new();
-        content.copy::<io::Error>(what, &mut |bytes| Ok(out.extend_from_slice(bytes))).unwrap();
+        let mut sink = |bytes: &[u8]| -> io::Result<()> {
+            out.extend_from_slice(bytes);
+            Ok(())
+        };
+        content.copy(what, &mut sink).unwrap();
         (what, eight_bit, out)
     }
 
@@ -150,7 +154,9 @@ mod tests {
     fn what_can_be_sent_is_returned() {
         use Returned::{Headers, Message, Nothing};
         let long = [b"A: b\r\n\r\n".as_slice(), &[b'x'; MAX_LINE + 1], b"\r\n"].concat();
-        let table: &[(&[u8], Returned, Returned, bool, &[u8])] = &[
+        /// Content, what is wanted; what is returned, whether it is more than ASCII, and its text.
+        type Row<'a> = (&'a [u8], Returned, Returned, bool, &'a [u8]);
+        let table: &[Row<'_>] = &[
             (b"A: b\r\n\r\nbody\r\n", Message, Message, false, b"A: b\r\n\r\nbody\r\n"),
             (b"A: b\n\nbody", Message, Message, false, b"A: b\r\n\r\nbody\r\n"),
             (b"A: b\r\n\r\n\xe9\r\n", Message, Message, true, b"A: b\r\n\r\n\xe9\r\n"),
