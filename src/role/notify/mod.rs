@@ -20,7 +20,7 @@ use super::words::{self, complain, help, print};
 use crate::VERSION;
 use crate::log::{self, JournalText, LogConfig, Stderr};
 use crate::spool::{Spool, SpoolConfig};
-#[cfg(feature = "docs")]
+#[cfg(any(test, feature = "docs"))]
 pub(crate) use options::TABLE;
 use options::{Options, Request};
 use run::Run;
