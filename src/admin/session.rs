@@ -20,6 +20,8 @@ pub struct AdminConfig {
     pub pid: u32,
     /// There is a `terminate` command.
     pub terminate: bool,
+    /// `help` is the one line of E-MailRelay 2.6.
+    pub short_help: bool,
 }
 
 /// What a session wants.
@@ -324,7 +326,9 @@ impl Session {
 
     fn perform(&mut self, command: Command) {
         match command {
-            Command::Help => self.lines(&text::help(self.right, self.config.terminate)),
+            Command::Help => {
+                self.lines(&text::help(self.right, self.config.terminate, self.config.short_help))
+            }
             Command::Pid => self.reply(&self.config.pid.to_string()),
             Command::Info(topic) => self.info(topic),
             Command::Notify(wish) => self.wish = wish,

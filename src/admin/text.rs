@@ -45,13 +45,17 @@ const MESSAGE_COMMANDS: [(&str, Right); 7] = [
 ];
 
 /// The reply to `help`: the line of 2.6, and one more for what it does not have. Only what the client may use.
-pub(super) fn help(right: Right, terminate: bool) -> Vec<String> {
+pub(super) fn help(right: Right, terminate: bool, short: bool) -> Vec<String> {
     let names = |commands: &[(&str, Right)]| {
         let usable =
             commands.iter().filter(|(name, needs)| *needs <= right && (terminate || *name != "terminate"));
         usable.map(|(name, _)| *name).collect::<Vec<_>>().join(", ")
     };
-    vec![format!("commands: {}", names(&COMMANDS)), format!("messages: {}", names(&MESSAGE_COMMANDS))]
+    let mut lines = vec![format!("commands: {}", names(&COMMANDS))];
+    if !short {
+        lines.push(format!("messages: {}", names(&MESSAGE_COMMANDS)));
+    }
+    lines
 }
 
 pub(super) const USAGE_SMTP: &str = "usage: smtp {disable|enable}";

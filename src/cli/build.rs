@@ -14,8 +14,9 @@ use crate::config::number::limit;
 use crate::config::tls::TlsKeywords;
 use crate::config::verifier::VerifierSpec;
 use crate::config::{
-    AdminSettings, Anonymous, ClientAuth, Durability, FilterSettings, ForwardSettings, InDoubt, LogFormat,
-    LogSettings, PopSettings, ProcessSettings, Reach, Retry, ServerAuth, Settings, SmtpSettings, Verbosity,
+    AdminSettings, Anonymous, ClientAuth, Compat, Durability, FilterSettings, ForwardSettings, InDoubt,
+    LogFormat, LogSettings, PopSettings, ProcessSettings, Reach, Retry, ServerAuth, Settings, SmtpSettings,
+    Verbosity,
 };
 use crate::sasl::Policy;
 
@@ -145,7 +146,7 @@ pub(super) fn instance(
     tls_keywords: TlsKeywords,
     remarks: &mut Remarks,
 ) -> Result<Settings, Failure> {
-    let compat = values.text("compat").is_some();
+    let mut compat = if values.text("compat").is_some() { Compat::V2_6 } else { Compat::default() };
     let anonymous = anonymous(entries, values, remarks);
     let domain = values.text("domain");
     if let Some(domain) =
@@ -155,6 +156,8 @@ pub(super) fn instance(
         remarks.user.push(format!("the domain should be printable ascii: try using \"{label}\""));
     }
     let forward = forward(program, compat, entries, values, remarks)?;
+    compat.forwarding |= forward.keywords.compat26;
+    let server_policy = policy(values, "server-auth-config", Policy::parse, remarks);
     let smtp = smtp(program, env, entries, values, remarks)?;
     let pop = pop(program, entries, values, remarks)?;
     let interfaces = interfaces(values, remarks);
@@ -177,9 +180,9 @@ pub(super) fn instance(
             _ => Durability::Full,
         },
         anonymous,
-        compat: compat || forward.keywords.compat26,
+        compat,
         sweep: !values.on("no-sweep"),
-        auth_policy: policy(values, "server-auth-config", Policy::parse, remarks),
+        auth_policy: if compat.mechanisms { server_policy.old() } else { server_policy },
         interfaces,
         smtp,
         pop,
@@ -415,7 +418,7 @@ fn interfaces(values: &Values, remarks: &mut Remarks) -> Vec<Item> {
 
 fn forward(
     program: Program,
-    compat: bool,
+    compat: Compat,
     entries: &Entries,
     values: &Values,
     remarks: &mut Remarks,
@@ -426,11 +429,12 @@ fn forward(
     let on_disconnect = as_proxy.is_some() || values.on("forward-on-disconnect");
     let to = as_client.or(as_proxy).or_else(|| values.address("forward-to"));
     let keywords: Parsed<ClientKeywords> =
-        keywords::client(&values.text("client-smtp-config").unwrap_or_default(), compat);
+        keywords::client(&values.text("client-smtp-config").unwrap_or_default(), compat.forwarding);
     // One message after the other is part of the old behaviour.
     let one = keywords.settings.compat26 && !entries.contains_key("forward-connections");
     let connections = values.number("forward-connections").filter(|_| !one);
     let duration = |name| values.duration(name).unwrap_or_default();
+    let client_policy = policy(values, "client-auth-config", Policy::parse_client, remarks);
     Ok(ForwardSettings {
         to,
         at_start,
@@ -438,7 +442,7 @@ fn forward(
         poll: values.duration("poll"),
         to_some: values.on("forward-to-some"),
         auth: client_auth(values)?,
-        auth_policy: policy(values, "client-auth-config", Policy::parse_client, remarks),
+        auth_policy: if compat.mechanisms { client_policy.old() } else { client_policy },
         client_interface: values.local_address("client-interface"),
         keywords: usable(keywords, "client-smtp-config", remarks)?,
         connection_timeout: limit(duration("connection-timeout")),

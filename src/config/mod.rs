@@ -9,6 +9,7 @@
 pub mod address;
 mod auth;
 pub mod built_in;
+mod compat;
 pub mod dnsbl;
 pub mod filter;
 pub mod interface;
@@ -22,6 +23,7 @@ pub mod tls;
 pub mod verifier;
 
 pub use auth::{ClientAuth, ServerAuth};
+pub use compat::Compat;
 pub use filter::{FilterSettings, FilterSpec};
 pub use logging::{Facility, LogFormat, LogSettings, Verbosity};
 pub use settings::{

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::address::{Local, Remote};
 use super::auth::{ClientAuth, ServerAuth};
+use super::compat::Compat;
 use super::dnsbl::Dnsbl;
 use super::filter::FilterSettings;
 use super::interface::{Item, Server};
@@ -203,8 +204,8 @@ pub struct Settings {
     pub durability: Durability,
     /// `--anonymous`.
     pub anonymous: Anonymous,
-    /// `--compat 2.6`: the old visible behaviour.
-    pub compat: bool,
+    /// `--compat 2.6`.
+    pub compat: Compat,
     /// Old left-over files in the spool directory are removed: always but with `--no-sweep`.
     pub sweep: bool,
     /// `--interface`, without repeated items; see [`super::interface::places`].

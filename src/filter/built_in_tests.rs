@@ -33,6 +33,7 @@ impl Bench {
             timeout: None,
             delivery: Arc::new(DeliveryDir::open(&dir.path().join("in")).unwrap()),
             domain: "relay.test".to_owned(),
+            abandon_warning: false,
             alternatives: Arc::default(),
         };
         Self { dir, spool, tools }

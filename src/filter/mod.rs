@@ -190,6 +190,8 @@ pub struct Tools {
     pub delivery: Arc<DeliveryDir>,
     /// Our name, for what filters add to messages.
     pub domain: String,
+    /// A program that abandons a message is a warning.
+    pub abandon_warning: bool,
     /// Takes the addresses beside the first that a next hop has.
     pub alternatives: Arc<Alternatives>,
 }

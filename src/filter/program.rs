@@ -18,11 +18,13 @@ pub(super) struct Program {
     spec: ProgramSpec,
     runner: Arc<Runner>,
     limit: Option<Duration>,
+    abandon_warning: bool,
 }
 
 impl Program {
     pub(super) fn new(spec: ProgramSpec, tools: &Tools) -> Self {
-        Self { spec, runner: Arc::clone(&tools.runner), limit: tools.timeout }
+        let (runner, limit) = (Arc::clone(&tools.runner), tools.timeout);
+        Self { spec, runner, limit, abandon_warning: tools.abandon_warning }
     }
 
     async fn filter(&self, job: &Job) -> Outcome {
@@ -76,7 +78,7 @@ impl Program {
         let (response, reply) = (failure.response.clone(), failure.code);
         let outcome = code::outcome(code, job.position, || failure);
         if outcome.verdict != Verdict::Ok {
-            let abandoned = outcome.verdict == Verdict::Abandon;
+            let abandoned = outcome.verdict == Verdict::Abandon && !self.abandon_warning;
             let (word, name) = (job.position.word(), self.name());
             let event = FilterEvent::ExitCode { word, name, code, response, reply, abandoned };
             log::emit(&job.context, &event.into());

@@ -46,7 +46,7 @@ pub(crate) async fn open(engine: &Engine, lane: &Lane, line: Option<&Entry>) -> 
     if let Some(tls) = at_once {
         stream = secure(tls, stream, lane, &peer, deadline).await?;
     }
-    let client = client_config(&config.client, &stream);
+    let client = client_config(&config.client, config.policy.compat26, &stream);
     let mut session = Session::new(client, Instant::now().into_std()).with_login(login);
     if at_once.is_some() {
         session.bind(stream.exporter());
@@ -103,12 +103,13 @@ fn host(target: &Remote) -> String {
 }
 
 /// The domain is the EHLO argument if it looks like one; else our address on this connection, as a literal
-/// (RFC 5321 section 4.1.4).
-fn client_config(config: &ClientConfig, stream: &Stream) -> Arc<ClientConfig> {
+/// (RFC 5321 section 4.1.4), or as 2.6 had it.
+fn client_config(config: &ClientConfig, compat26: bool, stream: &Stream) -> Arc<ClientConfig> {
     if config.ehlo_name.contains('.') {
         return Arc::new(config.clone());
     }
     let name = match stream.local().and_then(|local| local.ip()) {
+        Some(ip) if compat26 => ip.to_string(),
         Some(std::net::IpAddr::V4(ip)) => format!("[{ip}]"),
         Some(std::net::IpAddr::V6(ip)) => format!("[IPv6:{ip}]"),
         None => config.ehlo_name.clone(),

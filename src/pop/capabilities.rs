@@ -1,7 +1,7 @@
 //! CAPA (RFC 2449) and LANG (RFC 6856).
 
 use super::command::Command;
-use super::config::StartTls;
+use super::config::{Habits, StartTls};
 use super::reply;
 use super::session::{Session, State};
 
@@ -30,12 +30,13 @@ impl Session {
         if shows_logins && !names.is_empty() {
             lines.push(format!("SASL {}", names.join(" ")));
         }
-        lines.extend(EXTENSIONS.map(str::to_owned));
-        if let Some(product) = &self.config.product {
+        if self.config.habits == Habits::New {
+            lines.extend(EXTENSIONS.map(str::to_owned));
             // One word (RFC 2449 §6.9).
-            lines.push(format!("IMPLEMENTATION {}", product.replace(' ', "-")));
+            let product = self.config.product.as_ref().map(|product| product.replace(' ', "-"));
+            lines.extend(product.map(|product| format!("IMPLEMENTATION {product}")));
+            lines.extend(INTERNATIONAL.map(str::to_owned));
         }
-        lines.extend(INTERNATIONAL.map(str::to_owned));
         self.reply_lines(&lines);
     }
 

@@ -14,8 +14,20 @@ pub struct PopConfig {
     pub idle_timeout: Option<Duration>,
     /// Whether STLS is offered, and needed.
     pub tls: StartTls,
+    /// How a silent peer is treated, and what CAPA shows.
+    pub habits: Habits,
     /// Produce an [`super::Event`] for each protocol line.
     pub trace: bool,
+}
+
+/// How a silent peer is treated, and what CAPA shows.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Habits {
+    /// Silence ends with `-ERR`, before login sooner; CAPA has everything.
+    #[default]
+    New,
+    /// As with E-MailRelay 2.6: silence ends without a word, always after the same time; CAPA ends with SASL.
+    Old,
 }
 
 /// STLS (RFC 2595).
@@ -36,6 +48,7 @@ impl Default for PopConfig {
             product: Some(format!("{PRODUCT} V{VERSION}")),
             idle_timeout: Some(Duration::from_secs(1800)),
             tls: StartTls::default(),
+            habits: Habits::default(),
             trace: false,
         }
     }

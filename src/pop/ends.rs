@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use super::config::Habits;
 use super::event::CloseReason;
 use super::limits::{MAX_IDLE_BEFORE_LOGIN, MAX_LOGIN_TIME};
 use super::output::Output;
@@ -40,7 +41,10 @@ impl Session {
         if let Some((at, reason)) = self.patience()
             && now >= at
         {
-            self.farewell(reply::IDLE_TIMEOUT, reason);
+            match self.config.habits {
+                Habits::New => self.farewell(reply::IDLE_TIMEOUT, reason),
+                Habits::Old => self.close(reason),
+            }
         }
     }
 
@@ -107,7 +111,7 @@ impl Session {
         let idle = |limit: Duration| {
             Some((self.active.checked_add(limit)?, CloseReason::Idle { seconds: limit.as_secs() }))
         };
-        if self.open.is_some() {
+        if self.open.is_some() || self.config.habits == Habits::Old {
             return idle(limit?);
         }
         let login = self

@@ -289,7 +289,7 @@ impl Instance {
             at_start: forward.at_start,
             poll: forward.poll,
             on_disconnect: forward.on_disconnect,
-            retry: (forward.poll.is_some() || forward.on_disconnect) && !self.settings.compat,
+            retry: (forward.poll.is_some() || forward.on_disconnect) && !self.settings.compat.forwarding,
         };
         let (engine, requests) = (self.engine.clone(), self.requests.take());
         async move {

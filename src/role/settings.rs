@@ -62,6 +62,7 @@ pub fn filter_tools(settings: &Settings, spool: &Arc<Spool>) -> Tools {
         timeout: settings.filter.timeout,
         delivery: Arc::new(spool.delivery_dir()),
         domain: domain(settings),
+        abandon_warning: settings.compat.abandon_warning,
         alternatives: Arc::default(),
     }
 }
@@ -92,6 +93,7 @@ pub fn filters(settings: &Settings, tools: &Tools) -> anyhow::Result<Filters> {
         timeout: settings.filter.timeout,
         delivery: Arc::new(delivery(settings, &tools.spool)?),
         domain: domain(settings),
+        abandon_warning: settings.compat.abandon_warning,
         ..tools.clone()
     };
     let remote = settings.filter.server.iter().filter_map(FilterSpec::remote);
@@ -163,6 +165,7 @@ pub fn smtp(
             BareLf::Reject => server::BareLf::Reject,
         },
         idle_timeout: settings.smtp.idle_timeout,
+        habits: if settings.compat.dialogue { server::Habits::Old } else { server::Habits::New },
         max_recipients: settings.smtp.max_recipients,
         auth_delay: settings.smtp.auth_delay,
         starttls: starts(TlsStart::OnCommand),
@@ -211,7 +214,7 @@ pub fn admin(
     context: Context,
 ) -> AdminSettings {
     let engine = engine(settings, next_hop, Some(Arc::clone(ledger)), context);
-    AdminSettings { reach: settings.admin.reach, engine }
+    AdminSettings { reach: settings.admin.reach, short_help: settings.compat.dialogue, engine }
 }
 
 /// Connections in all and from one address. `descriptors` is the process's limit on open files.
@@ -229,12 +232,13 @@ pub fn pop(settings: &Settings, logins: Arc<Logins>, tls: Option<Arc<Acceptor>>)
     // compat: TLS from the first byte is for SMTP; here both options offer STLS.
     let stls = match settings.server_tls.as_ref().filter(|_| tls.is_some()) {
         None => pop::StartTls::No,
-        Some(server_tls) if server_tls.required => pop::StartTls::Required,
+        Some(server_tls) if server_tls.required && !settings.compat.pop_in_clear => pop::StartTls::Required,
         Some(_) => pop::StartTls::Offered,
     };
     let session = PopConfig {
         idle_timeout: pop.idle_timeout,
         tls: stls,
+        habits: if settings.compat.dialogue { pop::Habits::Old } else { pop::Habits::New },
         trace: log::is_enabled(Level::Verbose),
         ..PopConfig::default()
     };
@@ -279,7 +283,7 @@ pub fn engine(
     context: Context,
 ) -> Option<EngineConfig> {
     let forward = &settings.forward;
-    let compat26 = settings.compat || forward.keywords.compat26;
+    let compat26 = settings.compat.forwarding;
     Some(EngineConfig {
         next_hop: forward.to.clone()?,
         client: client(settings, compat26, next_hop.tls.is_some()),

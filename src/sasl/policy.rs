@@ -66,6 +66,17 @@ impl Policy {
         (policy, unknown)
     }
 
+    /// The same without the mechanisms that E-MailRelay 2.6 does not have, unless a list allows them by name.
+    #[must_use]
+    pub fn old(mut self) -> Self {
+        for lists in [&mut self.clear, &mut self.secure] {
+            if lists.allowed.is_none() {
+                lists.denied.extend([Mechanism::ScramSha256, Mechanism::ScramSha256Plus]);
+            }
+        }
+        self
+    }
+
     /// Those of `usable` that may be used, in the order of the list that allows them, else in their own.
     pub fn choose(&self, usable: &[Mechanism], secure: bool) -> Vec<Mechanism> {
         let lists = if secure { &self.secure } else { &self.clear };
@@ -94,6 +105,20 @@ mod tests {
         let names: Vec<_> =
             Policy::parse(config).0.choose(&usable, secure).into_iter().map(Mechanism::name).collect();
         names.join(" ")
+    }
+
+    #[test]
+    fn old_lists_have_what_they_name_and_nothing_new() {
+        let usable = ["SCRAM-SHA-256-PLUS", "SCRAM-SHA-256", "CRAM-MD5"];
+        let usable: Vec<_> = usable.iter().filter_map(|name| Mechanism::by_name(name)).collect();
+        let names = |config: &str, secure| {
+            let chosen = Policy::parse(config).0.old().choose(&usable, secure);
+            chosen.into_iter().map(Mechanism::name).collect::<Vec<_>>().join(" ")
+        };
+        assert_eq!((names("", false).as_str(), names("", true).as_str()), ("CRAM-MD5", "CRAM-MD5"));
+        assert_eq!(names("x:cram-md5", false), "");
+        assert_eq!(names("m:scram-sha-256", false), "SCRAM-SHA-256");
+        assert_eq!(names("a:scram-sha-256,cram-md5", true), "SCRAM-SHA-256 CRAM-MD5");
     }
 
     #[test]

@@ -13,7 +13,7 @@ use crate::support::{free_port, wait_for};
 const CONTENT: &[u8] = b"Subject: test\r\n\r\n.leading dot\r\nbody\r\n";
 
 /// Puts messages into the spool by way of the SMTP server.
-fn fill(spool: &TempSpool, count: usize) {
+pub(crate) fn fill(spool: &TempSpool, count: usize) {
     let server = Daemon::server(spool, &["--anonymous=content"]);
     let mut client = SmtpClient::connect(server.address());
     for number in 0..count {

@@ -18,6 +18,7 @@ mod bounds;
 mod chunking;
 mod clients;
 mod commit_order;
+mod compat;
 mod container;
 mod container_admin;
 mod container_documents;

@@ -226,6 +226,25 @@ fn readme_opens_with_the_two_commands_and_names_every_unit() {
     assert!(readme.contains("docs/differences.md"));
 }
 
+#[test]
+fn every_difference_says_what_brings_the_old_behaviour_back() {
+    const NO: [&str; 6] =
+        ["no (mail)", "no (doors)", "no (limits)", "no (faults)", "no (more)", "no (shape)"];
+    let text = fs::read_to_string(package().join("docs/differences.md")).unwrap();
+    let (tables, _) = text.split_once("## emailrelay-submit").unwrap();
+    let rows: Vec<_> =
+        tables.lines().filter(|line| line.starts_with("| ") && !line.starts_with("| 2.6 ")).collect();
+    assert!(rows.len() > 150);
+    for row in rows {
+        let last = row.trim_end_matches('|').rsplit(" | ").next().unwrap().trim();
+        let decided = NO.contains(&last)
+            || last.contains("--")
+            || last.contains('`')
+            || ["off by default", "TCP"].contains(&last);
+        assert!(decided, "docs/differences.md: {last:?} in {row}");
+    }
+}
+
 impl Source {
     fn read(path: &Path) -> Self {
         let text = fs::read_to_string(path).unwrap();

@@ -34,7 +34,12 @@ struct Runner {
 impl Runner {
     fn new() -> Self {
         Self {
-            config: AdminConfig { version: "3.0.0".to_owned(), pid: 25862, terminate: false },
+            config: AdminConfig {
+                version: "3.0.0".to_owned(),
+                pid: 25862,
+                terminate: false,
+                short_help: false,
+            },
             right: Right::Full,
             idle: None,
             crlf: false,
@@ -87,6 +92,7 @@ impl Runner {
         let (word, rest) = directive.split_once(' ').unwrap_or((directive, ""));
         match word {
             "terminate" => self.config.terminate = true,
+            "short-help" => self.config.short_help = true,
             "crlf" => self.crlf = true,
             "right" => {
                 self.right = match rest {

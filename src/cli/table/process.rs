@@ -21,8 +21,9 @@ pub(super) const ROWS: &[Opt] = &[
         .short('i').value(Kind::Path, "path").list().process_wide().sample("/run/emailrelay/emailrelay.pid"),
     opt("user", PROCESS, 3, RELAY, "User to become when started as root; root to stay what it is.")
         .short('u').value(Kind::Text, "username").process_wide().default("daemon").sample("nobody"),
-    opt("compat", PROCESS, 4, ALL, "Forwards as the old version did: a temporary refusal is final, no pipelining, no SIZE=, one connection unless \
-         --forward-connections is given, and its words for the reason of a failure.")
+    opt("compat", PROCESS, 4, ALL, "Behaves as the old version did where a site may depend on it. Forwarding: a temporary refusal is final, no pipelining, \
+         no SIZE=, one connection unless --forward-connections is given, its words for the reason of a failure. Servers: silent clients are closed \
+         without a word, only protocol errors count, no SCRAM, POP without TLS whatever --server-tls-required says.")
         .value(Kind::Choice(&["2.6"]), "version").sample("2.6"),
     opt("durability", PROCESS, 4, ALL,
         "What is done before a message is acknowledged: full, everything is safe on disk; none, the system writes when it likes.")

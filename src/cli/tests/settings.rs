@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::*;
 use crate::config::address::Remote;
 use crate::config::keywords::BareLf;
-use crate::config::{Anonymous, Durability, InDoubt};
+use crate::config::{Anonymous, Compat, Durability, InDoubt};
 
 fn only(line: &str) -> Settings {
     good(line).instances.remove(0)
@@ -127,10 +127,10 @@ fn sizes_times_and_keywords_are_read() {
             && one.forward.keywords.pipelining
     );
     assert_eq!((one.durability, one.forward.in_doubt), (Durability::None, InDoubt::Fail));
-    assert!(!one.compat);
+    assert_eq!(one.compat, Compat::default());
     let old = only("--compat=2.6");
-    assert!(old.compat && !old.forward.keywords.pipelining);
-    assert!(only("-c compat26").compat);
+    assert!(old.compat == Compat::V2_6 && !old.forward.keywords.pipelining);
+    assert_eq!(only("-c compat26").compat, Compat { forwarding: true, ..Compat::default() });
     assert_eq!(good("--shutdown-timeout=5").process.stop_timeout, Duration::from_secs(5));
     assert_eq!(only("-o host --forward-to-default-port").forward.to.unwrap().to_string(), "host:25");
     assert_eq!(only("-o /run/x.s").forward.to.unwrap(), Remote::Unix("/run/x.s".into()));

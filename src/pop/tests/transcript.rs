@@ -211,6 +211,7 @@ impl Runner {
             "idle" => {
                 driver.config.idle_timeout = Some(number()?).filter(|n| *n > 0).map(Duration::from_secs);
             }
+            "habits" => driver.config.habits = if value == "old" { Habits::Old } else { Habits::New },
             "trace" => driver.config.trace = value == "yes",
             "block" => driver.block = value.parse().map_err(|_| "not a number")?,
             "mailbox" => driver.letters.0.clear(),

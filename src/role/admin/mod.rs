@@ -48,6 +48,8 @@ pub enum Forwarding {
 pub struct AdminSettings {
     /// Who may connect over TCP.
     pub reach: Reach,
+    /// `help` is the one line of 2.6.
+    pub short_help: bool,
     /// How everything is sent at once; none: there is no next hop.
     pub engine: Option<EngineConfig>,
 }
@@ -99,6 +101,7 @@ impl AdminRole {
             version: crate::VERSION.to_owned(),
             pid: std::process::id(),
             terminate: wiring.terminate.is_some(),
+            short_help: settings.short_help,
         };
         Arc::new(Self {
             spool,

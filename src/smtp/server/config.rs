@@ -29,6 +29,8 @@ pub struct ServerConfig {
     pub bare_lf: BareLf,
     /// Longest silence of the peer; none: no limit once it has said EHLO.
     pub idle_timeout: Option<Duration>,
+    /// How a peer is treated that errs or is silent.
+    pub habits: Habits,
     /// Most recipients of one message.
     pub max_recipients: u32,
     /// How long the first refused login waits; the next ones wait longer, and the last one ends the session. None: none
@@ -55,6 +57,7 @@ impl Default for ServerConfig {
             alabels: true,
             bare_lf: BareLf::default(),
             idle_timeout: Some(Duration::from_secs(1800)),
+            habits: Habits::default(),
             max_recipients: 10_000,
             auth_delay: Some(Duration::from_secs(1)),
             starttls: false,
@@ -62,6 +65,16 @@ impl Default for ServerConfig {
             trace: false,
         }
     }
+}
+
+/// How a peer is treated that errs or is silent.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Habits {
+    /// All refusals count, and after some of them replies wait; silence ends with 421, before EHLO sooner.
+    #[default]
+    New,
+    /// As with E-MailRelay 2.6: protocol errors count, nothing waits; silence ends without a word, always after the same time.
+    Old,
 }
 
 /// What an anonymous server keeps to itself.

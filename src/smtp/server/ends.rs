@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use super::config::Habits;
 use super::event::CloseReason;
 use super::limits::{MAX_IDLE_BEFORE_HELLO, Rate};
 use super::output::Output;
@@ -43,7 +44,11 @@ impl Session {
         if let Some((at, limit)) = self.idle_deadline()
             && now >= at
         {
-            self.farewell(&reply::IDLE_TIMEOUT, CloseReason::Idle { seconds: limit.as_secs() });
+            let reason = CloseReason::Idle { seconds: limit.as_secs() };
+            match self.config.habits {
+                Habits::New => self.farewell(&reply::IDLE_TIMEOUT, reason),
+                Habits::Old => self.close(reason),
+            }
         } else if slow {
             self.farewell(&reply::TOO_SLOW, CloseReason::TooSlow);
         }
@@ -140,6 +145,7 @@ impl Session {
     fn idle_deadline(&self) -> Option<(Instant, Duration)> {
         let limit = match (self.config.idle_timeout, &self.hello) {
             (limit, Some(_)) => limit?,
+            (limit, None) if self.config.habits == Habits::Old => limit?,
             (Some(limit), None) => limit.min(MAX_IDLE_BEFORE_HELLO),
             (None, None) => MAX_IDLE_BEFORE_HELLO,
         };

@@ -54,7 +54,7 @@ mod trace;
 pub(crate) mod tests;
 
 pub use auth::Login;
-pub use config::{Anonymous, BareLf, Extensions, Offer, Peer, ServerConfig, Trust};
+pub use config::{Anonymous, BareLf, Extensions, Habits, Offer, Peer, ServerConfig, Trust};
 pub use event::{CloseReason, Event, Severity};
 pub use limits::{
     MAX_AUTH_FAILURES, MAX_ERRORS, MAX_IDLE_BEFORE_HELLO, MAX_PEER_NAME, MAX_QUEUED, MAX_RECIPIENT_BYTES,

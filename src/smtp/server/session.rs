@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use super::auth::Login;
 use super::chunk::RefusedChunk;
-use super::config::{Peer, ServerConfig};
+use super::config::{Habits, Peer, ServerConfig};
 use super::ends::Ending;
 use super::event::{CloseReason, Event};
 use super::limits::{Errors, MAX_QUEUED, SLOW_DELAY};
@@ -233,7 +233,11 @@ impl Session {
     /// Bytes of replies that may lie in the queue when a command is taken. Where replies wait, each waits for itself:
     /// the next command must not hold back the reply before it.
     fn room(&self) -> usize {
-        if self.errors.slow() { 0 } else { MAX_QUEUED }
+        if self.slow() { 0 } else { MAX_QUEUED }
+    }
+
+    fn slow(&self) -> bool {
+        self.errors.slow() && self.config.habits == Habits::New
     }
 
     /// Takes one command line, or a part of one that is too long.
@@ -335,8 +339,8 @@ impl Session {
 
     /// Replies to a command. Refusals count; after too many, replies wait, and then the session closes.
     pub(super) fn reply(&mut self, reply: &Reply, now: Instant) {
-        let slow = self.errors.slow();
-        if reply.is_permanent() {
+        let slow = self.slow();
+        if reply.is_permanent() && self.config.habits == Habits::New {
             self.errors.count_refusal();
         }
         self.reply_counted(reply, slow, now);
@@ -344,7 +348,7 @@ impl Session {
 
     /// Replies to something that no client should do.
     pub(super) fn protocol_error(&mut self, reply: &Reply, now: Instant) {
-        let slow = self.errors.slow();
+        let slow = self.slow();
         self.errors.count_error();
         self.reply_counted(reply, slow, now);
     }

@@ -261,6 +261,7 @@ impl Runner {
             }
             "size" => config.max_size = Some(number()?).filter(|n| *n > 0),
             "idle" => config.idle_timeout = Some(number()?).filter(|n| *n > 0).map(Duration::from_secs),
+            "habits" => config.habits = if value == "old" { Habits::Old } else { Habits::New },
             "recipients" => config.max_recipients = value.parse().map_err(|_| "not a number")?,
             "pipelining" => config.extensions.pipelining = yes,
             "chunking" => config.extensions.chunking = yes,
