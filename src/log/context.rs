@@ -34,6 +34,12 @@ impl Context {
         Context { address: Some(address.into()), port, ..self.clone() }
     }
 
+    /// The same without the client.
+    #[must_use]
+    pub fn without_peer(&self) -> Context {
+        Context { address: None, port: None, ..self.clone() }
+    }
+
     /// The same with a message.
     #[must_use]
     pub fn with_message(&self, id: &str) -> Context {

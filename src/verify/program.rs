@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 use super::{Query, TOO_BUSY, answer, refused};
-use crate::log::{self, Context, VerifyEvent};
+use crate::log::{self, Context, FilterEvent, VerifyEvent};
 use crate::program::{Call, Ended, Runner};
 use crate::smtp::server::{Rejection, Verdict};
 
@@ -42,9 +42,13 @@ pub(super) async fn ask(
     log::emit(context, &event.into());
     match runner.run(call).await {
         Ended::Exited { code, output } => {
+            let text = answer::text(&output);
+            log::emit(context, &FilterEvent::Output { text }.into());
             let output = read(&output);
             let event = VerifyEvent::Exit { code, lines: output.lines() };
-            log::emit(context, &event.into());
+            // compat: the filter for fail2ban that came with 2.6 would take a client's address in front of these for a failure.
+            let is_good = matches!(code, 0 | 1);
+            log::emit(&if is_good { context.without_peer() } else { context.clone() }, &event.into());
             interpret(code, output)
         }
         Ended::NotExecuted(reason) | Ended::NotStarted(reason) => {

@@ -89,6 +89,42 @@ fn texts_are_those_that_tools_know() {
             "smtp client error: peer disconnected",
         ),
         (SpoolEvent::LockFailed { id: s("I") }.into(), "cannot lock file: \"I.envelope\""),
+        (
+            StartEvent::NewListener { server: Server::Smtp, address: s("192.0.2.1:25") }.into(),
+            "new smtp server on 192.0.2.1:25",
+        ),
+        (
+            StartEvent::ListenerGone { server: Server::Smtp, address: s("192.0.2.1:25") }.into(),
+            "deleting smtp server on 192.0.2.1:25",
+        ),
+        (
+            StartEvent::ListenerFailed { server: Server::Smtp, address: s("::1.25"), reason: s("in use") }
+                .into(),
+            "failed to bind ::1.25 for new smtp server: in use",
+        ),
+        (ForwardEvent::RunFailure { reason: s("no spool") }.into(), "forwarding failure: no spool"),
+        (
+            SpoolEvent::ReasonLost { id: s("I"), file: s("I.envelope.busy"), error: s("no space") }.into(),
+            "cannot re-open envelope file to append the failure reason: [I.envelope.busy] (no space)",
+        ),
+        (
+            SpoolEvent::DeleteFailed {
+                id: s("I"),
+                what: "envelope",
+                file: s("I.envelope.busy"),
+                error: s("read-only"),
+            }
+            .into(),
+            "failed to delete envelope file [I.envelope.busy] (read-only)",
+        ),
+        (
+            DeliveryEvent::NoFolders { path: s("/spool") }.into(),
+            "copy filter: no sub-directories of [/spool] to copy in to",
+        ),
+        (
+            DeliveryEvent::Delivering { id: s("I"), path: s("/mail") }.into(),
+            "delivery: delivering I to [/mail/<mbox>]",
+        ),
         (ProcessEvent::ShuttingDown { cause: s("SIGTERM") }.into(), "shutting down: SIGTERM"),
         (ProcessEvent::TooManyFiles.into(), "too many open files: accepting paused"),
         (ProcessEvent::LinesLost { count: 3 }.into(), "3 log lines lost"),
