@@ -327,7 +327,7 @@ impl Session {
     fn perform(&mut self, command: Command) {
         match command {
             Command::Help => {
-                self.lines(&text::help(self.right, self.config.terminate, self.config.short_help))
+                self.lines(&text::help(self.right, self.config.terminate, self.config.short_help));
             }
             Command::Pid => self.reply(&self.config.pid.to_string()),
             Command::Info(topic) => self.info(topic),
