@@ -54,6 +54,9 @@
 //!    [`net::client`] and an [`smtp::client::Session`], and finishes it as [`forward::outcome`] judges: deleted,
 //!    put back with the time of the next attempt, set aside as `.bad`, or left untouched when the session was to blame.
 //!
+//! With `--immediate` step 3 ends with the message visible and locked for us, and `role::smtp` hands it to its client's line of
+//! [`forward::proxy`], which sends it on at once. The reply is what [`forward::answer`] makes of the next hop's.
+//!
 //! # Invariants
 //!
 //! Those that a text search can see are held by `tests/it/tidy.rs`.
@@ -64,7 +67,8 @@
 //! 4. Arrows never point back.
 //! 5. A process ends by returning from `main`; the environment is never written once threads may run.
 //! 6. A message is acknowledged only when its content, envelope and directory entry are durable (unless `--durability none`).
-//! 7. A recipient leaves an envelope only after a 2xx to the data; what cannot be judged is a temporary failure.
+//! 7. A recipient leaves an envelope only after a 2xx to the data; what cannot be judged is a temporary failure. Only a client that
+//!    waits for the outcome, and is told that its message is not taken, has it back as a whole.
 //! 8. Every buffer, count and wait that a peer can grow has a named limit.
 //! 9. Bytes that came before a TLS handshake are never read as if they had come after it, on either side.
 //! 10. No error of one session, message or destination ends another's.

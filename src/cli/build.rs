@@ -272,7 +272,7 @@ fn smtp(
         remote_clients,
         max_size: values.size("size").filter(|size| *size > 0),
         idle_timeout: values.duration("idle-timeout").and_then(limit),
-        keywords: usable(keywords, "server-smtp-config", remarks)?,
+        keywords: known(keywords, remarks),
         max_connections: values.number("smtp-max-connections"),
         max_per_address: values.number("smtp-max-per-address").filter(|number| *number > 0),
         auth,
@@ -435,16 +435,24 @@ fn forward(
     let connections = values.number("forward-connections").filter(|_| !one);
     let duration = |name| values.duration(name).unwrap_or_default();
     let client_policy = policy(values, "client-auth-config", Policy::parse_client, remarks);
+    let immediate = values.on("immediate");
+    // Of the instances of emailrelay-smtp one may send on at once and another not.
+    let sends = program != Program::Smtp || immediate;
+    let to = to.filter(|_| sends);
+    if immediate {
+        remark_immediate(to.is_some(), on_disconnect || values.duration("poll").is_some(), program, remarks);
+    }
     Ok(ForwardSettings {
         to,
         at_start,
+        immediate,
         on_disconnect,
         poll: values.duration("poll"),
         to_some: values.on("forward-to-some"),
-        auth: client_auth(values)?,
+        auth: client_auth(values)?.filter(|_| sends),
         auth_policy: if compat.mechanisms { client_policy.old() } else { client_policy },
         client_interface: values.local_address("client-interface"),
-        keywords: usable(keywords, "client-smtp-config", remarks)?,
+        keywords: known(keywords, remarks),
         connection_timeout: limit(duration("connection-timeout")),
         response_timeout: limit(duration("response-timeout")),
         prompt_timeout: limit(duration("prompt-timeout")),
@@ -457,6 +465,20 @@ fn forward(
         },
         busy_timeout: values.duration("busy-timeout").unwrap_or(busy_timeout(program)),
     })
+}
+
+/// What whoever uses `--immediate` should know.
+fn remark_immediate(has_next_hop: bool, retries: bool, program: Program, remarks: &mut Remarks) {
+    let mut say = |text: &str| remarks.log.push(text.to_owned());
+    if !has_next_hop {
+        return say("--immediate has no effect without --forward-to");
+    }
+    say("using --immediate can result in client timeout errors: try --forward-on-disconnect instead");
+    if program == Program::Relay && !retries {
+        say(
+            "without --poll or --forward-on-disconnect nothing sends the messages whose clients do not wait for --immediate",
+        );
+    }
 }
 
 /// Our own programs lock what they are sending, so a message that nobody locks is free at once; time is only given to
@@ -475,11 +497,8 @@ fn retry(first: Duration, max: Duration, give_up: Duration) -> Result<Retry, Fai
     Ok(Retry { first, max, give_up: limit(give_up) })
 }
 
-/// Keywords whose features exist; the others end the program, unknown ones are only reported.
-fn usable<T>(parsed: Parsed<T>, option: &str, remarks: &mut Remarks) -> Result<T, Failure> {
-    if let Some(keyword) = parsed.unbuilt.first() {
-        return Err(Failure::Usage(format!("--{option}={keyword} is not built into this version")));
-    }
+/// Keywords that there are; others are only reported.
+fn known<T>(parsed: Parsed<T>, remarks: &mut Remarks) -> T {
     remarks.log.extend(parsed.unknown.iter().map(|item| format!("unknown smtp-config item [{item}]")));
-    Ok(parsed.settings)
+    parsed.settings
 }

@@ -26,7 +26,7 @@ impl Reader<'_> {
         let unseen = || Some(PathBuf::from(UNSEEN_CREDENTIALS));
         let credentials_dir = self.env.credentials_dir.clone().or_else(unseen);
         let env = Environment { credentials_dir, ..self.env.clone() };
-        let reader = Reader { program: self.program, name: self.name.clone(), env: &env };
+        let reader = Reader { program: self.program, roles: self.roles, name: self.name.clone(), env: &env };
         failures.extend(reader.failures(&merged));
         let places = merged.clone();
         let mut warnings = remarks.user.clone();
@@ -52,7 +52,7 @@ impl Reader<'_> {
         }
         Exit {
             code: u8::from(!failures.is_empty()),
-            stdout: report::effective(self.program, &merged, files) + &under_systemd,
+            stdout: report::effective(self.roles, &merged, files) + &under_systemd,
             stderr,
         }
     }
@@ -72,7 +72,7 @@ impl Reader<'_> {
                 env: self.env,
                 process: &merged.process,
                 log: mode.logs(&merged.process),
-                knows: &|name| table::find(name).is_some_and(|opt| self.program.has(opt)),
+                knows: &|name| table::find(name).is_some_and(|opt| self.has(opt)),
                 unix_next_hop: next_hop.is_some_and(|entry| Path::new(&entry.value).is_absolute()),
             };
             failures.extend(checks::broken(&facts).into_iter().map(Failure::Usage));
@@ -80,14 +80,13 @@ impl Reader<'_> {
         failures
     }
 
-    /// Features that are not built, and values that are none: each option by itself.
+    /// Values that are none: each option by itself.
     fn of_each_option(&self, entries: &Entries) -> Vec<Failure> {
         let mut failures = Vec::new();
         for (name, entry) in entries {
             let alone: Entries = std::iter::once((*name, entry.clone())).collect();
-            failures.extend(checks::unbuilt(&alone).err().map(Failure::Usage));
             let port = entries.contains_key("forward-to-default-port").then_some(super::DEFAULT_PORT);
-            let command = typed::command(self.program.as_str(), self.program.roles(), port);
+            let command = typed::command(self.program.as_str(), self.roles, port);
             failures.extend(typed::parse(command, &alone).err());
         }
         failures

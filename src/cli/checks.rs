@@ -33,19 +33,6 @@ impl Facts<'_> {
     }
 }
 
-/// Options that were given and whose feature is not in this version.
-///
-/// # Errors
-/// The text for the first one.
-pub(super) fn unbuilt(entries: &Entries) -> Result<(), String> {
-    match entries.values().find(|entry| !entry.opt.built) {
-        Some(entry) => {
-            Err(format!("--{} is not built into this version{}", entry.opt.name, entry.origin.suffix()))
-        }
-        None => Ok(()),
-    }
-}
-
 /// The rules for one instance.
 ///
 /// # Errors

@@ -138,9 +138,6 @@ fn option(opt: &'static Opt) -> Arg {
     if !opt.default.is_empty() {
         help = format!("{help} Default: {}.", opt.default);
     }
-    if !opt.built {
-        help.push_str(" Not built into this version.");
-    }
     let arg = Arg::new(opt.name).long(opt.name).help(help).help_heading(opt.section.title());
     let arg = opt.short.into_iter().fold(arg, Arg::short);
     match opt.kind.arity() {

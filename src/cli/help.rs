@@ -69,9 +69,6 @@ fn block(opt: &Opt, column: usize, columns: usize) -> String {
     if !opt.default.is_empty() {
         description = format!("{description} Default: {}.", opt.default);
     }
-    if !opt.built {
-        description.push_str(" (not built into this version)");
-    }
     let words: Vec<String> = description.split(' ').map(str::to_owned).collect();
     let width = if columns == 0 { 0 } else { columns.saturating_sub(column).max(20) };
     let lines = wrap(&words, "", "", width).replace('\n', &format!("\n{indent}"));
@@ -190,8 +187,6 @@ mod tests {
         assert!(text.contains("      --idle-timeout=<seconds>            Limit for"), "column 42");
         assert!(text.contains("--syslog[=<facility>]"));
         assert!(text.contains("Default: 1800."));
-        let words = text.split_whitespace().collect::<Vec<_>>().join(" ");
-        assert!(words.contains("(not built into this version)"));
         assert!(!text.contains("--hidden") && !text.contains("--generate-sample"));
         assert!(text.lines().all(|line| line.len() <= 79 || line.contains("  emailrelay ")), "width");
     }

@@ -100,7 +100,7 @@ fn instance_names(given: &[Given], chosen: Option<&str>) -> Vec<String> {
 }
 
 /// The name of the instance an option is written for, if it names one.
-fn owner<'a>(one: &'a Given, chosen: Option<&'a str>) -> Option<&'a str> {
+pub(super) fn owner<'a>(one: &'a Given, chosen: Option<&'a str>) -> Option<&'a str> {
     one.prefix.as_deref().or(chosen.filter(|_| !one.origin.is_file()))
 }
 

@@ -155,12 +155,15 @@ pub fn program_name(program: Program, argv0: Option<&OsStr>) -> String {
 /// # Errors
 /// The program ends: help and the like with code 0, mistakes with code 1.
 pub fn parse(program: Program, argv: &[OsString], env: &Environment) -> Result<Invocation, Exit> {
-    let reader = Reader { program, name: program_name(program, argv.first().map(OsString::as_os_str)), env };
+    let name = program_name(program, argv.first().map(OsString::as_os_str));
+    let reader = Reader { program, roles: program.roles(), name, env };
     reader.run(argv.get(1..).unwrap_or_default())
 }
 
 struct Reader<'a> {
     program: Program,
+    /// What it does, as far as the options say.
+    roles: Roles,
     name: String,
     env: &'a Environment,
 }
@@ -176,7 +179,7 @@ struct Collected {
 }
 
 impl Reader<'_> {
-    fn run(&self, args: &[OsString]) -> Result<Invocation, Exit> {
+    fn run(mut self, args: &[OsString]) -> Result<Invocation, Exit> {
         let lexed = lexer::arguments(args, &|name| file::is_pem(&self.env.cwd.join(name)));
         let on = |name| lexed.given.iter().any(|one| one.opt.name == name && one.value == Value::On);
         if on("help") {
@@ -197,8 +200,11 @@ impl Reader<'_> {
         }
         let chosen = chosen_instance(&all.given);
         let surplus = surplus.then(|| Failure::Usage("too many non-option arguments".to_owned()));
+        if self.program == Program::Smtp && sends_at_once(&all.given, chosen.as_deref()) {
+            self.roles = self.roles.with(Roles::AT_ONCE);
+        }
         let foreign = self.foreign(&all.given);
-        let mut merged = merge::merge(all.given, chosen.as_deref(), |opt| self.program.has(opt));
+        let mut merged = merge::merge(all.given, chosen.as_deref(), |opt| self.has(opt));
         all.errors.append(&mut merged.errors);
         all.warnings.append(&mut merged.warnings);
         if check && !version {
@@ -243,10 +249,13 @@ impl Reader<'_> {
         Ok(read)
     }
 
+    fn has(&self, opt: &Opt) -> bool {
+        opt.roles.meets(self.roles)
+    }
+
     /// An option on the command line that is for another program is a mistake; in a file it is not.
     fn foreign(&self, given: &[Given]) -> Option<String> {
-        let foreign =
-            given.iter().find(|one| one.origin == Origin::CommandLine && !self.program.has(one.opt));
+        let foreign = given.iter().find(|one| one.origin == Origin::CommandLine && !self.has(one.opt));
         foreign.map(|one| belongs_elsewhere(one, self.program))
     }
 
@@ -264,7 +273,6 @@ impl Reader<'_> {
             )));
         };
         let mode = Mode::new(self.program, &merged.process, &first.entries);
-        checks::unbuilt(&merged.process)?;
         let daemon = mode.daemon(&merged.process);
         paths::expand_all(&mut merged.process, self.env, daemon)?;
         let values = self.typed(&merged.process)?;
@@ -288,7 +296,6 @@ impl Reader<'_> {
         keywords: TlsKeywords,
         remarks: &mut Remarks,
     ) -> Result<Settings, Failure> {
-        checks::unbuilt(&instance.entries)?;
         if let Some(warning) = old::pop_accounts(&mut instance.entries, self.env) {
             remarks.both(&warning);
         }
@@ -301,7 +308,7 @@ impl Reader<'_> {
             env: self.env,
             process,
             log: mode.logs(process),
-            knows: &|name| table::find(name).is_some_and(|opt| self.program.has(opt)),
+            knows: &|name| table::find(name).is_some_and(|opt| self.has(opt)),
             unix_next_hop: next_hop.is_some_and(|address| address.is_unix()),
         })?;
         build::instance(&instance.name, self.program, self.env, &instance.entries, &values, keywords, remarks)
@@ -309,7 +316,7 @@ impl Reader<'_> {
 
     fn typed(&self, entries: &Entries) -> Result<Values, Failure> {
         let default_port = entries.contains_key("forward-to-default-port").then_some(DEFAULT_PORT);
-        typed::parse(typed::command(self.program.as_str(), self.program.roles(), default_port), entries)
+        typed::parse(typed::command(self.program.as_str(), self.roles, default_port), entries)
     }
 
     /// What concerns all instances together.
@@ -383,6 +390,15 @@ fn chosen_instance(given: &[Given]) -> Option<String> {
         Value::Text(name) => Some(name.to_string_lossy().into_owned()),
         Value::On | Value::Off => None,
     }
+}
+
+/// Whether `--immediate` is on for an instance that the program serves: then options of forwarding concern the SMTP server too.
+fn sends_at_once(given: &[Given], chosen: Option<&str>) -> bool {
+    given.iter().any(|one| {
+        one.opt.name == "immediate"
+            && one.value == Value::On
+            && chosen.is_none_or(|chosen| merge::owner(one, Some(chosen)) == Some(chosen))
+    })
 }
 
 fn belongs_elsewhere(one: &Given, program: Program) -> String {

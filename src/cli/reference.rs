@@ -83,12 +83,7 @@ fn row(opt: &Opt) -> String {
     if !opt.alias.is_empty() {
         let _ = write!(does, " Also `--{}`.", opt.alias);
     }
-    let marks = [
-        (opt.list, "list"),
-        (opt.process_wide, "once"),
-        (!opt.in_file, "command line only"),
-        (!opt.built, "not built into this version"),
-    ];
+    let marks = [(opt.list, "list"), (opt.process_wide, "once"), (!opt.in_file, "command line only")];
     let marks: Vec<&str> = marks.into_iter().filter(|(set, _)| *set).map(|(_, mark)| mark).collect();
     let marks = if marks.is_empty() { String::new() } else { format!(" *({})*", marks.join(", ")) };
     let programs: Vec<&str> =

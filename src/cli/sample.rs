@@ -32,9 +32,8 @@ fn entry(opt: &Opt) -> String {
     let hash = if name == ACTIVE { "" } else { "#" };
     let default =
         if opt.default.is_empty() { String::new() } else { format!("# Default: {}\n", opt.default) };
-    let built = if opt.built { "" } else { "# Not built into this version.\n" };
     format!(
-        "\n# Name: {name}\n# Format: {format}\n# Description: {}\n{default}{built}#\n{hash}{example}\n",
+        "\n# Name: {name}\n# Format: {format}\n# Description: {}\n{default}#\n{hash}{example}\n",
         opt.help.replace("--", "")
     )
 }

@@ -26,8 +26,10 @@ impl Roles {
     pub(super) const POP: Self = Self(8);
     /// Administration: `emailrelay-admin`.
     pub(super) const ADMIN: Self = Self(16);
+    /// Sending on at once: `emailrelay-smtp` with `--immediate`.
+    pub(super) const AT_ONCE: Self = Self(32);
     /// Every program.
-    pub(super) const ALL: Self = Self(31);
+    pub(super) const ALL: Self = Self(63);
     /// Every program that is a server.
     pub(super) const SERVERS: Self = Self(2 + 8 + 16);
 
@@ -37,7 +39,8 @@ impl Roles {
         self.0 & other.0 != 0
     }
 
-    const fn with(self, other: Self) -> Self {
+    /// Both sets in one.
+    pub(super) const fn with(self, other: Self) -> Self {
         Self(self.0 | other.0)
     }
 }
@@ -202,8 +205,6 @@ pub(super) struct Opt {
     pub(super) process_wide: bool,
     /// Makes sense in a configuration file.
     pub(super) in_file: bool,
-    /// Whether what it asks for exists in this version.
-    pub(super) built: bool,
     /// Not an option of ours but of an older version.
     pub(super) old: Option<Old>,
     /// A switch that took a value in older versions: the option that the value is for now, or empty.
@@ -230,7 +231,6 @@ const fn opt(name: &'static str, section: Section, level: u8, roles: Roles, help
         roles,
         process_wide: false,
         in_file: true,
-        built: true,
         old: None,
         value_for: "",
     }
@@ -275,11 +275,6 @@ impl Opt {
 
     const fn command_line_only(mut self) -> Self {
         self.in_file = false;
-        self
-    }
-
-    const fn unbuilt(mut self) -> Self {
-        self.built = false;
         self
     }
 

@@ -12,10 +12,7 @@ const NOTICE: &str = "This is free software under the MIT licence or the Apache 
 
 /// What is built in. Scripts look for the first five lines, which are those of older versions in their order.
 fn features() -> Vec<(&'static str, String)> {
-    let built = |name: &str| {
-        let built = table::find(name).is_some_and(|opt| opt.built);
-        String::from(if built { "enabled" } else { "disabled" })
-    };
+    let built = |name: &str| String::from(if table::find(name).is_some() { "enabled" } else { "disabled" });
     vec![
         ("Multi-threading", "enabled".to_owned()),
         ("Unix domain sockets", "enabled".to_owned()),

@@ -64,6 +64,9 @@ pub struct ClientKeywords {
     /// `shortdot` (off): the wait for the reply to the final dot may be shorter than 600 s (RFC 5321 section
     /// 4.5.3.2.6).
     pub short_dot: bool,
+    /// `immediatedelete` (on; off under `--compat 2.6`): a message that a client of `--immediate` was told is not taken is removed,
+    /// and not kept as `.bad`.
+    pub immediate_delete: bool,
     /// `compat26` (off): the old visible behaviour of forwarding, as with `--compat 2.6`.
     pub compat26: bool,
 }
@@ -75,11 +78,7 @@ pub struct Parsed<T> {
     pub settings: T,
     /// Items that are no keyword: ignored with the warning `unknown smtp-config item [X]`.
     pub unknown: Vec<String>,
-    /// Keywords switched on whose feature is not built into this version.
-    pub unbuilt: Vec<&'static str>,
 }
-
-const CLIENT_UNBUILT: [&str; 1] = ["immediatedelete"];
 
 /// Reads `--server-smtp-config`.
 #[must_use]
@@ -103,7 +102,7 @@ pub fn server(text: &str) -> Parsed<ServerKeywords> {
         dnsbl_defer: words.take("dnsbldefer", false),
         bare_lf: bare_lf.unwrap_or_default(),
     };
-    Parsed { settings, unknown: words.left(), unbuilt: Vec::new() }
+    Parsed { settings, unknown: words.left() }
 }
 
 /// Reads `--client-smtp-config`. `compat` is `--compat 2.6`, which changes defaults.
@@ -120,10 +119,10 @@ pub fn client(text: &str, compat: bool) -> Parsed<ClientKeywords> {
         size: words.take("size", !compat26),
         chunking: words.take("chunking", false),
         short_dot: words.take("shortdot", false),
+        immediate_delete: words.take("immediatedelete", !compat26),
         compat26,
     };
-    let unbuilt = words.take_unbuilt(&CLIENT_UNBUILT);
-    Parsed { settings, unknown: words.left(), unbuilt }
+    Parsed { settings, unknown: words.left() }
 }
 
 /// The items of a list that no keyword has claimed yet.
@@ -142,10 +141,6 @@ impl Words {
             self.claim(&[&format!("-{keyword}"), &format!("no{keyword}"), &format!("without-{keyword}")]);
         self.claim(&[&format!("={keyword}")]);
         on || (default && !off)
-    }
-
-    fn take_unbuilt(&mut self, keywords: &[&'static str]) -> Vec<&'static str> {
-        keywords.iter().copied().filter(|keyword| self.take(keyword, false)).collect()
     }
 
     /// `key=value`; the last one given counts.
@@ -218,14 +213,15 @@ mod tests {
     }
 
     #[test]
-    fn unknown_and_unbuilt_items_are_reported() {
+    fn unknown_items_are_reported() {
         let parsed = server("foo,+chunking,-dnsblreply,dnsbldefer,nofoo");
         assert_eq!(parsed.unknown, ["foo", "nofoo"]);
         assert!(parsed.settings.chunking && parsed.settings.dnsbl_defer && !parsed.settings.dnsbl_reply);
-        assert_eq!(parsed.unbuilt, [""; 0]);
-        let client_side = client("chunking,+immediatedelete", false);
+        let client_side = client("chunking,-immediatedelete", false);
         assert!(client_side.settings.chunking && !client("", false).settings.chunking);
-        assert_eq!(client_side.unbuilt, ["immediatedelete"]);
+        assert!(!client_side.settings.immediate_delete && client("", false).settings.immediate_delete);
+        assert!(!client("", true).settings.immediate_delete);
+        assert!(client("immediatedelete", true).settings.immediate_delete);
         assert_eq!(client("strictparsing", false).unknown, ["strictparsing"]);
     }
 }

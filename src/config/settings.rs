@@ -132,6 +132,8 @@ pub struct ForwardSettings {
     pub at_start: bool,
     /// `--forward-on-disconnect`, `--as-proxy`: a run when an SMTP client goes away.
     pub on_disconnect: bool,
+    /// `--immediate`: the SMTP server sends each message on before it acknowledges it.
+    pub immediate: bool,
     /// `--poll`: runs at this period.
     pub poll: Option<Duration>,
     /// `--forward-to-some`: go on when some recipients are refused.

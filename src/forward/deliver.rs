@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use tokio::task::spawn_blocking;
 
+use crate::forward::answer::{self, Answer};
 use crate::forward::content::Content;
 use crate::forward::engine::{Engine, lock};
 use crate::forward::events;
@@ -23,6 +24,7 @@ use crate::spool::{FailNote, LockError, LockedMessage, MessageId};
 const STOPPED: &str = "shutting down";
 
 /// A message in hand.
+#[derive(Debug)]
 pub(crate) struct Job {
     message: LockedMessage,
     ticket: Ticket,
@@ -39,6 +41,8 @@ pub(crate) struct Sent {
     pub(crate) fault: Option<String>,
     /// The connection had lain idle and turned out to be dead, which is worth no line in the log.
     pub(crate) was_stale: bool,
+    /// What a client would be told that waits for the outcome.
+    pub(crate) answer: Answer,
 }
 
 impl Sent {
@@ -103,7 +107,7 @@ fn take(engine: &Arc<Engine>, lane: &Lane, mut ticket: Ticket) -> Option<Job> {
     }
 }
 
-fn open(engine: &Arc<Engine>, lane: &Lane, mut message: LockedMessage, ticket: Ticket) -> Option<Job> {
+fn open(engine: &Arc<Engine>, lane: &Lane, message: LockedMessage, ticket: Ticket) -> Option<Job> {
     let context = engine.context().with_message(&message.id().to_string());
     // Another process may have tried it since it was listed.
     if let Some(next) = engine.waits_for(&message.retry_state()) {
@@ -128,23 +132,43 @@ fn open(engine: &Arc<Engine>, lane: &Lane, mut message: LockedMessage, ticket: T
         log::emit(&context, &ForwardEvent::NoRecipients { id: message.id().to_string() }.into());
         return fail(message, "no remote recipients".to_owned());
     }
+    match load(engine, message, ticket) {
+        Ok(job) => Some(job),
+        Err(NotLoaded::NoRoom(_)) => {
+            lock(&engine.tally).held_back(1, None);
+            None
+        }
+        Err(NotLoaded::Unsendable(message, reason)) => fail(*message, reason),
+    }
+}
+
+/// Why a message cannot be sent, although it is ours and goes where it should.
+#[derive(Debug)]
+pub(crate) enum NotLoaded {
+    /// There is no room to note who was served, and some would get the message again.
+    NoRoom(Box<LockedMessage>),
+    /// There is something wrong with it: the reason.
+    Unsendable(Box<LockedMessage>, String),
+}
+
+/// Gets ready what is needed to send a message. Blocking.
+pub(crate) fn load(engine: &Engine, mut message: LockedMessage, ticket: Ticket) -> Result<Job, NotLoaded> {
+    let context = engine.context().with_message(&message.id().to_string());
     if engine.config().client.forward_to_some
         && message.envelope().remote.len() > 1
         && let Err(error) = message.reserve_edit()
     {
-        // Without room to note who was served, some would get the message again.
         log::emit(&context, &SpoolEvent::StoreFailed { reason: error.to_string() }.into());
-        lock(&engine.tally).held_back(1, None);
-        return None;
+        return Err(NotLoaded::NoRoom(Box::new(message)));
     }
     match content(&mut message) {
         Ok((content, size)) => {
             log::emit(&context, &taken_event(&message));
             lock(&engine.tally).taken();
             let outgoing = outgoing(&message, size);
-            Some(Job { message, ticket, outgoing, content })
+            Ok(Job { message, ticket, outgoing, content })
         }
-        Err(reason) => fail(message, reason),
+        Err(reason) => Err(NotLoaded::Unsendable(Box::new(message), reason)),
     }
 }
 
@@ -197,6 +221,10 @@ pub(crate) async fn send(
         sent = connection.send(outgoing, &mut content, &mut trace) => Some(sent),
         () = engine.cut.cancelled() => None,
     };
+    let answer = match &sent {
+        Some(sent) => answer::of(sent, config.policy),
+        None => answer::FAILED.into(),
+    };
     let server_well = matches!(sent, Some(Ok(_) | Err(Broken::Content(_))));
     let reply = match &sent {
         Some(Ok(Answered { result: MessageResult { outcome: Outcome::Sent(reply), .. }, .. })) => {
@@ -228,7 +256,7 @@ pub(crate) async fn send(
         },
     };
     let finish = Finish::new(message, ticket, disposition, relay, size, reply);
-    Sent { server_well, finish, fault, was_stale }
+    Sent { server_well, finish, fault, was_stale, answer }
 }
 
 /// The session is over for a reason of our own; the message goes back as it was.

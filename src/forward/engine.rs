@@ -128,6 +128,16 @@ impl Engine {
     /// An engine at rest.
     #[must_use]
     pub fn new(spool: Arc<Spool>, config: EngineConfig, stop: CancellationToken) -> Arc<Self> {
+        Self::cut_by(spool, config, stop, CancellationToken::new())
+    }
+
+    /// The same for one whose transfers are broken off when `cut` is cancelled.
+    pub(crate) fn cut_by(
+        spool: Arc<Spool>,
+        config: EngineConfig,
+        stop: CancellationToken,
+        cut: CancellationToken,
+    ) -> Arc<Self> {
         Arc::new(Self {
             spool,
             permits: Arc::new(Semaphore::new(config.total.max(1))),
@@ -136,7 +146,7 @@ impl Engine {
             tally: Mutex::default(),
             rest: stop.child_token(),
             stop,
-            cut: CancellationToken::new(),
+            cut,
             lanes: Mutex::default(),
             workers: TaskTracker::new(),
             stage: Stage::default(),

@@ -6,11 +6,11 @@ use std::sync::Arc;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::task::spawn_blocking;
 
-use crate::filter::{Chain, Facts, Job, Outcome, Position, Prepared, Verdict};
+use crate::filter::{Chain, Facts, Failure as Refusal, Job, Outcome, Position, Prepared, Verdict};
 use crate::forward::engine::{Engine, lock};
 use crate::forward::filtering::Passed;
 use crate::forward::finish;
-use crate::forward::outcome::Failure;
+use crate::forward::outcome::{Disposition, Failure};
 use crate::forward::ticket::Ticket;
 use crate::log::{self, FilterEvent, ForwardEvent};
 use crate::spool::{FailNote, LockError, LockedMessage, Reloaded};
@@ -35,8 +35,7 @@ pub(super) async fn pass(
     });
     // The runtime reports a panic; the message is unlocked by its guard.
     let Ok((Some(mut message), ticket)) = taken.await else { return };
-    let mut position =
-        if message.envelope().forward_to.is_empty() { Position::Client } else { Position::Routing };
+    let mut position = position(&message);
     loop {
         let outcome = chain.run(&job(engine, position, &message)).await;
         let worker = Arc::clone(engine);
@@ -51,6 +50,11 @@ pub(super) async fn pass(
         break;
     }
     send_on(engine, ticket, Passed { message, place }).await;
+}
+
+/// Which filters are next.
+pub(super) fn position(message: &LockedMessage) -> Position {
+    if message.envelope().forward_to.is_empty() { Position::Client } else { Position::Routing }
 }
 
 /// Locks a message. Blocking. None: it is not to be sent now, or not at all.
@@ -74,15 +78,23 @@ fn take(engine: &Engine, chain: &Chain, ticket: &Ticket) -> Option<LockedMessage
         return None;
     }
     let mut message = with_recipients(engine, message)?;
-    if chain.edits_in_place()
-        && let Err(errno) = message.unshare_content()
-    {
-        let reason = format!("cannot copy content file: {}", crate::os::reason(&errno.into()));
-        exception(engine, &message, chain.name(), reason);
+    if !unshare(engine, chain, &mut message) {
         lock(&engine.tally).held_back(1, None);
         return None;
     }
     Some(message)
+}
+
+/// Sees to it that filters which change content change that of this message alone. Blocking. False: it could not be done.
+pub(super) fn unshare(engine: &Engine, chain: &Chain, message: &mut LockedMessage) -> bool {
+    if chain.edits_in_place()
+        && let Err(errno) = message.unshare_content()
+    {
+        let reason = format!("cannot copy content file: {}", crate::os::reason(&errno.into()));
+        exception(engine, message, chain.name(), reason);
+        return false;
+    }
+    true
 }
 
 /// A message without anybody to send it to is failed.
@@ -97,7 +109,8 @@ fn with_recipients(engine: &Engine, message: LockedMessage) -> Option<LockedMess
     None
 }
 
-fn job(engine: &Engine, position: Position, message: &LockedMessage) -> Job {
+/// A message as filters get it.
+pub(super) fn job(engine: &Engine, position: Position, message: &LockedMessage) -> Job {
     let envelope = message.envelope();
     // Filters get absolute paths whatever the spool directory was called.
     let absolute = |path: PathBuf| std::path::absolute(&path).unwrap_or(path);
@@ -123,56 +136,68 @@ fn decide(
     message: LockedMessage,
     outcome: Outcome,
 ) -> Option<LockedMessage> {
-    let Outcome { verdict, flag, prepared } = outcome;
     // Of several that were with a filter at the same time and end the run, the first is the last one to be sent.
-    let late = flag && engine.stage.stop_taking();
-    if engine.stop.is_cancelled() || (late && verdict == Verdict::Ok) {
-        drop(prepared);
+    let late = outcome.flag && engine.stage.stop_taking();
+    if engine.stop.is_cancelled() || (late && outcome.verdict == Verdict::Ok) {
+        drop(outcome.prepared);
         put_back(engine, message);
         return None;
     }
-    match verdict {
-        Verdict::Ok => passed(engine, position, message, prepared),
-        Verdict::Abandon => {
-            if apply(engine, &message, prepared) {
-                put_back(engine, message);
-            }
-            None
+    match judge(engine, message, outcome) {
+        Judged::Passed(message) => return with_recipients(engine, message),
+        Judged::Abandoned(message) => put_back(engine, message),
+        Judged::Refused(message, failure) => refused(engine, position, message, failure),
+        // The filter has dealt with it.
+        Judged::Gone => {}
+        Judged::Unsendable(message, reason) => {
+            finish::fail(engine, message, &FailNote { code: Some(CODE), ..note(reason) });
         }
-        Verdict::Fail(failure) => {
-            drop(prepared);
-            refused(engine, position, message, failure);
-            None
+        Judged::Trouble(message, Some(error)) => {
+            // Trouble of our own: another time.
+            engine.ignoring(&message.id().clone(), &error);
+            put_back(engine, message);
         }
+        // It stays as it is, and is put back with this value.
+        Judged::Trouble(message, None) => drop(message),
     }
+    None
 }
 
-/// Reads again what the filters have left.
-fn passed(
-    engine: &Engine,
-    position: Position,
-    mut message: LockedMessage,
-    prepared: Vec<Box<dyn Prepared>>,
-) -> Option<LockedMessage> {
-    if !apply(engine, &message, prepared) {
-        let reason = "failed".to_owned();
-        refused(engine, position, message, crate::filter::Failure::fault("failed", reason));
-        return None;
+/// What filters have made of a message.
+#[derive(Debug)]
+pub(super) enum Judged {
+    /// It is to be sent, if it has recipients left.
+    Passed(LockedMessage),
+    /// It is to be left alone.
+    Abandoned(LockedMessage),
+    /// It is not to be sent.
+    Refused(LockedMessage, Refusal),
+    /// Its files have been taken away.
+    Gone,
+    /// It makes no sense any more: the reason.
+    Unsendable(LockedMessage, String),
+    /// We could not read it again, or not complete what a filter has prepared.
+    Trouble(LockedMessage, Option<LockError>),
+}
+
+/// Completes what the filters have prepared, and reads again what they have left. Blocking.
+pub(super) fn judge(engine: &Engine, mut message: LockedMessage, outcome: Outcome) -> Judged {
+    let Outcome { verdict, prepared, .. } = outcome;
+    if let Verdict::Fail(failure) = verdict {
+        drop(prepared);
+        return Judged::Refused(message, failure);
     }
-    match message.reload() {
-        Ok(Reloaded::Whole) => with_recipients(engine, message),
-        // The filter has dealt with it.
-        Ok(Reloaded::Gone) => None,
-        Ok(Reloaded::Unsendable(reason)) => {
-            finish::fail(engine, message, &FailNote { code: Some(CODE), ..note(reason) });
-            None
-        }
-        Err(error) => {
-            // Trouble of our own: another time.
-            engine.ignoring(&message.id().clone(), &error.into());
-            put_back(engine, message);
-            None
-        }
+    let applied = apply(engine, &message, prepared);
+    match (verdict, applied) {
+        (Verdict::Abandon, true) => Judged::Abandoned(message),
+        (Verdict::Abandon, false) => Judged::Trouble(message, None),
+        (_, false) => Judged::Refused(message, Refusal::fault("failed", "failed")),
+        (_, true) => match message.reload() {
+            Ok(Reloaded::Whole) => Judged::Passed(message),
+            Ok(Reloaded::Gone) => Judged::Gone,
+            Ok(Reloaded::Unsendable(reason)) => Judged::Unsendable(message, reason),
+            Err(error) => Judged::Trouble(message, Some(error.into())),
+        },
     }
 }
 
@@ -187,25 +212,33 @@ fn apply(engine: &Engine, message: &LockedMessage, prepared: Vec<Box<dyn Prepare
     true
 }
 
-fn refused(engine: &Engine, position: Position, mut message: LockedMessage, failure: crate::filter::Failure) {
+fn refused(engine: &Engine, position: Position, mut message: LockedMessage, failure: Refusal) {
     match message.reload() {
         Ok(Reloaded::Gone) => return,
         // What is recorded below goes to the file that is there now; that it cannot be read is no news for a message that fails.
         Ok(Reloaded::Whole | Reloaded::Unsendable(_)) | Err(_) => {}
     }
     let size = message.content().map_or(0, |(_, size)| size);
-    let is_fault = failure.is_fault && !engine.config().policy.compat26;
-    if is_fault {
-        let failure = Failure { reason: failure.reason, code: failure.code, ..Failure::default() };
-        return finish::put_off(engine, message, size, &failure, "");
+    match verdict(engine, position, failure) {
+        Disposition::Temporary(failure) => finish::put_off(engine, message, size, &failure, ""),
+        Disposition::Permanent(failure) => finish::give_up(engine, message, size, &failure, ""),
+        // Filters decide nothing else.
+        _ => finish::unlock(engine, message),
+    }
+}
+
+/// What the refusal of a filter means for its message.
+pub(super) fn verdict(engine: &Engine, position: Position, failure: Refusal) -> Disposition {
+    let compat26 = engine.config().policy.compat26;
+    if failure.is_fault && !compat26 {
+        let (reason, code) = (failure.reason, failure.code);
+        return Disposition::Temporary(Failure { reason, code, ..Failure::default() });
     }
     let (reason, code) = match position {
-        Position::Routing if !failure.about_next_hop || engine.config().policy.compat26 => {
-            (ROUTING_FAILED.to_owned(), None)
-        }
+        Position::Routing if !failure.about_next_hop || compat26 => (ROUTING_FAILED.to_owned(), None),
         _ => (failure.reason, Some(failure.code.unwrap_or(CODE))),
     };
-    finish::give_up(engine, message, size, &Failure { reason, code, ..Failure::default() }, "");
+    Disposition::Permanent(Failure { reason, code, ..Failure::default() })
 }
 
 /// Puts a message back for the next run, unless the filters have taken it away.

@@ -9,6 +9,12 @@ use crate::log::{self, Context, Delivery, ForwardEvent, SpoolEvent};
 use crate::message::report::status::TOO_OLD;
 use crate::spool::{FailNote, FinishError, LockedMessage, MessageId, Rejected, RetryNote};
 
+/// What comes next for a message that the next hop may have.
+const OURS_NEXT: &str = "it will be sent again";
+
+/// The same for one that was given back.
+const CLIENT_NEXT: &str = "its client may send it again";
+
 /// A message and what was decided about it.
 pub(crate) struct Finish {
     message: LockedMessage,
@@ -31,6 +37,30 @@ impl Finish {
         reply: Option<String>,
     ) -> Self {
         Self { message, disposition, relay: relay.to_owned(), size, reply: reply.unwrap_or_default(), ticket }
+    }
+
+    /// Which message it is.
+    pub(crate) fn id(&self) -> &MessageId {
+        self.message.id()
+    }
+
+    /// Somebody else decides what becomes of the message.
+    pub(crate) fn into_parts(self) -> (LockedMessage, Ticket) {
+        (self.message, self.ticket)
+    }
+
+    /// The next hop has taken the message, for all recipients or for some.
+    pub(crate) fn is_sent(&self) -> bool {
+        matches!(self.disposition, Disposition::Sent | Disposition::SentSome { .. })
+    }
+
+    /// The message is not, or not wholly, dealt with: it waits in the spool for another attempt.
+    pub(crate) fn leaves_message(&self) -> bool {
+        match self.disposition {
+            Disposition::Sent | Disposition::Permanent(_) => false,
+            Disposition::SentSome { retry, .. } => retry,
+            Disposition::Temporary(_) | Disposition::SessionFault { .. } => true,
+        }
     }
 
     /// The message goes back as it was.
@@ -74,6 +104,32 @@ fn sent(engine: &Engine, context: &Context, message: LockedMessage, size: u64, r
     log::emit(context, &ForwardEvent::ContentDeleted { id: id.clone() }.into());
     report(context, &id, message.sent());
     log::emit(context, &record.into());
+}
+
+/// Gives a message back to the client that waits for the outcome, and is told of this `reply`: nobody sends it on from here.
+/// Blocking. It is removed, or kept as `.bad` if it is to be `kept`.
+pub(crate) fn hand_back(engine: &Engine, finish: Finish, reply: String, kept: bool) {
+    let Finish { message, disposition, relay, size, .. } = finish;
+    let context = engine.context().with_message(&message.id().to_string());
+    let failure = match disposition {
+        Disposition::Permanent(failure) | Disposition::Temporary(failure) => failure,
+        Disposition::SessionFault { text } => Failure { reason: text, ..Failure::default() },
+        Disposition::Sent | Disposition::SentSome { .. } => Failure::default(),
+    };
+    if failure.in_doubt {
+        let (id, relay) = (message.id().to_string(), relay.clone());
+        log::emit(&context, &ForwardEvent::InDoubt { id, relay, next: CLIENT_NEXT }.into());
+    }
+    let record = ForwardEvent::HandedBack(delivery(&message, size, &relay, reply));
+    log::emit(&context, &record.into());
+    if kept {
+        let note = FailNote { rejected: rejected(&failure), reason: failure.reason, code: failure.code };
+        return fail(engine, message, &note);
+    }
+    let id = message.id().to_string();
+    log::emit(&context, &ForwardEvent::EnvelopeDeleted { id: id.clone() }.into());
+    log::emit(&context, &ForwardEvent::ContentDeleted { id: id.clone() }.into());
+    report(&context, &id, message.remove());
 }
 
 pub(crate) fn give_up(engine: &Engine, message: LockedMessage, size: u64, failure: &Failure, relay: &str) {
@@ -121,7 +177,10 @@ pub(crate) fn put_off(
     let context = engine.context().with_message(&message.id().to_string());
     let (now, state, id) = (unix_now(), message.retry_state(), message.id().to_string());
     if failure.in_doubt {
-        log::emit(&context, &ForwardEvent::InDoubt { id: id.clone(), relay: relay.to_owned() }.into());
+        log::emit(
+            &context,
+            &ForwardEvent::InDoubt { id: id.clone(), relay: relay.to_owned(), next: OURS_NEXT }.into(),
+        );
         if let Err(error) = message.mark_in_doubt(now, relay) {
             log::emit(&context, &SpoolEvent::StoreFailed { reason: error.to_string() }.into());
         }

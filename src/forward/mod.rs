@@ -1,9 +1,10 @@
 //! Sending spooled messages on.
 //!
-//! [`outcome`] and [`backoff`] decide, without I/O; [`engine`] runs over the spool, with one `lane` for each destination
-//! and one `worker` for each connection; `deliver` carries one message through.
+//! [`outcome`], [`answer`] and [`backoff`] decide, without I/O; [`engine`] runs over the spool, with one `lane` for each destination
+//! and one `worker` for each connection; `deliver` carries one message through. [`proxy`] does the same for clients that wait.
 
 pub mod account;
+pub mod answer;
 pub mod backoff;
 mod content;
 mod crowd;
@@ -18,6 +19,7 @@ mod ignored;
 mod lane;
 mod open;
 pub mod outcome;
+pub mod proxy;
 mod tally;
 mod ticket;
 mod token;

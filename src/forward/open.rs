@@ -8,8 +8,8 @@ use tokio::time::Instant;
 use crate::config::address::Remote;
 use crate::config::tls::TlsStart;
 use crate::forward::deliver;
+use crate::forward::destination::Destination;
 use crate::forward::engine::{Engine, Secure};
-use crate::forward::lane::Lane;
 use crate::net::address::Endpoint;
 use crate::net::client::{Connection, Opened};
 use crate::net::connect;
@@ -21,17 +21,21 @@ use crate::smtp::client::{ClientConfig, FaultKind, Session};
 pub(crate) type Open = (Connection<Stream>, String);
 
 /// Connects, encrypts and says EHLO, or tells what went wrong. The connection is written down in `line`.
-pub(crate) async fn open(engine: &Engine, lane: &Lane, line: Option<&Entry>) -> Result<Open, String> {
+pub(crate) async fn open(
+    engine: &Engine,
+    destination: &Destination,
+    line: Option<&Entry>,
+) -> Result<Open, String> {
     let config = engine.config();
     let mut login = match &config.accounts {
-        Some(accounts) => accounts.login(&lane.destination().selector).await?,
+        Some(accounts) => accounts.login(&destination.selector).await?,
         None => None,
     };
     let limit = config.connect.timeout;
     // One limit for lookup, connect and handshake together.
     let deadline = limit.map(|limit| Instant::now() + limit);
     let attempts = &mut deliver::attempts(engine);
-    let (mut stream, peer) = connect::connect(&lane.destination().address, &config.connect, attempts)
+    let (mut stream, peer) = connect::connect(&destination.address, &config.connect, attempts)
         .await
         .map_err(|error| error.to_string())?;
     if let Some(line) = line {
@@ -39,12 +43,12 @@ pub(crate) async fn open(engine: &Engine, lane: &Lane, line: Option<&Entry>) -> 
     }
     if let Some(login) = &mut login {
         // Behind a proxy on this machine is another one.
-        let direct = !matches!(lane.destination().address, Remote::Socks { .. });
+        let direct = !matches!(destination.address, Remote::Socks { .. });
         login.local = direct && peer.ip().is_none_or(|ip| ip.to_canonical().is_loopback());
     }
     let at_once = config.tls.as_ref().filter(|tls| tls.start == TlsStart::AtOnce);
     if let Some(tls) = at_once {
-        stream = secure(tls, stream, lane, &peer, deadline).await?;
+        stream = secure(tls, stream, destination, &peer, deadline).await?;
     }
     let client = client_config(&config.client, config.policy.compat26, &stream);
     let mut session = Session::new(client, Instant::now().into_std()).with_login(login);
@@ -58,7 +62,7 @@ pub(crate) async fn open(engine: &Engine, lane: &Lane, line: Option<&Entry>) -> 
         let Some(tls) = &config.tls else { return Err(IN_HANDSHAKE.to_owned()) };
         let (stream, mut session) = connection.into_parts();
         let deadline = limit.map(|limit: Duration| Instant::now() + limit);
-        let stream = secure(tls, stream, lane, &peer, deadline).await?;
+        let stream = secure(tls, stream, destination, &peer, deadline).await?;
         session.bind(stream.exporter());
         connection = Connection::secured(stream, session);
     }
@@ -80,11 +84,11 @@ async fn ready(engine: &Engine, connection: &mut Connection<Stream>) -> Result<O
 async fn secure(
     tls: &Secure,
     stream: Stream,
-    lane: &Lane,
+    destination: &Destination,
     peer: &Endpoint,
     deadline: Option<Instant>,
 ) -> Result<Stream, String> {
-    let host = host(&lane.destination().address);
+    let host = host(&destination.address);
     match tls.connector.connect(stream, &host, peer, deadline).await {
         Ok((stream, _)) => Ok(stream),
         Err(error) if error.timed_out => Err("secure connection timeout".to_owned()),

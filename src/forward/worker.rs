@@ -158,7 +158,7 @@ async fn session(engine: &Arc<Engine>, place: &mut Place<'_>, first: Ticket) -> 
         biased;
         // Nothing is lost with a session that has not begun, so a stop need not wait for it.
         () = engine.stop.cancelled() => None,
-        opened = open::open(engine, lane, line.as_ref()) => Some(opened),
+        opened = open::open(engine, lane.destination(), line.as_ref()) => Some(opened),
     };
     let (mut connection, relay) = match opened {
         Some(Ok(opened)) => opened,

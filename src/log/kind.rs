@@ -322,6 +322,8 @@ kinds! {
     DEFERRED = "e2a0a308b2824c96bc4c59f984f93e72", Info;
     /// The connection broke between the final dot and the reply.
     IN_DOUBT = "7e9733363cff44c4957ec08bcbde7a71", Warning;
+    /// A message was given back to the client that waited for it to be sent on.
+    HANDED_BACK = "3c85e08d7d634263b01aa7e4a2d42fab", Info;
     /// A next hop is left alone for a while.
     BACK_OFF = "09aac6d18bd24794a0e7990d13d8d298", Verbose;
     /// We have logged in at a next hop.

@@ -70,6 +70,8 @@ pub struct Seat {
     idle_since: Mutex<Option<Instant>>,
     /// The client has shown who it is.
     known: AtomicBool,
+    /// The client has closed the connection.
+    gone: AtomicBool,
     vacate: Notify,
 }
 
@@ -82,6 +84,17 @@ impl Seat {
     /// The client has shown who it is: it keeps its place for as long as there are others to make room.
     pub fn set_known(&self, known: bool) {
         self.known.store(known, Ordering::Relaxed);
+    }
+
+    /// The client has closed its side: it may not hear what it is told from now on.
+    pub fn set_gone(&self) {
+        self.gone.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether the client has closed its side.
+    #[must_use]
+    pub fn is_gone(&self) -> bool {
+        self.gone.load(Ordering::Relaxed)
     }
 
     /// Waits until the place has been given to another connection. Cancel-safe.

@@ -82,7 +82,7 @@ impl Driver {
     {
         let wire =
             Wire { stream, unread: Vec::new(), used: 0, unsent: Vec::new(), limit: self.write_timeout };
-        let mut pump = Pump { wire, session, handler, stop: &self.stop };
+        let mut pump = Pump { wire, session, handler, stop: &self.stop, seat: &self.seat };
         let mut stopping = false;
         loop {
             if let Some(ended) = pump.settle().await {
@@ -122,6 +122,7 @@ struct Pump<'a, S, H> {
     session: &'a mut Session,
     handler: &'a mut H,
     stop: &'a CancellationToken,
+    seat: &'a Seat,
 }
 
 impl<S, H> Pump<'_, S, H>
@@ -188,7 +189,7 @@ where
     /// While a message is being stored the peer may go away, and the log should say that it does not know. One that goes
     /// away while an address is looked at ends the look, and so does a stop.
     async fn ask(&mut self, question: Question) {
-        let Self { wire, session, handler, stop } = self;
+        let Self { wire, session, handler, stop, seat } = self;
         let mut answer = pin!(handler.ask(question));
         let at_once = tokio::select! {
             biased;
@@ -214,10 +215,12 @@ where
                             // What it has sent before is still to be looked at; the end will be read again.
                             Ok(0) if !wire.pending().is_empty() => watched = false,
                             Ok(0) => {
+                                seat.set_gone();
                                 session.peer_closed(None, now());
                                 watched = false;
                             }
                             Err(error) => {
+                                seat.set_gone();
                                 session.peer_closed(Some(&crate::os::reason(&error)), now());
                                 watched = false;
                             }

@@ -30,6 +30,10 @@ impl Listeners for Doorbell {
         self.stored.notify_one();
     }
 
+    fn message_left(&self) {
+        self.stored.notify_one();
+    }
+
     fn session_ended(&self) {}
 }
 

@@ -28,7 +28,7 @@ use crate::role::login::{Accounts, Logins, Source};
 use crate::role::pop::PopRole;
 use crate::role::serve::{self, Service};
 use crate::role::settings::{self, NextHop};
-use crate::role::smtp::{Listeners, SmtpRole};
+use crate::role::smtp::{Listeners, SmtpRole, SmtpSettings};
 use crate::role::tls::Tls;
 use crate::role::upkeep::Upkeep;
 use crate::spool::Spool;
@@ -42,6 +42,8 @@ struct Asks {
     queue: mpsc::Sender<Reason>,
     /// When a client has gone (`--forward-on-disconnect`).
     on_disconnect: bool,
+    /// What has failed is tried again by itself.
+    retries: bool,
 }
 
 impl Listeners for Asks {
@@ -50,6 +52,12 @@ impl Listeners for Asks {
     fn rescan(&self) {
         // A full queue means that a run is coming anyway.
         let _ = self.queue.try_send(Reason::Rescan);
+    }
+
+    fn message_left(&self) {
+        if self.retries {
+            let _ = self.queue.try_send(Reason::Retry);
+        }
     }
 
     fn session_ended(&self) {
@@ -65,6 +73,7 @@ struct Quiet;
 impl Listeners for Quiet {
     fn message_stored(&self) {}
     fn rescan(&self) {}
+    fn message_left(&self) {}
     fn session_ended(&self) {}
 }
 
@@ -137,8 +146,8 @@ impl Instance {
             account::Accounts::new(source, settings.forward.auth_policy.clone(), context.clone())
         });
         let (ledger, facts) = settings.admin.enabled.then(Ledger::new).unzip();
-        // The administration program sends only when it is asked to.
-        let forwards = !(split && settings.admin.enabled);
+        // The administration program sends only when it is asked to, the SMTP server only what its clients wait for.
+        let forwards = !(split && (settings.admin.enabled || settings.smtp.enabled));
         let next_hop = NextHop {
             accounts: ours.clone(),
             tls: tls.connector.clone(),
@@ -159,7 +168,10 @@ impl Instance {
         let doorbell = split.then(Arc::<Doorbell>::default);
         let hears: Arc<dyn Listeners> = match (&doorbell, &engine) {
             (Some(doorbell), _) => Arc::clone(doorbell) as Arc<dyn Listeners>,
-            (None, Some(_)) => Arc::new(Asks { queue: ask, on_disconnect: settings.forward.on_disconnect }),
+            (None, Some(_)) => {
+                let (on_disconnect, retries) = (settings.forward.on_disconnect, retries(&settings));
+                Arc::new(Asks { queue: ask, on_disconnect, retries })
+            }
             _ => Arc::new(Quiet),
         };
         let logins = accounts.server.map(|source| {
@@ -172,8 +184,10 @@ impl Instance {
             }
             let limits = settings::limits(&settings, descriptors);
             let limits = ConnectionLimits::new(limits.0, limits.1);
+            let immediate = settings::immediate(&settings, &next_hop, ledger.clone(), context.clone())?;
             let config = settings::smtp(&settings, logins.clone(), tls.acceptor.clone(), filters.server)
                 .context("cannot start verifiers")?;
+            let config = SmtpSettings { immediate, ..config };
             let stop = stop.child_token();
             Some(SmtpRole::new(Arc::clone(&spool), config, limits, context.clone(), hears, stop))
         } else {
@@ -289,7 +303,7 @@ impl Instance {
             at_start: forward.at_start,
             poll: forward.poll,
             on_disconnect: forward.on_disconnect,
-            retry: (forward.poll.is_some() || forward.on_disconnect) && !self.settings.compat.forwarding,
+            retry: retries(&self.settings),
         };
         let (engine, requests) = (self.engine.clone(), self.requests.take());
         async move {
@@ -333,6 +347,11 @@ impl Instance {
             }
         }
     }
+}
+
+/// Whether a process that goes on forwards by itself what has failed for now.
+fn retries(settings: &Settings) -> bool {
+    (settings.forward.poll.is_some() || settings.forward.on_disconnect) && !settings.compat.forwarding
 }
 
 /// Serves on the sockets of one server, if the instance has it.

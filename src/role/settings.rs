@@ -13,6 +13,7 @@ use crate::filter::{Chain, Tools};
 use crate::forward::account::Accounts;
 use crate::forward::backoff::Schedule;
 use crate::forward::outcome::{InDoubt, Policy};
+use crate::forward::proxy::{ProxyConfig, Refused};
 use crate::forward::{EngineConfig, Scope, Secure};
 use crate::log::{self, Context, JournalText, Level, LogConfig, ProcessEvent, Stderr};
 use crate::net::alternatives::Alternatives;
@@ -24,7 +25,7 @@ use crate::program::{Limits, Runner};
 use crate::role::admin::AdminSettings;
 use crate::role::login::Logins;
 use crate::role::pop::PopSettings;
-use crate::role::sandbox::require_network;
+use crate::role::sandbox::{require_network, require_next_hops};
 use crate::role::smtp::SmtpSettings;
 use crate::smtp::client::{ClientConfig, StartTls};
 use crate::smtp::server::{self, Anonymous, Extensions, ServerConfig};
@@ -128,7 +129,8 @@ pub struct Filters {
     pub client: Option<Arc<Chain>>,
 }
 
-/// The SMTP server's settings; who may log in is known already. Without `tls` there is none, whatever the settings.
+/// The SMTP server's settings, but for sending at once; who may log in is known already. Without `tls` there is none, whatever the
+/// settings.
 ///
 /// # Errors
 /// The system refuses the thread that starts verifier programs.
@@ -182,6 +184,7 @@ pub fn smtp(
         remote_clients: settings.smtp.remote_clients,
         logins,
         filters,
+        immediate: None,
         reset_on_close: !keywords.linger,
         implicit_tls: starts(TlsStart::AtOnce),
         tls,
@@ -322,6 +325,29 @@ pub fn engine(
     })
 }
 
+/// How the SMTP server sends messages on while their clients wait (`--immediate`); `None`: it does not, or there is no next hop.
+///
+/// # Errors
+/// The server is shut off from the network that it needs for that.
+pub fn immediate(
+    settings: &Settings,
+    next_hop: &NextHop,
+    ledger: Option<Arc<Ledger>>,
+    context: Context,
+) -> anyhow::Result<Option<ProxyConfig>> {
+    if !settings.smtp.enabled || !settings.forward.immediate {
+        return Ok(None);
+    }
+    let Some(engine) = engine(settings, next_hop, ledger, context) else { return Ok(None) };
+    if !engine.next_hop.is_unix() {
+        require_next_hops("--immediate")?;
+    }
+    let removes = settings.forward.keywords.immediate_delete;
+    let refused = if removes { Refused::Removed } else { Refused::Kept };
+    // A client waits for each message: there is no time that it has to wait for.
+    Ok(Some(ProxyConfig { engine: EngineConfig { scope: Scope::Everything, ..engine }, refused }))
+}
+
 /// Connections to next hops at most.
 pub fn connections(settings: &Settings) -> usize {
     count(settings.forward.connections_max)
@@ -430,6 +456,7 @@ pub fn fixed_instance(old: &Settings, new: &Settings) -> Vec<&'static str> {
         ("server-tls or --server-tls-certificate", old.server_tls.is_some() != new.server_tls.is_some()),
         ("client-tls", old.client_tls.is_some() != new.client_tls.is_some()),
         ("poll", old.forward.poll != new.forward.poll),
+        ("immediate", old.forward.immediate != new.forward.immediate),
         ("filter-max", old.filter.running != new.filter.running),
         ("filter-queue-timeout", old.filter.wait != new.filter.wait),
         ("forward-to or --forward-on-disconnect", triggers(old) != triggers(new)),

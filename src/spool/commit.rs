@@ -9,7 +9,8 @@
 //! single one. The queue needs no limit of its own: a session commits one message and waits for the outcome, so it never
 //! holds more messages than there are sessions.
 //!
-//! Order in a batch: rename every `.envelope.new` to `.envelope`, sync the directory once, report.
+//! Order in a batch: rename every `.envelope.new` to `.envelope`, or to `.envelope.busy` if its owner sends it on itself, sync the
+//! directory once, report.
 //!
 //! Other changes of the directory (a message was sent, failed or put back) need no answer. They wait a moment for
 //! company, or ride with the next batch; [`Committer::flush`] waits for them.
@@ -25,11 +26,11 @@ use nix::errno::Errno;
 
 use super::disk::Disk;
 use super::error::StoreError;
-use super::id::{CONTENT, MessageId, NEW, READY};
+use super::id::{CONTENT, MessageId, NEW};
 use super::{Durability, SpoolConfig};
 
-/// Called once with the outcome, on the commit thread.
-pub(super) type Done = Box<dyn FnOnce(Result<MessageId, StoreError>) + Send>;
+/// Called once with the outcome, on the commit thread: the message's id, and its envelope file, which is still open.
+pub(super) type Done = Box<dyn FnOnce(Result<(MessageId, File), StoreError>) + Send>;
 
 /// A message whose files are durable, to be made visible.
 pub(super) struct Pending {
@@ -37,6 +38,8 @@ pub(super) struct Pending {
     /// Kept open until the end: its lock keeps the sweep away.
     pub(super) content: File,
     pub(super) envelope: File,
+    /// The suffix that the envelope is to have.
+    pub(super) suffix: &'static str,
     /// A filter has given the envelope its final name already.
     pub(super) visible: bool,
     pub(super) done: Done,
@@ -173,8 +176,8 @@ impl Worker {
         match self.sync_directory() {
             Ok(()) => {
                 for Pending { id, content, envelope, done, .. } in renamed {
-                    drop((content, envelope));
-                    report(done, Ok(id));
+                    drop(content);
+                    report(done, Ok((id, envelope)));
                 }
                 if !batch.flushes.is_empty() {
                     let outcome = self.unreported.take().map_or(Ok(()), Err);
@@ -187,7 +190,8 @@ impl Worker {
                     self.unreported = Some(error.clone());
                 }
                 for pending in renamed {
-                    self.withdraw(pending, READY, error.clone());
+                    let suffix = pending.suffix;
+                    self.withdraw(pending, suffix, error.clone());
                 }
                 batch.flushes.into_iter().for_each(|reply| drop(reply.send(Err(error.clone()))));
             }
@@ -201,7 +205,7 @@ impl Worker {
                 renamed.push(pending);
                 continue;
             }
-            let name = pending.id.file(READY);
+            let name = pending.id.file(pending.suffix);
             match self.disk.rename(&pending.id.file(NEW), &name) {
                 Ok(()) => renamed.push(pending),
                 Err(errno) => self.withdraw(pending, NEW, StoreError::Rename { name, errno }),
@@ -230,6 +234,6 @@ impl Worker {
 }
 
 /// A panic in the callback of one session must not stop the commits of all others.
-fn report(done: Done, outcome: Result<MessageId, StoreError>) {
+fn report(done: Done, outcome: Result<(MessageId, File), StoreError>) {
     let _ = catch_unwind(AssertUnwindSafe(|| done(outcome)));
 }

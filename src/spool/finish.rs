@@ -61,7 +61,15 @@ impl LockedMessage {
     ///
     /// # Errors
     /// A file could not be removed.
-    pub fn sent(mut self) -> Result<(), FinishError> {
+    pub fn sent(self) -> Result<(), FinishError> {
+        self.remove()
+    }
+
+    /// The message belongs to somebody else again, who was told that it is not taken: removes it.
+    ///
+    /// # Errors
+    /// A file could not be removed.
+    pub fn remove(mut self) -> Result<(), FinishError> {
         self.drop_reserve();
         self.finished = true;
         let (envelope, content) = (self.id.file(BUSY), self.id.file(CONTENT));

@@ -93,6 +93,17 @@ impl Spool {
 }
 
 impl LockedMessage {
+    /// A message whose `.busy` file was made by us, and is locked.
+    pub(super) fn fresh(
+        shared: Arc<Shared>,
+        id: MessageId,
+        busy: File,
+        envelope: Envelope,
+        style: AppendStyle,
+    ) -> Self {
+        Self { shared, id, busy, envelope, style, content: None, reserve: None, finished: false }
+    }
+
     /// The id.
     #[must_use]
     pub fn id(&self) -> &MessageId {

@@ -16,6 +16,7 @@
 //! | filtering | \[C\] \[N\] | [`NewMessage`], and filters as they like | `reopen` → committing, X, or left to the filter; `refuse` → gone | C N, or what a filter has made of them: as before, and never acknowledged |
 //! | committing | \[C\] N, both synced | commit thread | rename N → E; failure → gone | C N, or C E if the rename was made: not yet acknowledged, either is right |
 //! | visible | C E, directory not synced | commit thread | directory sync → ready, **then** the sender is told; failure → gone | C E: ready, and forwarded although never acknowledged |
+//! | visible to us alone | C \[B\], directory not synced | commit thread, for a message that its receiver sends on itself | directory sync → locked, **then** its receiver is told; failure → gone | C B: as locked, although never acknowledged |
 //! | ready | C E | nobody | [`Spool::lock`]: open E, lock it, rename E → B; [`Spool::hold`]: rename E → H; [`Spool::delete`]: lock E, remove E, then C | C E: ready; C: the sweep removes it |
 //! | locked | C \[B\] | [`LockedMessage`] | `sent`, `retry`, `fail`, `unlock`, `keep_remote` | C B: the kernel drops the lock; [`Spool::recover`] renames B → E |
 //! | editing | C \[B\] \[T\] | [`LockedMessage`] | T written and synced, rename T → B: locked, new text | C B T: recovered with the old text; the sweep removes T |
@@ -56,6 +57,7 @@
 //! Everything else in the directory is left alone, but for the control files (`control`) and write probes.
 
 mod commit;
+mod committed;
 mod content_edit;
 mod control;
 mod delivery;
@@ -88,6 +90,7 @@ use nix::errno::Errno;
 
 pub use crate::smtp::Body;
 use commit::Committer;
+pub use committed::Committed;
 pub use content_edit::ContentEdit;
 pub use control::FORWARD_REQUEST;
 pub use delivery::{

@@ -132,14 +132,23 @@ impl NewMessage {
     /// Makes the message durable and then visible, and calls `done` with the outcome: after `Ok` the message survives
     /// a power cut. On an error nothing of it is left. Blocks until both files are on the disk; the rest, `done` too, is
     /// done by the commit thread.
-    pub fn commit(mut self, done: impl FnOnce(Result<MessageId, StoreError>) + Send + 'static) {
+    pub fn commit(self, done: impl FnOnce(Result<MessageId, StoreError>) + Send + 'static) {
+        self.commit_as(READY, move |outcome| done(outcome.map(|(id, _)| id)));
+    }
+
+    /// The same under another suffix; the envelope file, and with it what locks it, lives on in the outcome.
+    pub(super) fn commit_as(
+        mut self,
+        suffix: &'static str,
+        done: impl FnOnce(Result<(MessageId, File), StoreError>) + Send + 'static,
+    ) {
         // Recorded in `failure`, and the files are gone: the second arm below.
         let _ = self.sync_files();
         let shared = Arc::clone(&self.shared);
         match (self.content.take(), self.envelope.take()) {
             (Some(content), Some(envelope)) => {
                 let (id, visible) = (self.id.clone(), self.queued);
-                let pending = Pending { id, content, envelope, visible, done: Box::new(done) };
+                let pending = Pending { id, content, envelope, suffix, visible, done: Box::new(done) };
                 if let Err(pending) = shared.committer.store(pending) {
                     let Pending { content, envelope, done, .. } = *pending;
                     (self.content, self.envelope) = (Some(content), Some(envelope));
@@ -196,6 +205,11 @@ impl NewMessage {
         let Some(content) = &self.content else { return Err(StoreError::Incomplete) };
         let written = self.shared.disk.write(content, data);
         written.map_err(|errno| self.fail(StoreError::write(self.id.file(CONTENT), errno)))
+    }
+
+    /// The envelope file, if there is one.
+    pub(super) fn envelope_file(&self) -> Option<&File> {
+        self.envelope.as_ref()
     }
 
     /// The files that there are.

@@ -41,6 +41,8 @@ mod fuzz;
 mod habits;
 mod handover;
 mod hostile;
+mod immediate;
+mod immediate_peers;
 mod log_lines;
 mod login;
 mod login_forward;

@@ -4,7 +4,7 @@ use super::{Kind, Opt, Roles, Section, opt};
 
 const AUTH: Section = Section::Auth;
 const TLS: Section = Section::Tls;
-const CLIENT: Roles = Roles::FORWARD.with(Roles::ADMIN).with(Roles::RELAY);
+const CLIENT: Roles = super::forward::FORWARD;
 const SMTP: Roles = Roles::SMTP.with(Roles::RELAY);
 const POP: Roles = Roles::POP.with(Roles::RELAY);
 const SERVER: Roles = SMTP.with(Roles::POP);

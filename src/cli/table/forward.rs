@@ -3,8 +3,8 @@
 use super::{Kind, Opt, Roles, Section, opt};
 
 const CLIENT: Section = Section::Client;
-/// Who makes connections to a next hop: administration does for `flush`.
-const FORWARD: Roles = Roles::FORWARD.with(Roles::ADMIN).with(Roles::RELAY);
+/// Who makes connections to a next hop: administration does for `flush`, and the SMTP server with `--immediate`.
+pub(super) const FORWARD: Roles = Roles::FORWARD.with(Roles::ADMIN).with(Roles::RELAY).with(Roles::AT_ONCE);
 const RUNS: Roles = Roles::FORWARD.with(Roles::RELAY);
 const RECEIVE: Roles = Roles::SMTP.with(Roles::RELAY);
 
@@ -12,7 +12,7 @@ const RECEIVE: Roles = Roles::SMTP.with(Roles::RELAY);
 pub(super) const ROWS: &[Opt] = &[
     opt("client-smtp-config", CLIENT, 3, FORWARD,
         "Switches parts of the SMTP client on or off: pipelining, smtputf8strict, eightbitstrict, binarymimestrict, linger, size, \
-         chunking, shortdot, compat26.")
+         chunking, shortdot, immediatedelete, compat26.")
         .short('c').value(Kind::Text, "config").list().sample("+eightbitstrict,-pipelining"),
     opt("forward", CLIENT, 3, RUNS, "Sends the spooled messages on at start-up.").short('f'),
     opt("forward-on-disconnect", CLIENT, 3, RECEIVE,
@@ -58,7 +58,7 @@ pub(super) const ROWS: &[Opt] = &[
         "Sends a message only if no recipient is refused. This is the default."),
     opt("forward-to-default-port", CLIENT, 5, FORWARD, "Lets the address of the server do without a port, which is then 25."),
     opt("forward-to-some", CLIENT, 5, FORWARD, "Sends a message even if some of its recipients are refused."),
-    opt("immediate", CLIENT, 5, RECEIVE, "Sends each message on before it is acknowledged.").short('m').unbuilt(),
+    opt("immediate", CLIENT, 5, RECEIVE, "Sends each message on before it is acknowledged.").short('m'),
     opt("in-doubt", CLIENT, 5, FORWARD,
         "What to do with a message that was sent but never answered: retry, so that it may arrive twice, or fail.")
         .value(Kind::Choice(&["retry", "fail"]), "retry|fail").default("retry").sample("retry"),

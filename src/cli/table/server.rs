@@ -40,7 +40,7 @@ pub(super) const ROWS: &[Opt] = &[
         "Where to listen: addresses, names of network interfaces (eth0, eth0-ipv4), unix sockets (/path, @abstract), inherited sockets \
          (fd#3, fd:name) or * for all. A prefix smtp=, pop= or admin= restricts an item to that server.")
         .short('I').value(Kind::Interfaces, "ip-address-list").list().sample("127.0.0.1,smtp=eth0"),
-    opt("prompt-timeout", SERVER, 3, Roles::FORWARD.with(Roles::ADMIN).with(Roles::RELAY),
+    opt("prompt-timeout", SERVER, 3, super::forward::FORWARD,
         "Limit for the greeting of the server that messages are sent on to, after which it is done without; 0 for none.")
         .short('w').value(Kind::Seconds, "seconds").default("20").sample("3"),
     opt("server-smtp-config", SERVER, 3, SMTP_ROLE,

@@ -126,6 +126,10 @@ fn times_directories_networks_and_names_become_drop_ins() {
     let network = drop_in("filter net:127.0.0.1:700,spam:192.0.2.7:783", "emailrelay-smtp.service");
     let end = ["IPAddressDeny=any", "IPAddressAllow=localhost", "IPAddressAllow=192.0.2.7"];
     assert_eq!(network[network.len() - 3..], end, "{network:?}");
+    let at_once = drop_in("immediate\nforward-to 192.0.2.9:25\nclient-auth /x", "emailrelay-smtp.service");
+    for line in ["PrivateNetwork=no", "IPAddressAllow=192.0.2.9", "LoadCredential=client-auth:/x"] {
+        assert!(at_once.iter().any(|is| is == line), "{line}: {at_once:?}");
+    }
     let instance = units("in-spool-dir ./.\nin-port 26\n");
     assert!(instance.iter().any(|line| line.contains("emailrelay-smtp@in.socket.d")), "{instance:?}");
 }

@@ -192,7 +192,7 @@ fn check_shows_what_is_in_force_and_masks_passwords() {
         let args = [OsString::from("--client-auth=plain:aWQ=:cHc=")];
         merge::merge(lexer::arguments(&args, &|_| false).given, None, |_| true)
     };
-    let shown = report::effective(Program::Relay, &entries, &[]);
+    let shown = report::effective(Program::Relay.roles(), &entries, &[]);
     assert!(shown.contains("client-auth plain:****\n") && !shown.contains("cHc"));
 }
 

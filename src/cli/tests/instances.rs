@@ -79,3 +79,18 @@ fn one_instance_can_be_chosen() {
     );
     assert_eq!(names(&good("--instance=x --spool-dir=/x --port=99")), [("x", 99)]);
 }
+
+#[test]
+fn sending_on_at_once_is_a_matter_of_the_instance() {
+    let conf = b"in-spool-dir /a\nout-spool-dir /b\nin-immediate\nin-forward-to h:25\nin-client-auth /in\nout-forward-to h:26\n\
+        out-client-auth /out\n";
+    let (_dir, env) = directory(&[("conf", conf)]);
+    let both = run_in(Program::Smtp, "conf", &env).unwrap();
+    let sends: Vec<_> =
+        both.instances.iter().map(|one| (one.forward.to.is_some(), one.forward.auth.is_some())).collect();
+    assert_eq!(sends, [(true, true), (false, false)]);
+    for (instance, sends) in [("in", true), ("out", false)] {
+        let one = run_in(Program::Smtp, &format!("--instance {instance} conf"), &env).unwrap();
+        assert_eq!(one.instances[0].forward.to.is_some(), sends, "{instance}");
+    }
+}

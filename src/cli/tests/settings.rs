@@ -212,3 +212,36 @@ fn administration_is_there_when_its_port_is_given_and_in_its_own_program() {
     assert!(good("-a 1").warnings.contains(&everywhere.to_owned()));
     assert!(good("-a 1 -I 127.0.0.1").warnings.is_empty());
 }
+
+#[test]
+fn the_smtp_server_has_the_options_of_forwarding_when_it_sends_on_at_once() {
+    let line = "--forward-to=h:25 --client-auth=/x --client-tls --forward-connections-max=3";
+    assert_eq!(
+        bad_for(Program::Smtp, line),
+        "usage error: the --forward-to option belongs to emailrelay-forward, not to emailrelay-smtp"
+    );
+    let smtp = run(Program::Smtp, &format!("--immediate {line}")).unwrap();
+    let forward = &smtp.instances[0].forward;
+    assert!(forward.immediate && forward.auth.is_some() && smtp.instances[0].client_tls.is_some());
+    assert_eq!((forward.to.as_ref().unwrap().to_string(), forward.connections_max), ("h:25".to_owned(), 3));
+    // What no client waits for stays with the forwarder.
+    assert_eq!(
+        bad_for(Program::Smtp, &format!("--immediate {line} --poll=5")),
+        "usage error: the --poll option belongs to emailrelay, not to emailrelay-smtp"
+    );
+    assert!(good("--immediate=no --forward-to=h:25").instances[0].forward.to.is_some());
+    assert!(!good("--immediate=no").instances[0].forward.immediate);
+}
+
+#[test]
+fn whoever_sends_on_at_once_is_told_what_to_expect() {
+    let timeouts =
+        "using --immediate can result in client timeout errors: try --forward-on-disconnect instead";
+    let said = |line| good(line).log_warnings;
+    assert_eq!(said("--immediate"), ["--immediate has no effect without --forward-to"]);
+    assert_eq!(said("--immediate --as-proxy=h:25"), [timeouts]);
+    assert_eq!(said("--immediate --forward-to=h:25 --poll=60"), [timeouts]);
+    let alone = said("--immediate --forward-to=h:25");
+    assert_eq!(alone[0], timeouts);
+    assert!(alone[1].contains("--forward-on-disconnect"), "{alone:?}");
+}

@@ -109,24 +109,22 @@ fn credentials(settings: &Settings, role: &str) -> Vec<String> {
     match role {
         "smtp" => files.extend(smtp.as_deref().map(|path| ("server-auth", path))),
         "pop" => files.extend(pop.as_deref().map(|path| ("pop-auth", path))),
-        _ => {
-            if let Some(ClientAuth::File(path)) = &settings.forward.auth {
-                files.push(("client-auth", path));
-            }
-        }
+        _ => {}
     }
-    let certificate = match role {
-        "smtp" | "pop" => {
-            settings.server_tls.as_ref().map(|tls| ("server-tls-certificate", &tls.certificate))
-        }
-        _ => settings
-            .client_tls
-            .as_ref()
-            .and_then(|tls| tls.certificate.as_ref())
-            .map(|files| ("client-tls-certificate", files)),
+    let (serves, sends) = match role {
+        "smtp" => (true, settings.forward.immediate),
+        "pop" => (true, false),
+        _ => (false, true),
     };
-    if let Some((name, certificate)) = certificate {
-        files.push((name, &certificate.key));
+    if let Some(tls) = settings.server_tls.as_ref().filter(|_| serves) {
+        files.push(("server-tls-certificate", &tls.certificate.key));
+    }
+    if let Some(ClientAuth::File(path)) = settings.forward.auth.as_ref().filter(|_| sends) {
+        files.push(("client-auth", path));
+    }
+    let ours = settings.client_tls.as_ref().and_then(|tls| tls.certificate.as_ref());
+    if let Some(certificate) = ours.filter(|_| sends) {
+        files.push(("client-tls-certificate", &certificate.key));
     }
     let mut lines = Vec::new();
     for (name, path) in files {
@@ -142,7 +140,8 @@ fn network(site: &Site<'_>, plan: &mut Plan) {
     let mut addresses = BTreeSet::new();
     let mut names = Vec::new();
     let filters = settings.filter.server.iter().filter_map(FilterSpec::remote);
-    for remote in filters.chain(settings.smtp.verifier.remote()) {
+    let next_hop = settings.forward.to.as_ref().filter(|_| settings.forward.immediate);
+    for remote in filters.chain(settings.smtp.verifier.remote()).chain(next_hop) {
         match remote {
             Remote::Ip(address) => addresses.extend([address.ip()]),
             Remote::Host { host, .. } if host == "localhost" => {

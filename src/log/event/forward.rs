@@ -106,7 +106,11 @@ pub enum ForwardEvent {
         id: String,
         /// The next hop.
         relay: String,
+        /// What comes next.
+        next: &'static str,
     },
+    /// Given back to the client that waited for the outcome. The reply is the one that it got.
+    HandedBack(Delivery),
     /// A next hop is left alone for a while; no message was touched.
     BackOff {
         /// The next hop.
@@ -137,6 +141,7 @@ impl Fact for ForwardEvent {
             ForwardEvent::Failed(_) => kind::FAILED,
             ForwardEvent::Deferred { .. } => kind::DEFERRED,
             ForwardEvent::InDoubt { .. } => kind::IN_DOUBT,
+            ForwardEvent::HandedBack(_) => kind::HANDED_BACK,
             ForwardEvent::BackOff { .. } => kind::BACK_OFF,
         }
     }
@@ -157,8 +162,9 @@ impl Fact for ForwardEvent {
             }
             ForwardEvent::Forwarded(delivery)
             | ForwardEvent::Failed(delivery)
+            | ForwardEvent::HandedBack(delivery)
             | ForwardEvent::Deferred { delivery, .. } => delivery.fields(),
-            ForwardEvent::InDoubt { id, relay } => {
+            ForwardEvent::InDoubt { id, relay, .. } => {
                 Fields { next_hop: Some(relay.clone()), ..Fields::msgid(id) }
             }
             ForwardEvent::BackOff { address, reason, .. } => {
@@ -212,12 +218,10 @@ impl fmt::Display for ForwardEvent {
                     next.as_secs()
                 )
             }
-            ForwardEvent::InDoubt { id, relay } => {
-                write!(
-                    f,
-                    "message in doubt [{id}]: no reply to its content from {relay}: it will be sent again"
-                )
+            ForwardEvent::InDoubt { id, relay, next } => {
+                write!(f, "message in doubt [{id}]: no reply to its content from {relay}: {next}")
             }
+            ForwardEvent::HandedBack(delivery) => write!(f, "message handed back {delivery}"),
             ForwardEvent::BackOff { address, reason, next } => {
                 write!(
                     f,

@@ -129,6 +129,7 @@ async fn replies_do_not_wait_for_the_disk_and_a_lost_client_is_noticed() {
     let (reason, ()) = tokio::join!(driver.run(&mut stream, &mut session, &mut handler), client);
     assert_eq!(reason, Ended::Closed(CloseReason::PeerDisconnected { error: None }));
     assert_eq!(handler.logged, ["client gone before reply"]);
+    assert!(driver.seat.is_gone(), "whoever works for the client can see it");
 }
 
 #[tokio::test]
@@ -152,6 +153,7 @@ async fn what_lies_behind_a_message_is_read_although_the_peer_has_closed() {
     let (reason, text) = tokio::join!(driver.run(&mut stream, &mut session, &mut handler), client);
     assert_eq!(reason, Ended::Closed(CloseReason::Quit));
     assert!(text.ends_with("250 message processed\r\n221 OK\r\n"), "{text}");
+    assert!(!driver.seat.is_gone(), "it has closed one side only");
 }
 
 #[tokio::test(start_paused = true)]

@@ -33,7 +33,8 @@ impl Instance {
             let (instance, source) = (instance.clone(), pop.logins().source());
             log::emit(&Context::default(), &PopEvent::Accounts { instance, source }.into());
         }
-        if let Some(to) = self.settings.forward.to.as_ref().filter(|_| self.engine.is_some()) {
+        let forwards = self.engine.is_some() || (self.smtp.is_some() && self.settings.forward.immediate);
+        if let Some(to) = self.settings.forward.to.as_ref().filter(|_| forwards) {
             // The line carries the instance's name in any log format.
             let context = Context::default();
             log::emit(&context, &StartEvent::ForwardingTo { instance, address: to.to_string() }.into());

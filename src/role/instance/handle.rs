@@ -12,7 +12,7 @@ use crate::role::admin::AdminRole;
 use crate::role::login::Logins;
 use crate::role::pop::PopRole;
 use crate::role::settings::{self, NextHop};
-use crate::role::smtp::SmtpRole;
+use crate::role::smtp::{SmtpRole, SmtpSettings};
 use crate::role::tls::Tls;
 use crate::spool::Spool;
 
@@ -77,10 +77,19 @@ impl Handle {
     /// Filters cannot be made; nothing has changed.
     pub fn reload(&self, new: &Settings) -> Result<(), String> {
         let filters = settings::filters(new, &self.filters).map_err(|error| error.to_string())?;
+        let next_hop = NextHop {
+            accounts: self.ours.clone(),
+            tls: self.tls.connector.clone(),
+            filters: filters.client,
+            keep: self.keep,
+            alternatives: Arc::clone(&self.filters.alternatives),
+        };
+        let immediate = settings::immediate(new, &next_hop, self.ledger.clone(), self.context.clone());
+        let immediate = immediate.map_err(|error| error.to_string())?;
         self.tls.reload(new);
         if let Some(smtp) = &self.smtp {
             match settings::smtp(new, self.logins.clone(), self.tls.acceptor.clone(), filters.server) {
-                Ok(config) => smtp.reload(config),
+                Ok(config) => smtp.reload(SmtpSettings { immediate, ..config }),
                 Err(error) => {
                     let reason = format!("cannot start verifiers: {}", crate::os::reason(&error));
                     log::emit(&self.context, &ProcessEvent::ReloadFailed { reason }.into());
@@ -97,13 +106,6 @@ impl Handle {
         if let Some(ours) = &self.ours {
             ours.look();
         }
-        let next_hop = NextHop {
-            accounts: self.ours.clone(),
-            tls: self.tls.connector.clone(),
-            filters: filters.client,
-            keep: self.keep,
-            alternatives: Arc::clone(&self.filters.alternatives),
-        };
         if let (Some(engine), Some(config)) =
             (&self.engine, settings::engine(new, &next_hop, self.ledger.clone(), self.context.clone()))
         {

@@ -11,7 +11,7 @@ use super::session::{OpenMessage, write_out};
 use crate::filter::{Chain, Facts, Job, Outcome, Position, Prepared, Verdict};
 use crate::log::{self, Context, FilterEvent, ServerEvent};
 use crate::smtp::server::Refusal;
-use crate::spool::{Envelope, Left, MessageId, NewMessage, Ruling, StoreError};
+use crate::spool::{Committed, Envelope, Left, LockedMessage, MessageId, NewMessage, Ruling, StoreError};
 
 /// Code of a refusal by a filter that gave none.
 const CODE: u16 = 452;
@@ -26,6 +26,8 @@ const FAILED: &str = "failed";
 pub(super) enum Done {
     /// It is in the spool.
     Stored(MessageId),
+    /// It is in the spool, and ours to send on at once.
+    Locked(Box<LockedMessage>),
     /// A filter has dealt with it.
     Taken,
     /// A filter has refused it, or spoilt it.
@@ -41,6 +43,8 @@ pub(super) struct Filtering {
     pub(super) context: Context,
     pub(super) message: OpenMessage,
     pub(super) envelope: Envelope,
+    /// The client waits until the message is sent on.
+    pub(super) at_once: bool,
 }
 
 /// Runs the filters, and stores or drops the message as they say. A task of its own, which does not end with its session: a client that
@@ -58,7 +62,7 @@ pub(super) fn start(work: Filtering) -> oneshot::Receiver<Done> {
 
 impl Filtering {
     async fn run(self) -> Done {
-        let Self { role, chain, context, message, envelope } = self;
+        let Self { role, chain, context, message, envelope, at_once } = self;
         let facts = Facts {
             client: envelope.client.clone(),
             authentication: envelope.authentication.clone(),
@@ -89,7 +93,7 @@ impl Filtering {
             return Done::Failed(StoreError::Closed);
         }
         let flag = outcome.flag;
-        let done = decide(&role, &chain, &context, message, outcome).await;
+        let done = decide(&role, &chain, &context, message, outcome, at_once).await;
         if flag {
             role.listeners.rescan();
         }
@@ -103,6 +107,7 @@ async fn decide(
     context: &Context,
     message: NewMessage,
     outcome: Outcome,
+    at_once: bool,
 ) -> Done {
     let Outcome { verdict, prepared, .. } = outcome;
     let ruling = match verdict {
@@ -124,7 +129,7 @@ async fn decide(
     let (role, context, name) = (Arc::clone(role), context.clone(), chain.name().to_owned());
     // After a panic, which the runtime reports, there is no outcome.
     drop(spawn_blocking(move || {
-        let work = Storing { role, context, name, ruling, prepared };
+        let work = Storing { role, context, name, ruling, prepared, at_once };
         work.store(message, done);
     }));
     finished.await.unwrap_or(Done::Failed(StoreError::Incomplete))
@@ -137,11 +142,12 @@ struct Storing {
     name: String,
     ruling: Ruling,
     prepared: Vec<Box<dyn Prepared>>,
+    at_once: bool,
 }
 
 impl Storing {
     fn store(self, message: NewMessage, done: oneshot::Sender<Done>) {
-        let Self { role, context, name, ruling, prepared } = self;
+        let Self { role, context, name, ruling, prepared, at_once } = self;
         for work in prepared {
             if let Err(reason) = work.apply() {
                 log::emit(&context, &FilterEvent::Exception { reason, name }.into());
@@ -152,13 +158,8 @@ impl Storing {
         }
         let result = match message.reopen(ruling) {
             Ok(Left::Message(message)) => {
-                message.commit(move |result| {
-                    if result.is_ok() {
-                        role.message_stored();
-                    }
-                    let _ = done.send(result.map_or_else(Done::Failed, Done::Stored));
-                });
-                return;
+                // What a filter wants left alone is not sent on by us either.
+                return commit(role, message, at_once && ruling == Ruling::Passed, done);
             }
             Ok(Left::Taken) => Done::Taken,
             Ok(Left::Invalid(what)) => {
@@ -172,6 +173,37 @@ impl Storing {
         };
         let _ = done.send(result);
     }
+}
+
+/// Makes a message durable, and tells what came of it. Blocking. Whoever waits may have been cut off at the end of the stop timeout;
+/// the message is stored all the same.
+pub(super) fn commit(role: Arc<SmtpRole>, message: NewMessage, at_once: bool, done: oneshot::Sender<Done>) {
+    if at_once {
+        return message.commit_locked(move |result| {
+            let done = done.send(match result {
+                Ok(Committed::Locked(message)) => {
+                    role.count_stored();
+                    Done::Locked(message)
+                }
+                Ok(Committed::Queued(id)) => {
+                    role.message_stored();
+                    Done::Stored(id)
+                }
+                Err(error) => Done::Failed(error),
+            });
+            // Put back by its guard, for others to send.
+            if let Err(Done::Locked(message)) = done {
+                drop(message);
+                role.message_left();
+            }
+        });
+    }
+    message.commit(move |result| {
+        if result.is_ok() {
+            role.message_stored();
+        }
+        let _ = done.send(result.map_or_else(Done::Failed, Done::Stored));
+    });
 }
 
 /// Filters get absolute paths whatever the spool directory was called.

@@ -5,6 +5,7 @@ mod filtering;
 mod screen;
 mod secure;
 mod session;
+mod storing;
 
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -15,6 +16,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::dns::dnsbl::Dnsbl;
 use crate::filter::Chain;
+use crate::forward::proxy::{Proxy, ProxyConfig};
 use crate::log::{Context, Event, Server};
 use crate::net::limits::ConnectionLimits;
 use crate::role::login::Logins;
@@ -41,6 +43,8 @@ pub struct SmtpSettings {
     pub logins: Option<Arc<Logins>>,
     /// What each message passes before it is acknowledged.
     pub filters: Option<Arc<Chain>>,
+    /// How messages are sent on before they are acknowledged; none: they are not.
+    pub immediate: Option<ProxyConfig>,
     /// Connections are closed with a reset (`nolinger`).
     pub reset_on_close: bool,
     /// Decides about the addresses of recipients.
@@ -63,6 +67,8 @@ pub trait Listeners: Send + Sync {
     fn message_stored(&self);
     /// A filter wants messages forwarded now.
     fn rescan(&self);
+    /// A message that was to be sent on at once stays in the spool, and its client does not send it again.
+    fn message_left(&self);
     /// A client has gone, whether or not it left a message.
     fn session_ended(&self);
 }
@@ -76,6 +82,8 @@ pub struct SmtpRole {
     settings: RwLock<Arc<SmtpSettings>>,
     listeners: Arc<dyn Listeners>,
     stored: AtomicU64,
+    /// Sends messages on while their clients wait.
+    proxy: Option<Arc<Proxy>>,
 }
 
 impl SmtpRole {
@@ -89,18 +97,28 @@ impl SmtpRole {
         listeners: Arc<dyn Listeners>,
         stop: CancellationToken,
     ) -> Arc<Self> {
+        let gate = Gate::new(Server::Smtp, limits, context, stop);
+        let proxy = settings.immediate.clone().map(|config| {
+            let (tasks, stop, cut) = (gate.sessions.clone(), gate.stop.clone(), gate.kill.clone());
+            let hears = Arc::clone(&listeners);
+            Proxy::new(Arc::clone(&spool), config, tasks, stop, cut, Box::new(move || hears.message_left()))
+        });
         Arc::new(Self {
             spool,
-            gate: Gate::new(Server::Smtp, limits, context, stop),
+            gate,
             syntax: Seldom::new(REPORT_SYNTAX),
             settings: RwLock::new(Arc::new(settings)),
             listeners,
             stored: AtomicU64::new(0),
+            proxy,
         })
     }
 
     /// Sessions from now on run with these settings.
     pub fn reload(&self, settings: SmtpSettings) {
+        if let (Some(proxy), Some(config)) = (&self.proxy, &settings.immediate) {
+            proxy.reload(config.clone());
+        }
         *self.settings.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(settings);
     }
 
@@ -120,8 +138,17 @@ impl SmtpRole {
     }
 
     fn message_stored(&self) {
-        self.stored.fetch_add(1, Ordering::Relaxed);
+        self.count_stored();
         self.listeners.message_stored();
+    }
+
+    /// The message is dealt with here.
+    fn count_stored(&self) {
+        self.stored.fetch_add(1, Ordering::Relaxed);
+    }
+
+    fn message_left(&self) {
+        self.listeners.message_left();
     }
 
     fn session_ended(&self) {

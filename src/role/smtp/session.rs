@@ -3,13 +3,13 @@
 use std::io;
 use std::sync::Arc;
 
-use tokio::sync::oneshot;
 use tokio::task::spawn_blocking;
 use tokio::time::Instant;
 
 use crate::dns::dnsbl::Dnsbl;
 use crate::filter::Chain;
-use crate::log::{self, Context, Event, Server, ServerEvent, SpoolEvent, TlsEvent};
+use crate::forward::proxy::Line;
+use crate::log::{self, Context, Server, ServerEvent, TlsEvent};
 use crate::message::date::date_time;
 use crate::net::address::Endpoint;
 use crate::net::limits::Seat;
@@ -18,11 +18,10 @@ use crate::net::stream::Stream;
 use crate::os::clock;
 use crate::role::login::{self, Attempt, Logins};
 use crate::role::serve::{Alarm, Arrival};
-use crate::role::smtp::filtering::{self, Done, Filtering};
 use crate::role::smtp::secure::Begins;
 use crate::role::smtp::{SmtpRole, SmtpSettings, events, screen, secure};
 use crate::smtp::reply;
-use crate::smtp::server::{self, Answer, AuthStep, Login, Peer, Question, Refusal, Session, Transaction};
+use crate::smtp::server::{self, Answer, AuthStep, Login, Peer, Question, Refusal, Session};
 use crate::spool::{Envelope, MessageId, NewMessage, Spool, StoreError};
 use crate::tls::{Acceptor, Secured};
 use crate::verify::{Checker, Query};
@@ -78,6 +77,8 @@ pub(super) async fn run(role: Arc<SmtpRole>, arrival: Arrival) {
         exporter: None,
         // As messages that the program can put into the spool by itself.
         filters: settings.filters.clone().filter(|_| !handover),
+        line: role.proxy.as_ref().filter(|_| !handover).map(Line::new),
+        seat: admission.seat(),
     };
     let reason = tokio::select! {
         biased;
@@ -157,7 +158,7 @@ async fn converse(
 
 /// The message that a session is taking in.
 pub(super) struct OpenMessage {
-    id: MessageId,
+    pub(super) id: MessageId,
     content: Content,
 }
 
@@ -177,21 +178,24 @@ pub(super) struct Store<'a> {
     /// What is logged is about the client,
     pub(super) client: &'a Context,
     /// and from the start of a message until the next one also about that.
-    context: Context,
-    message: Option<OpenMessage>,
+    pub(super) context: Context,
+    pub(super) message: Option<OpenMessage>,
     /// None where nobody needs to log in.
     attempt: Option<Attempt>,
-    checker: Checker,
+    pub(super) checker: Checker,
     /// What this server is called.
     domain: &'a str,
     /// What is asked about the client if the session wants to know.
     dnsbl: Option<&'a Dnsbl>,
     tls: Option<Arc<Acceptor>>,
     /// How the connection is secure, if it is.
-    secured: Option<Box<Secured>>,
+    pub(super) secured: Option<Box<Secured>>,
     /// What a login can be bound to.
     exporter: Option<Vec<u8>>,
-    filters: Option<Arc<Chain>>,
+    pub(super) filters: Option<Arc<Chain>>,
+    /// Where messages go whose client waits until they are sent on.
+    pub(super) line: Option<Line>,
+    pub(super) seat: Arc<Seat>,
 }
 
 impl Handler for Store<'_> {
@@ -275,7 +279,7 @@ impl Handler for Store<'_> {
 }
 
 impl Store<'_> {
-    fn emit(&self, event: ServerEvent) {
+    pub(super) fn emit(&self, event: ServerEvent) {
         log::emit(&self.context, &event.into());
     }
 
@@ -330,119 +334,6 @@ impl Store<'_> {
             login::Verdict::Refused => Answer::LoginRefused,
             login::Verdict::Unavailable => Answer::LoginUnavailable,
         }
-    }
-
-    async fn commit(&mut self, transaction: Transaction) -> Answer {
-        self.checker.reset();
-        let Some(message) = self.message.take() else {
-            return self.refuse("", &StoreError::Incomplete);
-        };
-        let wanted = message.id.to_string();
-        let stored = Stored::of(&transaction);
-        let certificate = self.secured.as_ref().and_then(|secured| secured.certificate.as_deref());
-        let envelope = envelope(transaction, self.peer, certificate);
-        if let Some(chain) = self.filters.clone() {
-            return self.filter(chain, message, envelope, &wanted, stored).await;
-        }
-        let (done, finished) = oneshot::channel();
-        let (role, spool) = (Arc::clone(self.role), Arc::clone(&self.role.spool));
-        let context = self.context.clone();
-        // Only the outcome is waited for, which wakes the session once. After a panic there is none.
-        drop(spawn_blocking(move || {
-            // The session may have been cut off at the end of the stop timeout; the message is stored all the same.
-            let report = move |result: Result<MessageId, StoreError>| {
-                if result.is_ok() {
-                    role.message_stored();
-                }
-                let _ = done.send(result);
-            };
-            match write_out(&spool, message, &envelope) {
-                Ok(message) => {
-                    log::emit(&context, &ServerEvent::EnvelopeFile { id: message.id().to_string() }.into());
-                    message.commit(report);
-                }
-                Err(error) => report(Err(error)),
-            }
-        }));
-        match finished.await.unwrap_or(Err(StoreError::Incomplete)) {
-            Ok(id) => {
-                log::emit(&self.context, &stored.event(&id, self.peer));
-                if self.peer.user().is_some() { Answer::StoredAs(id.to_string()) } else { Answer::Stored }
-            }
-            Err(error) => self.refuse(&wanted, &error),
-        }
-    }
-
-    async fn filter(
-        &self,
-        chain: Arc<Chain>,
-        message: OpenMessage,
-        envelope: Envelope,
-        wanted: &str,
-        stored: Stored,
-    ) -> Answer {
-        let (role, context) = (Arc::clone(self.role), self.context.clone());
-        let finished = filtering::start(Filtering { role, chain, context, message, envelope });
-        match finished.await.unwrap_or(Done::Failed(StoreError::Incomplete)) {
-            Done::Stored(id) => {
-                log::emit(&self.context, &stored.event(&id, self.peer));
-                Answer::Stored
-            }
-            Done::Taken => Answer::Stored,
-            Done::Refused(refusal) => Answer::Refused(refusal),
-            Done::Failed(error) => self.refuse(wanted, &error),
-        }
-    }
-
-    /// The peer gets the reply's general text; the cause goes to the log.
-    fn refuse(&self, id: &str, error: &StoreError) -> Answer {
-        if let StoreError::Sync { name, errno } = error {
-            let path = self.role.spool.path().join(name).display().to_string();
-            let event = SpoolEvent::SyncFailed { path, reason: errno.desc().to_lowercase() };
-            log::emit(&self.context, &event.into());
-        }
-        self.emit(ServerEvent::ProcessingFailed { id: id.to_owned(), reason: error.to_string() });
-        let (code, text) = error.refusal();
-        Answer::Refused(Refusal::new(code, text))
-    }
-}
-
-/// What the log says of a stored message.
-struct Stored {
-    from: String,
-    to: Vec<String>,
-    size: u64,
-    user: Option<String>,
-}
-
-impl Stored {
-    fn of(transaction: &Transaction) -> Self {
-        Self {
-            from: transaction.sender.clone(),
-            to: transaction.local.iter().chain(&transaction.remote).cloned().collect(),
-            size: transaction.size,
-            user: Some(&transaction.authentication).filter(|user| !user.is_empty()).cloned(),
-        }
-    }
-
-    fn event(self, id: &MessageId, peer: &Endpoint) -> Event {
-        let Self { from, to, size, user } = self;
-        ServerEvent::Stored { id: id.to_string(), from, to, size, client: peer.host(), user }.into()
-    }
-}
-
-fn envelope(transaction: Transaction, peer: &Endpoint, certificate: Option<&str>) -> Envelope {
-    Envelope {
-        body: transaction.body,
-        sender: transaction.sender,
-        local: transaction.local,
-        remote: transaction.remote,
-        authentication: transaction.authentication,
-        client: peer.host(),
-        client_certificate: certificate.unwrap_or_default().trim_end().to_owned(),
-        mail_auth_in: transaction.mail_auth.unwrap_or_default(),
-        utf8_mailboxes: transaction.utf8_mailboxes,
-        ..Envelope::default()
     }
 }
 

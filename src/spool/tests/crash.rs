@@ -54,6 +54,51 @@ fn filtering_survives_a_crash_at_every_operation() {
     });
 }
 
+fn accept_for_ourselves(spool: &Spool) -> Option<LockedMessage> {
+    let mut message = spool.create(&spool.next_id()).ok()?;
+    message.append(CONTENT_TEXT).and_then(|()| message.write_envelope(&envelope(&BOTH))).ok()?;
+    let (done, outcome) = channel();
+    message.commit_locked(move |outcome| drop(done.send(outcome)));
+    match outcome.recv() {
+        Ok(Ok(Committed::Locked(message))) => Some(*message),
+        _ => None,
+    }
+}
+
+#[test]
+fn accepting_and_sending_at_once_survives_a_crash_at_every_operation() {
+    walk(|spool, _, _| {
+        if let Some(message) = accept_for_ourselves(spool) {
+            let _ = message.remove();
+        }
+    });
+}
+
+#[test]
+fn accepting_for_ourselves_and_leaving_to_others_survives_a_crash_at_every_operation() {
+    walk(|spool, _, promises| {
+        let Some(message) = accept_for_ourselves(spool) else { return };
+        let id = message.id().clone();
+        if message.unlock().is_ok() {
+            promises.acknowledged(id);
+        }
+    });
+}
+
+#[test]
+fn what_is_accepted_for_ourselves_is_never_seen_by_others() {
+    let directory = tempfile::tempdir().unwrap();
+    let spool = Spool::open(directory.path(), SpoolConfig::default()).unwrap();
+    let message = accept_for_ourselves(&spool).unwrap();
+    assert_eq!(message.envelope().remote, BOTH);
+    assert!(spool.lock(message.id()).unwrap().is_none());
+    assert!(spool.recover(Duration::ZERO).unwrap().unlocked.is_empty(), "its lock is seen");
+    let (id, names) = (message.id().clone(), || fs::read_dir(directory.path()).unwrap().count());
+    message.unlock().unwrap();
+    spool.lock(&id).unwrap().unwrap().remove().unwrap();
+    assert_eq!(names(), 0);
+}
+
 #[test]
 fn refusing_survives_a_crash_at_every_operation() {
     walk(|spool, _, _| {

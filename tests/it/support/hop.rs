@@ -19,6 +19,40 @@ pub(crate) enum Step {
     Close,
     /// Reads on for ever and never answers.
     Silent,
+    /// Does the step when the test opens the gate.
+    Held(Gate, Box<Step>),
+}
+
+impl Step {
+    fn accepts(&self) -> bool {
+        match self {
+            Self::Reply(text) => text.starts_with('2'),
+            Self::Held(_, step) => step.accepts(),
+            Self::ReplyClose(_) | Self::Close | Self::Silent => false,
+        }
+    }
+}
+
+/// What a hop waits for, as long as the test has patience.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Gate(Arc<(Mutex<bool>, Condvar)>);
+
+impl Gate {
+    /// A step behind the gate.
+    pub(crate) fn before(&self, text: &str) -> Step {
+        Step::Held(self.clone(), Box::new(reply(text)))
+    }
+
+    /// Lets everybody through who waits, or comes later.
+    pub(crate) fn open(&self) {
+        *self.0.0.lock().unwrap() = true;
+        self.0.1.notify_all();
+    }
+
+    fn wait(&self) {
+        let closed = |open: &mut bool| !*open;
+        drop(self.0.1.wait_timeout_while(self.0.0.lock().unwrap(), PATIENCE, closed).unwrap());
+    }
 }
 
 /// What the hop does at every point; it can be changed while the hop runs.
@@ -95,6 +129,8 @@ struct State {
     /// Per connection: every command line.
     commands: Vec<Vec<String>>,
     streams: Vec<TcpStream>,
+    /// Connections that are open, and the most that were so at the same time.
+    open: (usize, usize),
     stopping: bool,
 }
 
@@ -108,7 +144,14 @@ impl ScriptedHop {
     pub(crate) fn start_on(address: SocketAddr, script: Script) -> Self {
         let listener = TcpListener::bind(address).unwrap();
         let address = listener.local_addr().unwrap();
-        let state = State { script, deliveries: vec![], commands: vec![], streams: vec![], stopping: false };
+        let state = State {
+            script,
+            deliveries: vec![],
+            commands: vec![],
+            streams: vec![],
+            open: (0, 0),
+            stopping: false,
+        };
         let shared = Arc::new(Shared { state: Mutex::new(state), news: Condvar::new() });
         let for_thread = Arc::clone(&shared);
         let acceptor = std::thread::spawn(move || accept(&listener, &for_thread));
@@ -142,6 +185,11 @@ impl ScriptedHop {
     /// How many connections there have been.
     pub(crate) fn connections(&self) -> usize {
         self.shared.state.lock().unwrap().commands.len()
+    }
+
+    /// How many connections have been open at the same time at most.
+    pub(crate) fn most_open(&self) -> usize {
+        self.shared.state.lock().unwrap().open.1
     }
 
     /// The command lines of one connection.
@@ -207,11 +255,16 @@ fn accept(listener: &TcpListener, shared: &Arc<Shared>) {
         let number = state.commands.len();
         state.commands.push(Vec::new());
         state.streams.push(stream.try_clone().unwrap());
+        state.open.0 += 1;
+        state.open.1 = state.open.1.max(state.open.0);
         drop(state);
         shared.news.notify_all();
         let shared = Arc::clone(shared);
         // An end of the connection at any point is the peer's right.
-        std::thread::spawn(move || Connection::new(stream, number, shared).serve());
+        std::thread::spawn(move || {
+            Connection::new(stream, number, Arc::clone(&shared)).serve();
+            shared.state.lock().unwrap().open.0 -= 1;
+        });
     }
 }
 
@@ -250,8 +303,9 @@ impl Connection {
         Self { stream, number, shared, mail: String::new(), rcpt: Vec::new(), chunks: Vec::new() }
     }
 
-    fn serve(mut self) -> Option<Ended> {
-        self.dialogue().err()
+    fn serve(mut self) {
+        // Whichever way it ends.
+        let _ = self.dialogue();
     }
 
     fn dialogue(&mut self) -> Result<(), Ended> {
@@ -318,7 +372,7 @@ impl Connection {
 
     fn deliver(&mut self, content: Vec<u8>, wire: Vec<u8>) -> Result<(), Ended> {
         let step = self.shared.state.lock().unwrap().script.dot.clone();
-        let accepted = matches!(&step, Step::Reply(text) if text.starts_with('2'));
+        let accepted = step.accepts();
         let (mail, rcpt) = (self.mail.clone(), std::mem::take(&mut self.rcpt));
         let delivery = Delivery { mail, rcpt, content, wire, accepted, connection: self.number };
         self.shared.state.lock().unwrap().deliveries.push(delivery);
@@ -372,6 +426,10 @@ impl Connection {
                 self.close()
             }
             Step::Close => self.close(),
+            Step::Held(gate, step) => {
+                gate.wait();
+                self.perform(*step)
+            }
             Step::Silent => {
                 let _ = self.stream.get_mut().set_read_timeout(None::<Duration>);
                 let _ = std::io::copy(&mut self.stream.by_ref(), &mut std::io::sink());

@@ -1,0 +1,120 @@
+//! Sending messages on for clients that wait for the outcome (`--immediate`).
+//!
+//! Each client has a [`Line`] of its own: a task with one connection to a next hop, made for its first message and kept for those that
+//! follow. The message is in the spool, durable and locked, while it is on its way. One party owns it: when the client is told
+//! that it is taken, whatever is left to do is ours; when it is told anything else, nothing stays here that would be sent. A client that
+//! goes away without an answer aborts nothing, and its message becomes one like any other in the spool.
+//!
+//! Lines share one limit on connections. One that is kept for a silent client is given up when somebody waits for its place.
+
+mod attempt;
+mod filters;
+mod line;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use tokio::sync::{mpsc, oneshot};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::forward::answer::{self, Answer};
+use crate::forward::{Engine, EngineConfig};
+use crate::net::limits::Seat;
+use crate::spool::{LockedMessage, Spool};
+
+/// What becomes of a message that its client was told is not taken.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Refused {
+    /// It is removed: it is the client's again.
+    #[default]
+    Removed,
+    /// It is set aside as `.bad`, for people to look at.
+    Kept,
+}
+
+/// What sending at once has to know.
+#[derive(Debug, Clone)]
+pub struct ProxyConfig {
+    /// As for other forwarding.
+    pub engine: EngineConfig,
+    /// What becomes of refused messages.
+    pub refused: Refused,
+}
+
+/// What the lines of one instance share.
+pub struct Proxy {
+    engine: Arc<Engine>,
+    keeps_refused: AtomicBool,
+    tasks: TaskTracker,
+    /// Called when a message stays in the spool for another attempt.
+    left: Box<dyn Fn() + Send + Sync>,
+}
+
+impl Proxy {
+    /// Lines run as `tasks`. After `stop` no connection is kept; `cut` breaks off what has not ended by then. `left` is called, often and
+    /// from any thread, when a message stays in the spool that somebody has to send later.
+    pub fn new(
+        spool: Arc<Spool>,
+        config: ProxyConfig,
+        tasks: TaskTracker,
+        stop: CancellationToken,
+        cut: CancellationToken,
+        left: Box<dyn Fn() + Send + Sync>,
+    ) -> Arc<Self> {
+        let keeps_refused = AtomicBool::new(config.refused == Refused::Kept);
+        Arc::new(Self { engine: Engine::cut_by(spool, config.engine, stop, cut), keeps_refused, tasks, left })
+    }
+
+    /// Connections and messages from now on follow this; connections that exist stay.
+    pub fn reload(&self, config: ProxyConfig) {
+        self.keeps_refused.store(config.refused == Refused::Kept, Ordering::Relaxed);
+        self.engine.reload(config.engine);
+    }
+
+    fn keeps_refused(&self) -> bool {
+        self.keeps_refused.load(Ordering::Relaxed)
+    }
+}
+
+impl std::fmt::Debug for Proxy {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Proxy").field("engine", &self.engine).finish_non_exhaustive()
+    }
+}
+
+/// A message and who waits for its answer.
+struct Letter {
+    message: LockedMessage,
+    client: Arc<Seat>,
+    told: oneshot::Sender<Answer>,
+}
+
+/// The way out of one client's messages. Dropped, it lets its connection go when the message in hand is through.
+#[derive(Debug)]
+pub struct Line {
+    proxy: Arc<Proxy>,
+    letters: Option<mpsc::Sender<Letter>>,
+}
+
+impl Line {
+    /// A line that has not been used.
+    #[must_use]
+    pub fn new(proxy: &Arc<Proxy>) -> Self {
+        Self { proxy: Arc::clone(proxy), letters: None }
+    }
+
+    /// Sends a message and tells what its client is to be told. Dropping this future aborts nothing.
+    pub async fn send(&mut self, message: LockedMessage, client: Arc<Seat>) -> Answer {
+        let (told, answer) = oneshot::channel();
+        let letters = self.letters.get_or_insert_with(|| line::start(&self.proxy));
+        if letters.send(Letter { message, client, told }).await.is_err() {
+            // The task has ended by a bug, which the runtime has reported. The message is put back by its guard.
+            self.letters = None;
+        }
+        answer.await.unwrap_or(answer::FAILED.into())
+    }
+}
+
+#[cfg(test)]
+mod tests;
