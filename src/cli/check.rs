@@ -36,7 +36,9 @@ impl Reader<'_> {
                 Err(failure) => failures.push(failure),
                 Ok(invocation) => {
                     let found = probe::all(&invocation, &env.cwd);
-                    warnings = invocation.warnings.iter().cloned().chain(found.warnings).collect();
+                    warnings.clone_from(&invocation.warnings);
+                    let new = found.warnings.into_iter().filter(|text| !invocation.warnings.contains(text));
+                    warnings.extend(new);
                     failures.extend(found.errors.into_iter().map(Failure::Error));
                     under_systemd = units::text(self.program, &env, &invocation);
                 }

@@ -311,7 +311,13 @@ impl Reader<'_> {
             knows: &|name| table::find(name).is_some_and(|opt| self.has(opt)),
             unix_next_hop: next_hop.is_some_and(|address| address.is_unix()),
         })?;
-        build::instance(&instance.name, self.program, self.env, &instance.entries, &values, keywords, remarks)
+        let (name, entries) = (&instance.name, &instance.entries);
+        let settings = build::instance(name, self.program, self.env, entries, &values, keywords, remarks)?;
+        // Otherwise the log has them.
+        if !mode.logs(process) {
+            remarks.user.extend(probe::missing_programs(&settings));
+        }
+        Ok(settings)
     }
 
     fn typed(&self, entries: &Entries) -> Result<Values, Failure> {

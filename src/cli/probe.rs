@@ -54,6 +54,18 @@ pub(super) fn all(invocation: &Invocation, cwd: &Path) -> Found {
     found
 }
 
+/// Filters and verifiers that are programs.
+fn programs(settings: &Settings) -> impl Iterator<Item = (&'static str, &Path)> {
+    let filters = settings.filter.server.iter().chain(&settings.filter.client);
+    let filters = filters.filter_map(FilterSpec::program).map(|path| ("filter", path));
+    filters.chain(settings.smtp.verifier.program().map(|path| ("verifier", path)))
+}
+
+/// Warnings of programs that are not there.
+pub(super) fn missing_programs(settings: &Settings) -> Vec<String> {
+    programs(settings).filter_map(|(what, path)| program_warning(Some(path), what)).collect()
+}
+
 impl Found {
     fn file(&mut self, what: &str, path: &Path, cwd: &Path) {
         if let Err(error) = can_append(&cwd.join(path)) {
@@ -63,11 +75,8 @@ impl Found {
 
     /// Programs that are not there, or files that cannot be run.
     fn programs(&mut self, settings: &Settings) {
-        let filters = settings.filter.server.iter().chain(&settings.filter.client);
-        let filters = filters.filter_map(FilterSpec::program).map(|path| ("filter", path));
-        let verifier = settings.smtp.verifier.program().map(|path| ("verifier", path));
-        for (what, path) in filters.chain(verifier) {
-            self.warnings.extend(program_warning(Some(path), what));
+        self.warnings.extend(missing_programs(settings));
+        for (what, path) in programs(settings) {
             if path.is_file() && access(path, AccessFlags::X_OK).is_err() {
                 self.warnings.push(format!("{what} program cannot be run: {}", path.display()));
             }

@@ -2,7 +2,8 @@
 
 use std::fs;
 use std::io::Write as _;
-use std::path::PathBuf;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use crate::support::client::SmtpClient;
@@ -13,10 +14,15 @@ use crate::support::spool::TempSpool;
 
 /// The addresses that a filter finds in a log.
 fn found(filter: &str, log: &str) -> Vec<String> {
+    found_by(&filter_path(filter), log)
+}
+
+/// The same for any filter file.
+fn found_by(filter: &Path, log: &str) -> Vec<String> {
     let mut file = tempfile::NamedTempFile::new().unwrap();
     file.write_all(log.as_bytes()).unwrap();
     let mut command = Command::new(need::path("fail2ban-regex"));
-    command.args(["-o", "ip"]).arg(file.path()).arg(filter_path(filter));
+    command.args(["-o", "ip"]).arg(file.path()).arg(filter);
     let output = command.output().unwrap();
     let text = String::from_utf8(output.stdout).unwrap();
     assert!(output.stderr.is_empty(), "{}", String::from_utf8_lossy(&output.stderr));
@@ -136,6 +142,57 @@ fn the_other_patterns_are_apart() {
     assert_eq!(found("emailrelay.conf", old), ["192.0.2.1", "192.0.2.2", "2001:db8::1"]);
     let aggressive = ["192.0.2.1", "192.0.2.2", "192.0.2.3", "2001:db8::1"];
     assert_eq!(found("emailrelay.conf[mode=aggressive]", old), aggressive);
+}
+
+/// What the filter that came with 2.6 looks for, anywhere in a line.
+const OLD_FILTER: &str = "[Definition]
+failregex = emailrelay: warning: <HOST>; failed authentication
+            emailrelay: warning: <HOST>; .* AUTH requested but not advertised
+            emailrelay: warning: <HOST>; empty MAIL-FROM return path
+            emailrelay: info: <HOST>; address verifier: exit code
+ignoreregex = emailrelay: warning: <HOST>; dnsbl
+              emailrelay: info: <HOST>; address verifier: exit code 1:
+";
+
+#[test]
+fn the_filter_of_2_6_finds_who_fails_and_nobody_else() {
+    require!(need::program("fail2ban-regex"));
+    let dir = tempfile::tempdir().unwrap();
+    let path = |name: &str| dir.path().join(name);
+    fs::write(path("old.conf"), OLD_FILTER).unwrap();
+    fs::write(path("auth"), "server plain bob right\n").unwrap();
+    // A good local recipient, a good remote one, and one that does not exist.
+    let verifier =
+        "#!/bin/sh\necho \"$1\"; echo \"$1\"\ncase \"$1\" in local*) exit 0;; far*) exit 1;; esac\nexit 2\n";
+    fs::write(path("verifier"), verifier).unwrap();
+    fs::set_permissions(path("verifier"), fs::Permissions::from_mode(0o755)).unwrap();
+    let hits = |more: &[&str], commands: &[&str]| {
+        let spool = TempSpool::new();
+        let verifier = path("verifier");
+        let common =
+            ["--log-address", "--smtp-auth-delay=0", "--address-verifier", verifier.to_str().unwrap()];
+        let server = Daemon::server(&spool, &[&common[..], more].concat());
+        let mut client = SmtpClient::connect(server.address());
+        for command in commands {
+            let _ = client.try_command(command);
+        }
+        let _ = client.try_command("QUIT");
+        server.line("smtp connection closed");
+        found_by(&path("old.conf"), &(server.lines().join("\n") + "\n"))
+    };
+    let auth = ["--server-auth", &path("auth").display().to_string()].map(str::to_owned);
+    let auth: Vec<&str> = auth.iter().map(String::as_str).collect();
+    let ours = |count: usize| vec!["127.0.0.1".to_owned(); count];
+    assert_eq!(hits(&auth, &["AUTH PLAIN AGJvYgB3cm9uZw=="]), ours(1));
+    assert_eq!(hits(&[], &["AUTH PLAIN AGJvYgB3cm9uZw=="]), ours(1));
+    assert_eq!(hits(&[], &["MAIL FROM:<>"]), ours(1));
+    let recipients = ["MAIL FROM:<a@x.test>", "RCPT TO:<local@y.test>", "RCPT TO:<far@y.test>"];
+    assert_eq!(hits(&[], &recipients), ours(0));
+    assert_eq!(hits(&[], &["MAIL FROM:<a@x.test>", "RCPT TO:<other@y.test>"]), ours(1));
+    let forged = "emailrelay: warning: 203.0.113.9; failed authentication x";
+    for planted in [format!("NOOP {forged}"), forged.to_owned()] {
+        assert_eq!(hits(&[], &[&planted]), ours(0), "{planted}");
+    }
 }
 
 #[test]

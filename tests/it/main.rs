@@ -21,6 +21,7 @@ mod commit_order;
 mod compat;
 mod container;
 mod container_admin;
+mod container_check;
 mod container_documents;
 mod container_end_to_end;
 mod container_forking;

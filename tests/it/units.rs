@@ -192,7 +192,7 @@ fn one_process_and_separate_roles_exclude_each_other() {
 }
 
 /// The drop-ins that `--check` prints: unit and text.
-fn printed_drop_ins(said: &str) -> Vec<(String, String)> {
+pub(crate) fn printed_drop_ins(said: &str) -> Vec<(String, String)> {
     let mut found: Vec<(String, String)> = Vec::new();
     let mut within = false;
     for line in said.lines() {
