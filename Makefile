@@ -4,7 +4,7 @@
 #   make run                serve SMTP on 127.0.0.1:2525 out of ./spool; SMARTHOST=host:port forwards
 #   make check              all tests
 #   make reference          writes docs/reference.md from the option tables
-#   make bench              compares speed and memory with postfix; benches/compare.py says what it needs
+#   make bench              compares speed and memory with postfix and dovecot; benches/compare.py says what it needs
 #   make install            PREFIX (/usr/local), SYSCONFDIR (/etc), DESTDIR
 #   make install-sendmail  the names sendmail, mailq and newaliases for emailrelay-submit; the same variables
 #   make uninstall          the same variables; configuration and mail are kept

@@ -1,9 +1,10 @@
 #!/usr/bin/env python3
-"""Compares this E-MailRelay with a real postfix: one run, one machine, one table.
+"""Compares this E-MailRelay with a real postfix, and its POP3 with a real dovecot: one run, one machine, one table.
 
-Needs a release build, and from Debian's packages: postfix (for itself, smtp-source and smtp-sink), systemd
-(systemd-socket-activate), Python 3.9; root, because postfix needs it. Installs nothing, touches nothing of the machine's own
-postfix, and removes what it made. What is missing is left out of the table. `make bench BENCH='--only intake --sessions 20'` runs a part.
+Needs a release build, and from Debian's packages: postfix (for itself, smtp-source and smtp-sink), dovecot-pop3d, systemd
+(systemd-socket-activate), Python 3.9; root, because both need it. Installs nothing, touches nothing of the machine's own
+postfix and dovecot, and removes what it made. What is missing is left out of the table.
+`make bench BENCH='--only intake --sessions 20'` runs a part.
 
 "least durable" in the intake is least.rs: no protocol, no log, one file for each message, synced before the answer. It says what
 machine, disk and load generator allow at all. smtp-sink stores nothing: a server to compare with, and no upper limit, since a
@@ -26,6 +27,7 @@ import time
 from contextlib import contextmanager
 from pathlib import Path
 
+import mailboxes
 import secure
 from contenders import Least, Ours, Postfix, SecureHop, Sink
 from machine import file_system, machine, spread
@@ -37,6 +39,10 @@ IDLE = 1000
 IDLE_TLS = 2000
 TLS_SESSIONS = (1, 20, 100)
 TLS_COUNT = 2000
+RETRIEVED = 5000
+LARGE = 100000
+# Of dovecot fewer: each of its sessions has processes of its own.
+IDLE_POP = {"ours": 1000, "dovecot": 50}
 
 
 def main():
@@ -65,9 +71,10 @@ def parse():
     parser.add_argument("--dir", default="/var/tmp", help="a directory on a real disk")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--scale", type=float, default=1, help="share of the messages to send")
-    parser.add_argument("--only", default="intake,drain,memory,start,intake_tls,drain_tls,memory_tls", help="which parts")
+    parser.add_argument("--only", default="intake,drain,memory,start,intake_tls,drain_tls,memory_tls,pop,pop_large,pop_idle",
+                        help="which parts")
     parser.add_argument("--sessions", default=",".join(map(str, SESSIONS)), help="sessions of the intake part")
-    parser.add_argument("--no-postfix", action="store_true", help="ours alone")
+    parser.add_argument("--no-postfix", action="store_true", help="no postfix, and no dovecot")
     return parser.parse_args()
 
 
@@ -86,6 +93,7 @@ class Bench:
             else:
                 print("postfix is left out: it is not installed, or this is not root")
         self.contenders = [c for c in (self.full, self.none, self.postfix) if c]
+        self.pops = []
 
     def run(self):
         print(f"machine      {machine()}")
@@ -96,7 +104,7 @@ class Bench:
         print(f"\nload average {os.getloadavg()[0]:.1f} at the end")
 
     def close(self):
-        for contender in self.contenders + [self.least] * bool(self.least):
+        for contender in [*self.contenders, *self.pops] + [self.least] * bool(self.least):
             contender.stop()
 
     def intake(self):
@@ -227,6 +235,93 @@ class Bench:
             for contender in contenders:
                 contender.tls = None
 
+    def pop(self):
+        count = int(RETRIEVED * self.options.scale)
+        print(f"\nPOP3: RETR of {count} messages of {SIZE} bytes on one connection, messages/s")
+        contenders = self.pop_servers()
+        self.row("", [c.name for c in contenders], "ours : dovecot")
+        for contender in contenders:
+            contender.fill(count, distinct=True)
+            contender.start()
+            # The first session is not measured: dovecot makes its index then, and the kernel reads the files.
+            self.session(contender, count, lambda client: client.retrieve(False))
+        for name, pipelined in (("one by one", False), ("pipelined", True)):
+            rates = {c: [] for c in contenders}
+            for turn in range(self.options.rounds):
+                for contender in rotate(contenders, turn):
+                    rates[contender].append(self.session(contender, count, lambda client: client.retrieve(pipelined)))
+            self.figures(name, rates, contenders)
+        self.stop(contenders)
+
+    def pop_large(self):
+        count = int(LARGE * self.options.scale)
+        print(f"\nPOP3: a mailbox of {count} messages")
+        contenders = self.pop_servers()
+        self.row("", [c.name for c in contenders], "goal")
+        figures = {c: [] for c in contenders}
+        for contender in contenders:
+            contender.fill(count, distinct=False)
+            contender.start()
+            idle = contender.memory()
+            clients = [mailboxes.Client(contender.port)]
+            figures[contender] += [clients[0].took * 1000]
+            one = contender.memory()
+            clients += [mailboxes.Client(contender.port) for _ in range(3)]
+            figures[contender] += [median([c.took for c in clients[1:]]) * 1000, one - idle, (contender.memory() - one) / 3]
+            if any(client.count != count for client in clients):
+                sys.exit(f"{contender.name}: not all messages are in the mailbox")
+            for client in clients:
+                client.close()
+        names = ("first login, ms", "later logins, ms", "its memory, kB", "one more, kB")
+        for at, (name, goal) in enumerate(zip(names, ("500", "500", "", ""))):
+            self.row(name, [number(figures[c][at]) for c in contenders], goal)
+        self.stop(contenders)
+
+    def pop_idle(self):
+        print("\nPOP3: memory with idle sessions, kB (ours: resident; dovecot: sum of the shares of its processes)")
+        contenders = self.pop_servers()
+        self.row("", [c.name for c in contenders], "")
+        idle, each = [], []
+        for contender in contenders:
+            contender.fill(10, distinct=True)
+            contender.start()
+            # What is made once is there from the first sessions on.
+            held = [mailboxes.Client(contender.port) for _ in range(3)]
+            idle.append(contender.memory())
+            more = [mailboxes.Client(contender.port) for _ in range(max(10, int(IDLE_POP[contender.name] * self.options.scale)))]
+            time.sleep(1)
+            each.append((contender.memory() - idle[-1]) / len(more))
+            for client in held + more:
+                client.close()
+        self.row("three sessions", map(number, idle), "")
+        self.row("each one more", map(number, each), "")
+        self.stop(contenders)
+
+    def pop_servers(self):
+        place = Path(tempfile.mkdtemp(prefix="pop.", dir=self.directory))
+        place.chmod(0o755)
+        self.pops = [mailboxes.OurPop(self.full.built, place / "ours")]
+        if not self.options.no_postfix:
+            if mailboxes.Dovecot.missing():
+                print("dovecot is left out: it is not installed, or this is not root")
+            else:
+                self.pops.append(mailboxes.Dovecot(place / "dovecot"))
+        return self.pops
+
+    @staticmethod
+    def session(contender, count, work):
+        client = mailboxes.Client(contender.port)
+        if client.count != count:
+            sys.exit(f"{contender.name}: {client.count} messages are in the mailbox, not {count}")
+        result = work(client)
+        client.close()
+        return result
+
+    @staticmethod
+    def stop(contenders):
+        for contender in contenders:
+            contender.stop()
+
     def start(self):
         print("\ncold start, first connection to 220, ms")
         self.row("", ["ours", "postfix"], "goal")
@@ -241,9 +336,9 @@ class Bench:
         self.row("median", map(number, [median(ours), median(theirs)]), "4")
         self.row("least", map(number, [min(ours, default=None), min(theirs, default=None)]), "4")
 
-    def figures(self, name, rates):
+    def figures(self, name, rates, rivals=()):
         medians = {c: median(found) for c, found in rates.items()}
-        ours, theirs = medians.get(self.full), medians.get(self.postfix)
+        ours, theirs = ([medians.get(c) for c in rivals or (self.full, self.postfix)] + [None])[:2]
         ratio = f"{ours / theirs:.1f}" if ours and theirs else "-"
         spread = ["{:.0f} ({:.0f}-{:.0f})".format(medians[c], min(r), max(r)) for c, r in rates.items()]
         self.row(name, spread, ratio)
