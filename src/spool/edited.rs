@@ -10,6 +10,7 @@ use super::envelope::{AppendStyle, Envelope, MAX_ENVELOPE};
 use super::error::{PeekError, Unsendable};
 use super::id::{BUSY, CONTENT};
 use super::lock::{LockedMessage, open_error};
+use super::unix_time;
 
 /// What filters have left of a locked message.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -105,6 +106,8 @@ impl LockedMessage {
             self.busy = file;
         }
         self.style = AppendStyle::of(&bytes);
+        // Filters may have copied it.
+        self.untouched = unix_time();
         self.forget_content();
         match Envelope::parse(&bytes) {
             Ok(envelope) => self.envelope = envelope,

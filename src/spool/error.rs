@@ -118,6 +118,17 @@ pub enum ActionError {
     /// It is not held.
     #[error("message is not held")]
     NotHeld,
+    /// It does not wait to be sent: it is held, or has failed.
+    #[error("message is not ready")]
+    NotReady,
+    /// It cannot be taken.
+    #[error("cannot lock {id}: {reason}")]
+    Lock {
+        /// The message.
+        id: MessageId,
+        /// Why.
+        reason: String,
+    },
     /// There is another envelope of the same id in the wanted state.
     #[error("message exists already in that state")]
     Exists,

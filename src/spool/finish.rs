@@ -56,8 +56,8 @@ impl LockedMessage {
         self.edit(Envelope { remote: unserved.to_vec(), ..self.envelope.clone() })
     }
 
-    /// The message was delivered: removes it. The removal becomes durable a moment later; a power cut before that
-    /// sends the message once more.
+    /// The message was delivered: removes it, but for content that mailboxes refer to. The removal becomes durable a moment
+    /// later; a power cut before that sends the message once more.
     ///
     /// # Errors
     /// A file could not be removed.
@@ -78,7 +78,11 @@ impl LockedMessage {
             Ok(()) | Err(Errno::ENOENT) => {}
             Err(errno) => return Err(FinishError::Envelope { name: envelope, errno }),
         }
-        let removed = self.shared.disk.unlink(&content);
+        let removed = match self.shared.is_needed(&self.id, self.untouched) {
+            Ok(true) => Ok(()),
+            Ok(false) => self.shared.disk.unlink(&content),
+            Err(errno) => Err(errno),
+        };
         self.shared.committer.directory_changed();
         match removed {
             Ok(()) | Err(Errno::ENOENT) => Ok(()),

@@ -16,6 +16,8 @@ pub(crate) const BAD: &str = ".envelope.bad";
 /// Kept back by an administrator. No version of E-MailRelay looks at it.
 pub(crate) const HELD: &str = ".envelope.hold";
 pub(crate) const EDIT: &str = ".envelope.busy.tmp";
+/// All states of an envelope.
+pub(crate) const STATES: [&str; 5] = [NEW, READY, BUSY, BAD, HELD];
 
 /// Name of a message: `emailrelay.<pid>.<seconds>.<seq>`, or whatever stands before `.envelope` in a file that others
 /// put into the spool.

@@ -6,6 +6,7 @@
 
 use std::fs::File;
 use std::sync::Arc;
+use std::time::Duration;
 
 use nix::errno::Errno;
 
@@ -23,6 +24,8 @@ pub struct LockedMessage {
     pub(super) busy: File,
     pub(super) envelope: Envelope,
     pub(super) style: AppendStyle,
+    /// Since when nobody else has made copies of it, since 1970.
+    pub(super) untouched: Duration,
     /// Opened when the message was locked, until it is asked for.
     content: Option<(File, u64)>,
     /// Space for the next edit.
@@ -76,6 +79,8 @@ impl Spool {
             busy,
             envelope,
             style,
+            // It has been ready from then on.
+            untouched: facts.changed,
             content: None,
             reserve: None,
             finished: false,

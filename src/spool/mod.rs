@@ -20,7 +20,7 @@
 //! | ready | C E | nobody | [`Spool::lock`]: open E, lock it, rename E → B; [`Spool::hold`]: rename E → H; [`Spool::delete`]: lock E, remove E, then C | C E: ready; C: the sweep removes it |
 //! | locked | C \[B\] | [`LockedMessage`] | `sent`, `retry`, `fail`, `unlock`, `keep_remote` | C B: the kernel drops the lock; [`Spool::recover`] renames B → E |
 //! | editing | C \[B\] \[T\] | [`LockedMessage`] | T written and synced, rename T → B: locked, new text | C B T: recovered with the old text; the sweep removes T |
-//! | sent | C | [`LockedMessage`] | remove B, then remove C → gone | C: the sweep removes it |
+//! | sent | C | [`LockedMessage`] | remove B, then remove C if nobody else needs it → gone, or shared | C: the sweep removes it, unless it is shared |
 //! | bad | C X | nobody, then an administrator | reason appended to B, rename B → X; [`Spool::requeue`]: X → E; [`Spool::hold`]: X → H; [`Spool::delete`]: lock X, remove X, then C; [`FailedMessage`]: lock X, then the same, or a line appended | C X: bad, the last reason perhaps cut; C: the sweep removes it |
 //! | held | C H | nobody, then an administrator | [`Spool::release`], [`Spool::requeue`]: H → E; [`Spool::delete`]: lock H, remove H, then C | C H: held, however long; C: the sweep removes it |
 //!
@@ -43,7 +43,8 @@
 //! POP serves ready messages: those of the spool directory itself, or of a sub-directory, where each envelope has its
 //! content beside it or in the spool directory, shared with other mailboxes. Removing the name E is what decides between a
 //! POP session and everybody else: whoever removes or renames it has the message. Content goes only after its envelope,
-//! and only when no envelope of its name is left in any state, here or in any sub-directory. See [`Mailbox`].
+//! and only when no envelope of its name is left in any state that needs it, here or in any sub-directory, whoever removes the
+//! message. See [`Mailbox`].
 //!
 //! A message is delivered into mailboxes by copies ([`Original`]). D is such a copy of the envelope, in any number of
 //! mailboxes, with its content beside it or shared:
@@ -52,7 +53,7 @@
 //! |---|---|---|---|---|
 //! | staged | C N, in mailboxes \[N\] and C, or a file in a maildir's `tmp` | [`Copies`] | `publish` → published; dropped → gone | the same: the sweep removes the copies |
 //! | published | C N or C B, and D | [`Published`] | original removed, or committed as it is; `undo` → gone | some of D, each whole; the original as before |
-//! | shared | C, and D elsewhere | nobody | the last D goes: see [`Mailbox`] | C: kept by the sweep while there is a D |
+//! | shared | C, and D elsewhere | nobody | the last D goes: see [`Mailbox`]. The original may be on its way all the while (`copy:pop;nodelete`) | C: kept by the sweep while there is a D |
 //!
 //! Everything else in the directory is left alone, but for the control files (`control`) and write probes.
 
@@ -72,6 +73,7 @@ mod health;
 mod id;
 mod lock;
 mod mailbox;
+mod needs;
 mod new_message;
 mod operate;
 mod recover;
@@ -175,6 +177,8 @@ struct Shared {
     edited: delivery::Edited,
     /// The list of ready messages that sessions at the same time have in common.
     snapshot: mailbox::Snapshot,
+    /// What mailboxes need.
+    needs: needs::Needs,
 }
 
 impl Spool {
@@ -200,6 +204,7 @@ impl Spool {
             committer: Committer::start(Arc::clone(&disk), &config)?,
             edited: delivery::Edited::default(),
             snapshot: mailbox::Snapshot::default(),
+            needs: needs::Needs::default(),
             disk,
         };
         Ok(Arc::new(Self { shared: Arc::new(shared) }))

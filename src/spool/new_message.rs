@@ -9,7 +9,7 @@ use nix::errno::Errno;
 use super::commit::Pending;
 use super::envelope::{Envelope, MAX_NEW_ENVELOPE};
 use super::error::StoreError;
-use super::id::{BAD, BUSY, CONTENT, HELD, MessageId, NEW, READY};
+use super::id::{CONTENT, MessageId, NEW, STATES};
 use super::{Durability, Shared};
 
 /// Content is collected to this size before it is written: a typical message costs one write.
@@ -291,7 +291,6 @@ fn own(shared: &Shared, id: &MessageId, content: &File) -> Result<Option<bool>, 
     if !shared.disk.try_lock(content)? || shared.disk.facts(content)?.links == 0 {
         return Ok(None);
     }
-    let taken =
-        [READY, BUSY, BAD, HELD, NEW].iter().any(|suffix| shared.disk.facts_at(&id.file(suffix)).is_ok());
+    let taken = STATES.iter().any(|suffix| shared.disk.facts_at(&id.file(suffix)).is_ok());
     Ok(Some(!taken))
 }

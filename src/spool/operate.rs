@@ -1,17 +1,22 @@
-//! What an administrator does with messages: look, hold, release, try again, delete.
+//! What an administrator does with messages: look, hold, release, try again, give up, delete.
 //!
 //! A message that nobody is at work on changes its state by one rename that replaces nothing, or goes by one removal. Of
 //! all who act on it at the same time, a forwarder or E-MailRelay 2.6 among them, exactly one succeeds. A busy message, or
 //! one that is still being received, belongs to its process and is never touched.
 
+use std::collections::HashSet;
+use std::time::Duration;
+
 use nix::errno::Errno;
 
-use super::disk::{Access, Facts, Kind};
+use super::disk::{Access, Facts};
 use super::envelope::{Envelope, MAX_ENVELOPE, RetryState, make_due};
-use super::error::{ActionError, SpoolError};
-use super::id::{BAD, BUSY, CONTENT, HELD, MessageId, NEW, READY, classify};
-use super::sweep::is_envelope;
-use super::{Spool, StoreError};
+use super::error::{ActionError, LockError, SpoolError};
+use super::finish::FailNote;
+use super::id::{BAD, BUSY, CONTENT, HELD, MessageId, NEW, READY};
+use super::needs::has_envelope;
+use super::recover::is_older;
+use super::{Spool, StoreError, unix_time};
 
 /// So much of the content is looked at for its header.
 const MAX_HEADER: usize = 64 * 1024;
@@ -151,6 +156,60 @@ impl Spool {
         self.settle().map(|()| count)
     }
 
+    /// Gives a ready message up, durably: it is failed, for this reason.
+    ///
+    /// # Errors
+    /// As for [`hold`](Self::hold). [`ActionError::NotReady`] if it is held or has failed already.
+    pub fn give_up(&self, id: &MessageId, reason: &str) -> Result<(), ActionError> {
+        let message = match self.lock(id) {
+            Ok(Some(message)) => message,
+            // It can never be sent, and is failed for this reason as well as for its own.
+            Err(LockError::Unsendable { message, .. }) => *message,
+            Ok(None) => {
+                return Err(match self.absence(id) {
+                    ActionError::NoSuchMessage if self.has(id, READY) => ActionError::Busy,
+                    ActionError::NoSuchMessage if self.has(id, HELD) || self.has(id, BAD) => {
+                        ActionError::NotReady
+                    }
+                    error => error,
+                });
+            }
+            Err(error) => return Err(ActionError::Lock { id: id.clone(), reason: error.to_string() }),
+        };
+        let note = FailNote { reason: reason.to_owned(), ..FailNote::default() };
+        message.fail(&note).map_err(ActionError::Finish)?;
+        self.settle()
+    }
+
+    /// Removes all messages that failed so long ago or longer, durably, and tells which. One that somebody else is at work on
+    /// stays.
+    ///
+    /// # Errors
+    /// The directory cannot be read, or a file not be removed; those before it are gone, or without an envelope, so that the sweep
+    /// will remove them.
+    pub fn purge_failed(&self, older_than: Duration) -> Result<Vec<MessageId>, ActionError> {
+        let disk = &self.shared.disk;
+        let mut purged = Vec::new();
+        for id in self.failed().map_err(ActionError::Spool)? {
+            // The rename to this name is the last change.
+            let old = disk.facts_at(&id.file(BAD)).is_ok_and(|facts| is_older(facts.changed, older_than));
+            match if old { self.remove_envelope(&id, BAD) } else { Ok(false) } {
+                Ok(true) => purged.push(id),
+                Ok(false) | Err(ActionError::Busy) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        let mut unneeded: HashSet<MessageId> = purged.iter().cloned().collect();
+        unneeded.retain(|id| has_envelope(&**disk, id) == Ok(false));
+        let read = self.shared.drop_needed(&mut unneeded);
+        read.map_err(|errno| ActionError::Spool(SpoolError { action: "list mailboxes", errno }))?;
+        for id in &unneeded {
+            // What stays has no envelope, and the sweep will try again.
+            let _ = disk.unlink(&id.file(CONTENT));
+        }
+        self.settle().map(|()| purged)
+    }
+
     /// Removes a message that nobody is at work on, durably. Its content stays if another envelope needs it.
     ///
     /// # Errors
@@ -205,32 +264,14 @@ impl Spool {
     }
 
     pub(super) fn remove_content(&self, id: &MessageId) -> Result<(), ActionError> {
-        if self.is_needed(id).map_err(ActionError::Spool)? {
+        let failed = |errno| ActionError::Io { action: "delete the content of", id: id.clone(), errno };
+        if self.shared.is_needed(id, unix_time()).map_err(failed)? {
             return Ok(());
         }
         match self.shared.disk.unlink(&id.file(CONTENT)) {
             Ok(()) | Err(Errno::ENOENT) => Ok(()),
-            Err(errno) => Err(ActionError::Io { action: "delete the content of", id: id.clone(), errno }),
+            Err(errno) => Err(failed(errno)),
         }
-    }
-
-    /// Whether any envelope, here or in a mailbox, refers to the content.
-    fn is_needed(&self, id: &MessageId) -> Result<bool, SpoolError> {
-        let stem = id.to_string();
-        let (mut found, mut folders) = (false, Vec::new());
-        let belongs =
-            |name: &str| classify(name).is_some_and(|(other, kind)| other == stem && is_envelope(kind));
-        self.list(None, |name, kind| match kind {
-            Kind::Directory => folders.push(name.to_owned()),
-            Kind::File | Kind::Other => found |= belongs(name),
-        })?;
-        for folder in folders {
-            match self.list(Some(&folder), |name, _| found |= belongs(name)) {
-                Err(error) if error.errno != Errno::ENOENT => return Err(error),
-                _ => {}
-            }
-        }
-        Ok(found)
     }
 
     /// Renames an envelope. False: there is no such file.

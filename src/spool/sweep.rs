@@ -9,7 +9,8 @@ use super::delivery::{TMP, is_maildir_file, open_maildir};
 use super::disk::{Access, Disk, Kind};
 use super::error::SpoolError;
 use super::health::is_probe;
-use super::id::{BAD, BUSY, CONTENT, FileKind, HELD, MessageId, NEW, READY, classify};
+use super::id::{BUSY, CONTENT, FileKind, MessageId, NEW, classify};
+use super::needs::{borrowed, has_envelope, stem_of_envelope};
 use super::recover::is_older;
 use super::{MailboxName, Spool};
 
@@ -30,9 +31,6 @@ pub struct Orphan {
     /// What became of it.
     pub fate: Fate,
 }
-
-/// What stands between id and state in the name of an envelope in any state.
-const SET_ASIDE: &str = ".envelope.";
 
 /// What was changed a moment ago is not spoken of: somebody is at work.
 const SETTLED: Duration = Duration::from_secs(60);
@@ -112,6 +110,7 @@ impl Spool {
     fn survey(&self) -> Result<Survey, SpoolError> {
         let mut found = Survey::default();
         self.list(None, |name, kind| match (classify(name), kind) {
+            (_, Kind::Directory) if matches!(name, "." | "..") => {}
             (_, Kind::Directory) => found.folders.push(name.to_owned()),
             (Some((stem, kind)), _) if !stem.is_empty() => found.add(name, stem, kind),
             _ if is_probe(name) => found.unfinished.push(name.to_owned()),
@@ -170,19 +169,9 @@ impl Spool {
     /// need nothing here.
     fn keep_those_in_mailboxes(&self, found: &mut Survey) -> Result<(), SpoolError> {
         for folder in &found.folders {
-            let (mut envelopes, mut contents) = (Vec::new(), HashSet::new());
-            let listed = self.list(Some(folder), |name, _| match classify(name) {
-                Some((stem, FileKind::Content)) => drop(contents.insert(stem.to_owned())),
-                Some((stem, kind)) if is_envelope(kind) => envelopes.push(stem.to_owned()),
-                Some(_) => {}
-                None => envelopes.extend(set_aside(name).map(str::to_owned)),
-            });
-            match listed {
-                Err(error) if error.errno != Errno::ENOENT => return Err(error),
-                _ => {}
-            }
-            for stem in envelopes.iter().filter(|stem| !contents.contains(*stem)) {
-                found.contents.remove(stem);
+            let needed = borrowed(&*self.shared.disk, folder, |stem| found.contents.contains(stem));
+            for stem in needed.map_err(|errno| SpoolError { action: "list spool directory", errno })? {
+                found.contents.remove(&stem);
             }
         }
         Ok(())
@@ -216,7 +205,7 @@ impl Survey {
 
     /// An envelope that somebody has set aside under a name of their own, such as `ID.envelope.hold`, needs its content.
     fn note_set_aside(&mut self, name: &str) {
-        if let Some(stem) = set_aside(name) {
+        if let Some(stem) = stem_of_envelope(name) {
             *self.envelopes.entry(stem.to_owned()).or_default() += 1;
         }
     }
@@ -229,11 +218,6 @@ impl Survey {
             }
         }
     }
-}
-
-/// What stands in front of the state in the name of an envelope.
-fn set_aside(name: &str) -> Option<&str> {
-    name.rfind(SET_ASIDE).and_then(|at| name.get(..at))
 }
 
 /// Files of a maildir that were never finished.
@@ -252,10 +236,6 @@ fn sweep_maildir(tmp: &dyn Disk, older_than: Duration, mode: SweepMode) -> Resul
 /// The id is one that we make.
 fn is_our_id(stem: &str) -> bool {
     stem.parse::<MessageId>().is_ok_and(|id| id.order().is_some())
-}
-
-pub(super) fn is_envelope(kind: FileKind) -> bool {
-    matches!(kind, FileKind::New | FileKind::Ready | FileKind::Busy | FileKind::Bad | FileKind::Held)
 }
 
 struct Sweeper<'a> {
@@ -312,11 +292,9 @@ impl Sweeper<'_> {
         }
     }
 
-    /// A content file that got an envelope: the last look before it is removed. The names that a message can go back and
-    /// forth between are looked at twice.
+    /// A content file that got an envelope: the last look before it is removed.
     fn has_envelope(&self, name: &str) -> bool {
         let Some((stem, FileKind::Content)) = classify(name) else { return false };
-        let suffixes = [NEW, READY, BUSY, BAD, HELD, READY, BUSY, BAD, HELD];
-        suffixes.iter().any(|suffix| self.disk.facts_at(&format!("{stem}{suffix}")).is_ok())
+        stem.parse().is_ok_and(|id| has_envelope(self.disk, &id).unwrap_or(true))
     }
 }

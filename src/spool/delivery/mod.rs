@@ -26,7 +26,7 @@ use super::disk::{Access, Disk, RealDisk};
 use super::envelope::{AppendStyle, Envelope, MAX_ENVELOPE};
 use super::error::{OpenError, PeekError};
 use super::id::{BUSY, CONTENT, MessageId, NEW};
-use super::{Shared, Spool, lock};
+use super::{Shared, Spool, lock, unix_time};
 pub(super) use edit::Edited;
 pub use error::DeliveryError;
 pub use folders::Folders;
@@ -176,7 +176,7 @@ impl Original {
     }
 
     /// Removes the original, which is delivered wherever it had to be. With `keep_content` its content stays for the
-    /// mailboxes that refer to it.
+    /// mailboxes that refer to it, and without if there are any.
     ///
     /// # Errors
     /// The envelope could not be removed: the message is still there.
@@ -186,7 +186,8 @@ impl Original {
             Ok(()) | Err(Errno::ENOENT) => {}
             Err(errno) => return Err(DeliveryError::Envelope { path: self.shared.path.join(name), errno }),
         }
-        if !keep_content {
+        // What cannot be looked at may refer to it.
+        if !keep_content && self.shared.is_needed(&self.id, unix_time()) == Ok(false) {
             // What stays here has no envelope, and the sweep will try again.
             let _ = self.shared.disk.unlink(&self.id.file(CONTENT));
         }

@@ -11,7 +11,7 @@ use nix::errno::Errno;
 use super::Original;
 use super::error::DeliveryError;
 use crate::spool::envelope::Envelope;
-use crate::spool::id::{BAD, BUSY, CONTENT, MessageId, NEW, READY};
+use crate::spool::id::{CONTENT, MessageId, NEW, READY, STATES};
 use crate::spool::{Durability, Shared};
 
 /// How many ids are tried before giving up.
@@ -112,7 +112,7 @@ impl Parts {
             }),
         };
         let made = content.and_then(|file| {
-            let taken = [READY, BUSY, BAD, NEW].iter().any(|suffix| disk.facts_at(&id.file(suffix)).is_ok());
+            let taken = STATES.iter().any(|suffix| disk.facts_at(&id.file(suffix)).is_ok());
             if taken {
                 return Err(Errno::EEXIST);
             }

@@ -15,7 +15,8 @@ use super::maildir::{self, Maildir};
 use super::{CopyStyle, Original};
 use crate::spool::Durability;
 use crate::spool::disk::{Access, Disk};
-use crate::spool::id::{BAD, BUSY, CONTENT, MessageId, NEW, READY};
+use crate::spool::id::{CONTENT, MessageId, NEW, READY};
+use crate::spool::needs::has_accepted;
 
 /// Written copies that nobody sees yet. Dropping them removes them.
 #[must_use = "copies that are dropped are removed again"]
@@ -261,23 +262,10 @@ impl Place {
     }
 }
 
-/// The mailbox has the message, in whatever state.
-fn has_message(disk: &dyn Disk, id: &MessageId) -> Result<bool, Errno> {
-    // The two names that a message can go back and forth between are looked at twice.
-    for suffix in [READY, BUSY, READY, BAD, BUSY] {
-        match disk.facts_at(&id.file(suffix)) {
-            Ok(_) => return Ok(true),
-            Err(Errno::ENOENT) => {}
-            Err(errno) => return Err(errno),
-        }
-    }
-    Ok(false)
-}
-
 /// Makes the envelope, empty and locked: from now on nobody else delivers this message here. None: it is here already.
 /// `EAGAIN`: somebody else is at it.
 fn claim(disk: &dyn Disk, id: &MessageId) -> Result<Option<File>, Errno> {
-    if has_message(disk, id)? {
+    if has_accepted(disk, id)? {
         return Ok(None);
     }
     let name = id.file(NEW);
@@ -297,7 +285,7 @@ fn claim(disk: &dyn Disk, id: &MessageId) -> Result<Option<File>, Errno> {
         return Err(Errno::EAGAIN);
     }
     // Or have been done between our look and our claim.
-    match has_message(disk, id) {
+    match has_accepted(disk, id) {
         Ok(false) => Ok(Some(claim)),
         found => {
             let _ = disk.unlink(&name);

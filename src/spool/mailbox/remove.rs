@@ -2,8 +2,8 @@
 //!
 //! 1. The envelope's name is removed. This is the claim: if somebody else has renamed it, the name is not there any more,
 //!    and nothing of the message is touched.
-//! 2. The content is removed unless an envelope of the same name is left, in whatever state: beside the content, or in
-//!    any sub-directory. All sub-directories are read once, behind the spool directory, because a message is delivered by
+//! 2. The content is removed unless an envelope of the same name is left that needs it, in whatever state: beside the
+//!    content, or in any sub-directory. All sub-directories are read once, behind the spool directory, because a message is delivered by
 //!    making its copies first and removing the original last.
 //! 3. The directories are synced, once each.
 //!
@@ -14,14 +14,9 @@ use std::collections::HashSet;
 use nix::errno::Errno;
 
 use super::{Letter, Mailbox};
-use crate::spool::disk::{Disk, Kind};
-use crate::spool::id::{BAD, BUSY, CONTENT, MessageId, NEW, READY};
-use crate::spool::{Durability, StoreError};
-
-/// What every name of an envelope has in it, whatever its state.
-const ENVELOPE: &str = ".envelope";
-/// A state that operators use: set aside by hand.
-const HOLD: &str = ".envelope.hold";
+use crate::spool::disk::Disk;
+use crate::spool::id::{CONTENT, MessageId, READY};
+use crate::spool::{Durability, StoreError, needs};
 
 /// What became of messages that were to be deleted.
 #[derive(Debug, Default)]
@@ -86,22 +81,15 @@ impl Mailbox {
     }
 
     fn remove_contents(&self, claimed: &[&Letter], removal: &mut Removal) {
-        let in_spool = |letter: &&&Letter| letter.shared || self.folder.is_none();
-        let candidates: Vec<_> = claimed
-            .iter()
-            .filter(in_spool)
-            .filter(|letter| !has_envelope(&*self.shared.disk, &letter.id))
-            .map(|letter| &letter.id)
-            .collect();
-        let mut unneeded: HashSet<&MessageId> = candidates.into_iter().collect();
-        let read = if unneeded.is_empty() { Ok(()) } else { self.keep_those_in_folders(&mut unneeded) };
+        let in_spool = |letter: &Letter| letter.shared || self.folder.is_none();
+        let shared = claimed.iter().filter(|letter| in_spool(letter)).map(|letter| letter.id.clone());
+        let mut unneeded: HashSet<MessageId> =
+            shared.filter(|id| !has_envelope(&*self.shared.disk, id)).collect();
+        let read = self.shared.drop_needed(&mut unneeded);
         for letter in claimed {
             let disk = self.content_disk(letter);
-            let free = match in_spool(&letter) {
-                // What cannot be looked at may refer to it.
-                true => read.is_ok() && unneeded.contains(&letter.id),
-                false => true,
-            };
+            // What cannot be looked at may refer to it.
+            let free = !in_spool(letter) || (read.is_ok() && unneeded.contains(&letter.id));
             if !free || has_envelope(disk, &letter.id) {
                 continue;
             }
@@ -111,30 +99,6 @@ impl Mailbox {
                 Err(errno) => removal.left.push((name, errno)),
             }
         }
-    }
-
-    /// Takes away from `unneeded` what an envelope in a sub-directory refers to.
-    fn keep_those_in_folders(&self, unneeded: &mut HashSet<&MessageId>) -> Result<(), Errno> {
-        let disk = &self.shared.disk;
-        let mut folders = Vec::new();
-        disk.list(None, &mut |name, kind| {
-            if kind == Kind::Directory {
-                folders.push(name.to_owned());
-            }
-        })?;
-        for folder in folders.iter().filter(|name| !matches!(name.as_str(), "." | "..")) {
-            let listed = disk.list(Some(folder), &mut |name, _| {
-                if let Some(id) = refers_to(name) {
-                    unneeded.remove(&id);
-                }
-            });
-            match listed {
-                // Removed meanwhile, or no directory any more.
-                Ok(()) | Err(Errno::ENOENT | Errno::ENOTDIR | Errno::ELOOP) => {}
-                Err(errno) => return Err(errno),
-            }
-        }
-        Ok(())
     }
 
     fn sync(&self) -> Result<(), StoreError> {
@@ -163,15 +127,7 @@ enum Claim {
     Gone,
 }
 
-/// Whether there is an envelope, in whatever state. The names that a message can go back and forth between are looked at
-/// twice.
+/// Whether there is an envelope, in whatever state; what cannot be looked at may be one.
 fn has_envelope(disk: &dyn Disk, id: &MessageId) -> bool {
-    let suffixes = [NEW, READY, BUSY, READY, BAD, BUSY, HOLD];
-    suffixes.iter().any(|suffix| !matches!(disk.facts_at(&id.file(suffix)), Err(Errno::ENOENT)))
-}
-
-/// The message that a file belongs to, if it is an envelope in any state, known or not.
-fn refers_to(name: &str) -> Option<MessageId> {
-    let (stem, rest) = name.split_at_checked(name.rfind(ENVELOPE)?)?;
-    (rest == ENVELOPE || rest.starts_with(".envelope.")).then(|| stem.parse().ok()).flatten()
+    needs::has_envelope(disk, id).unwrap_or(true)
 }

@@ -227,6 +227,20 @@ fn deleting_survives_a_crash_at_every_operation() {
 }
 
 #[test]
+fn giving_up_and_purging_survive_a_crash_at_every_operation() {
+    walk(|spool, id, _| {
+        let _ = spool.give_up(id, "no such customer");
+    });
+    walk(|spool, id, promises| {
+        if spool.give_up(id, "no such customer").is_err() {
+            return;
+        }
+        promises.owed.remove(id);
+        let _ = spool.purge_failed(Duration::ZERO);
+    });
+}
+
+#[test]
 fn what_was_acknowledged_to_an_administrator_survives_a_power_cut() {
     for (act, suffix) in [
         (Spool::hold as fn(&Spool, &MessageId) -> Result<(), ActionError>, Some(".envelope.hold")),

@@ -9,6 +9,7 @@ mod faults;
 mod filters;
 mod life;
 mod mailbox;
+mod needs;
 mod operate;
 
 use std::fs;

@@ -106,6 +106,33 @@ fn a_deleted_message_is_gone_and_its_content_stays_while_it_is_needed() {
 }
 
 #[test]
+fn a_message_is_given_up_and_purged_when_it_is_old_enough() {
+    let place = tempfile::tempdir().unwrap();
+    let spool = open(place.path());
+    let [one, two] = [0, 1].map(|_| store(&spool, &["b@example.net"]).unwrap());
+    spool.give_up(&one, "no such customer").unwrap();
+    let found = spool.inspect(&one).unwrap();
+    assert_eq!(
+        (found.state, found.retry.reason.as_deref()),
+        (MessageState::Failed, Some("no such customer"))
+    );
+    assert_eq!(spool.give_up(&one, "again"), Err(ActionError::NotReady));
+    spool.hold(&two).unwrap();
+    assert_eq!(spool.give_up(&two, "held"), Err(ActionError::NotReady));
+    assert_eq!(spool.give_up(&"x".parse().unwrap(), "gone"), Err(ActionError::NoSuchMessage));
+    // Without content it could not be sent either.
+    let three = store(&spool, &["b@example.net"]).unwrap();
+    fs::remove_file(place.path().join(format!("{three}.content"))).unwrap();
+    spool.give_up(&three, "no content").unwrap();
+
+    assert_eq!(spool.purge_failed(Duration::from_secs(3600)).unwrap(), []);
+    let mut purged = spool.purge_failed(Duration::ZERO).unwrap();
+    purged.sort();
+    assert_eq!(purged, [one, three]);
+    assert_eq!(names(place.path()), [format!("{two}.content"), format!("{two}.envelope.hold")]);
+}
+
+#[test]
 fn what_is_being_sent_or_received_is_busy() {
     let place = tempfile::tempdir().unwrap();
     let spool = open(place.path());
@@ -114,7 +141,8 @@ fn what_is_being_sent_or_received_is_busy() {
     let mut receiving = spool.create(&spool.next_id()).unwrap();
     receiving.write_envelope(&envelope(&["b@example.net"])).unwrap();
     for id in [&id, receiving.id()] {
-        let all = [spool.hold(id), spool.release(id), spool.requeue(id), spool.delete(id)];
+        let all =
+            [spool.hold(id), spool.release(id), spool.requeue(id), spool.delete(id), spool.give_up(id, "x")];
         assert!(all.iter().all(|result| *result == Err(ActionError::Busy)), "{all:?}");
     }
     // A forwarder is between its lock and its rename.
