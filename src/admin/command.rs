@@ -112,6 +112,18 @@ pub enum Command {
     Explain(String),
     /// Does something with one message.
     Act(Action, String),
+    /// Gives one message up.
+    Fail {
+        /// The message.
+        id: String,
+        /// Why; for the envelope and for people.
+        reason: String,
+    },
+    /// Removes failed messages.
+    Purge {
+        /// Those that failed so many seconds ago or longer.
+        older: u64,
+    },
 }
 
 /// Why a line is no command.
@@ -159,6 +171,8 @@ pub(super) fn parse(line: &str, terminate: bool) -> Option<Result<Command, Mista
         },
         "terminate" if terminate => Ok(Command::Terminate),
         "quit" => Ok(Command::Quit),
+        "fail" => fail(line).map_or_else(|| usage(text::USAGE_FAIL), Ok),
+        "purge" => purge(&keyword, words.next()).map_or_else(|| usage(text::USAGE_PURGE), Ok),
         "show" | "explain" | "requeue" | "unfail" | "hold" | "release" | "delete" => {
             let now = words.next().is_some_and(|word| word.eq_ignore_ascii_case("now"));
             first.map_or_else(|| usage(&text::usage_id(&verb)), |id| Ok(about(&verb, id.to_owned(), now)))
@@ -178,12 +192,28 @@ fn about(verb: &str, id: String, now: bool) -> Command {
     }
 }
 
+/// All that follows the id is the reason.
+fn fail(line: &str) -> Option<Command> {
+    let blank = |c: char| matches!(c, ' ' | '\t' | '\r' | '\n');
+    let (_, rest) = line.trim_matches(blank).split_once(blank)?;
+    let (id, reason) = rest.trim_start_matches(blank).split_once(blank)?;
+    Some(Command::Fail { id: id.to_owned(), reason: reason.trim_matches(blank).to_owned() })
+}
+
+/// Of `failed` messages those `older=` than a number of seconds.
+fn purge(keyword: &str, older: Option<&str>) -> Option<Command> {
+    let (name, seconds) = older?.split_once('=')?;
+    let known = keyword == "failed" && name.eq_ignore_ascii_case("older");
+    known.then(|| number(seconds)).flatten().map(|older| Command::Purge { older })
+}
+
+fn number<N: std::str::FromStr>(text: &str) -> Option<N> {
+    let digits = text.bytes().all(|byte| byte.is_ascii_digit());
+    if digits { text.parse().ok() } else { None }
+}
+
 /// `start`, `stop` for ever, or `stop` and a number of seconds.
 fn dnsbl(keyword: &str, seconds: Option<&str>) -> Option<Command> {
-    let number = |text: &str| {
-        let digits = text.bytes().all(|byte| byte.is_ascii_digit());
-        if digits { text.parse::<u32>().ok() } else { None }
-    };
     match (keyword, seconds) {
         ("start", None) => Some(Command::Dnsbl(0)),
         ("stop", None) => Some(Command::Dnsbl(u32::MAX)),
@@ -209,9 +239,12 @@ impl Command {
             | Self::Forward
             | Self::Flush { .. }
             | Self::Act(Action::Requeue { .. } | Action::Hold | Action::Release, _) => Right::Operator,
-            Self::Smtp { .. } | Self::Dnsbl(_) | Self::Terminate | Self::Act(Action::Delete, _) => {
-                Right::Full
-            }
+            Self::Smtp { .. }
+            | Self::Dnsbl(_)
+            | Self::Terminate
+            | Self::Act(Action::Delete, _)
+            | Self::Fail { .. }
+            | Self::Purge { .. } => Right::Full,
         }
     }
 }

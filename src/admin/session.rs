@@ -68,6 +68,18 @@ pub enum Request {
     Explain(String),
     /// Something with one message.
     Act(Action, String),
+    /// One message is to be given up.
+    Fail {
+        /// The message.
+        id: String,
+        /// Why.
+        reason: String,
+    },
+    /// Failed messages are to be removed; answered by a line with their number.
+    Purge {
+        /// Those that failed so many seconds ago or longer.
+        older: u64,
+    },
 }
 
 /// What came of a question.
@@ -153,6 +165,8 @@ pub struct Session {
     open: Option<Open>,
     /// The verbosity of the flush that is running.
     flushing: Option<bool>,
+    /// The client will say nothing more.
+    said_all: bool,
     listing: Option<vec::IntoIter<String>>,
     outputs: VecDeque<Output>,
     closed: bool,
@@ -178,6 +192,7 @@ impl Session {
             wish: None,
             open: None,
             flushing: None,
+            said_all: false,
             listing: None,
             outputs: VecDeque::new(),
             closed: false,
@@ -195,7 +210,7 @@ impl Session {
 
     /// Takes bytes from the client, up to the end of a line, and tells how many.
     pub fn input(&mut self, bytes: &[u8], now: Instant) -> usize {
-        if self.is_busy() || self.closed {
+        if self.is_busy() || self.said_all || self.closed {
             return 0;
         }
         let mut taken = 0;
@@ -240,6 +255,9 @@ impl Session {
             Some(error) => self.reply(&format!("error: {error}")),
             None => self.reply(text::OK),
         }
+        if self.said_all {
+            self.close(CloseReason::PeerDisconnected);
+        }
     }
 
     /// Something has happened that the client may want to hear of.
@@ -276,9 +294,20 @@ impl Session {
         (!waits).then_some(self.quiet_since)
     }
 
-    /// The client has gone; `error` if not by its own will.
+    /// Nothing more comes from the client; `error` if it is gone for good. One that only has nothing more to say still waits
+    /// for the end of its `flush`.
     pub fn peer_closed(&mut self, error: Option<&str>) {
-        self.close(error.map_or(CloseReason::PeerDisconnected, |text| CloseReason::Broken(text.to_owned())));
+        match error {
+            Some(text) => self.close(CloseReason::Broken(text.to_owned())),
+            None if self.flushing.is_some() && !self.said_all => self.said_all = true,
+            None => self.close(CloseReason::PeerDisconnected),
+        }
+    }
+
+    /// The client has nothing more to say: there is nothing to be read.
+    #[must_use]
+    pub fn said_all(&self) -> bool {
+        self.said_all
     }
 
     /// The connection ends for this reason. As 2.6, without a word.
@@ -348,7 +377,9 @@ impl Session {
             Command::Forward => self.ask(Request::Forward, Open::Plain),
             Command::Smtp { enable } => self.ask(Request::Smtp { enable }, Open::Plain),
             Command::Dnsbl(seconds) => self.ask(Request::Dnsbl(seconds), Open::Plain),
-            Command::Show(id) | Command::Explain(id) | Command::Act(_, id) if !is_id(&id) => {
+            Command::Show(id) | Command::Explain(id) | Command::Act(_, id) | Command::Fail { id, .. }
+                if !is_id(&id) =>
+            {
                 self.reply(text::INVALID_ID);
             }
             Command::Show(id) => {
@@ -357,6 +388,8 @@ impl Session {
             }
             Command::Explain(id) => self.ask(Request::Explain(id), Open::Listed),
             Command::Act(action, id) => self.ask(Request::Act(action, id), Open::Plain),
+            Command::Fail { id, reason } => self.ask(Request::Fail { id, reason }, Open::Plain),
+            Command::Purge { older } => self.ask(Request::Purge { older }, Open::Listed),
         }
     }
 

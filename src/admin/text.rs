@@ -34,11 +34,13 @@ const COMMANDS: [(&str, Right); 14] = [
 ];
 
 /// Commands about single messages, which 2.6 does not have.
-const MESSAGE_COMMANDS: [(&str, Right); 7] = [
+const MESSAGE_COMMANDS: [(&str, Right); 9] = [
     ("delete", Right::Full),
     ("explain", Right::ReadOnly),
+    ("fail", Right::Full),
     ("held", Right::ReadOnly),
     ("hold", Right::Operator),
+    ("purge", Right::Full),
     ("release", Right::Operator),
     ("requeue", Right::Operator),
     ("show", Right::ReadOnly),
@@ -61,6 +63,9 @@ pub(super) fn help(right: Right, terminate: bool, short: bool) -> Vec<String> {
 pub(super) const USAGE_SMTP: &str = "usage: smtp {disable|enable}";
 pub(super) const USAGE_DNSBL: &str = "usage: dnsbl {start|stop <timeout>}";
 pub(super) const USAGE_INFO: &str = "usage: info {copyright|credit|version|warranty}";
+
+pub(super) const USAGE_FAIL: &str = "usage: fail <id> <text>";
+pub(super) const USAGE_PURGE: &str = "usage: purge failed older=<seconds>";
 
 /// The usage line of a command that needs a message id.
 pub(super) fn usage_id(command: &str) -> String {

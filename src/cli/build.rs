@@ -7,6 +7,7 @@ use super::merge::Entries;
 use super::tls;
 use super::typed::{Failure, Values};
 use super::{Environment, Program, filters};
+use crate::admin::Right;
 use crate::config::dnsbl::Dnsbl;
 use crate::config::interface::{self, Item, Place, Server};
 use crate::config::keywords::{self, ClientKeywords, Parsed, ServerKeywords};
@@ -388,6 +389,11 @@ fn admin(program: Program, entries: &Entries, values: &Values, interfaces: &[Ite
         enabled: program == Program::Admin || (program == Program::Relay && port.is_some()),
         port,
         terminate: values.on("admin-terminate"),
+        tcp_right: match values.text("admin-tcp-role").as_deref() {
+            Some("operator") => Right::Operator,
+            Some("read-only") => Right::ReadOnly,
+            _ => Right::Full,
+        },
         reach: if values.on("remote-clients") {
             Reach::Everywhere
         } else if interfaces.iter().any(open) {

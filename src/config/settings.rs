@@ -12,6 +12,7 @@ use super::interface::{Item, Server};
 use super::keywords::{ClientKeywords, ServerKeywords};
 use super::tls::{ClientTls, ServerTls};
 use super::verifier::VerifierSpec;
+use crate::admin::Right;
 use crate::sasl::Policy;
 
 /// How sure a message is on disk before it is acknowledged (`--durability`).
@@ -179,7 +180,7 @@ pub enum Reach {
 }
 
 /// The administration server of an instance.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AdminSettings {
     /// Whether there is an administration server at all.
     pub enabled: bool,
@@ -189,6 +190,8 @@ pub struct AdminSettings {
     pub terminate: bool,
     /// From where.
     pub reach: Reach,
+    /// `--admin-tcp-role`: what they may do over TCP.
+    pub tcp_right: Right,
 }
 
 /// One instance: a spool directory and what is done with it.

@@ -1,5 +1,6 @@
 //! Pumps an administration session over a stream.
 
+use std::future::pending;
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,6 +15,7 @@ use crate::admin::{Answer, CloseReason, FlushEnd, Notice, Output, Request, Sessi
 use crate::net::limits::Seat;
 use crate::net::read::{consume, read_some};
 use crate::net::server::{finish, now, until, within};
+use crate::os::readiness::Hangup;
 
 /// Replies are written when so many bytes have gathered, even if there is more to say.
 const MAX_UNSENT: usize = 64 * 1024;
@@ -46,6 +48,8 @@ pub struct Driver {
     pub seat: Arc<Seat>,
     /// What happens, for those who want to hear of it.
     pub notices: Receiver<Notice>,
+    /// Tells that a client which has nothing more to say has gone altogether; none if that cannot be told.
+    pub hangup: Option<Hangup>,
 }
 
 impl Driver {
@@ -55,7 +59,7 @@ impl Driver {
         S: AsyncRead + AsyncWrite + Unpin + Send,
         H: Handler,
     {
-        let Self { stop, seat, notices } = self;
+        let Self { stop, seat, notices, hangup } = self;
         let mut pump = Pump {
             stream,
             session,
@@ -79,7 +83,8 @@ impl Driver {
                 () = seat.vacated() => session.end(CloseReason::MadeRoom),
                 end = handler.flushed() => session.flushed(&end),
                 notice = notices.recv(), if *subscribed => tell(session, notice),
-                read = within(deadline, read_some(*stream, unread)) => match read {
+                () = hung_up(hangup.as_ref()), if session.said_all() => session.peer_closed(None),
+                read = within(deadline, read_some(*stream, unread)), if !session.said_all() => match read {
                     None => session.timer(now()),
                     Some(Ok(0)) => session.peer_closed(None),
                     Some(Ok(_)) => {}
@@ -89,6 +94,14 @@ impl Driver {
             }
             seat.set_idle(None);
         }
+    }
+}
+
+/// Never, if it cannot be told.
+async fn hung_up(hangup: Option<&Hangup>) {
+    match hangup {
+        Some(hangup) => hangup.wait().await,
+        None => pending().await,
     }
 }
 

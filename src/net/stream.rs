@@ -13,6 +13,7 @@ use tokio_rustls::TlsStream;
 
 use crate::net::address::Endpoint;
 use crate::os::peer::{self, Peer};
+use crate::os::readiness::Hangup;
 
 /// A connected stream socket.
 #[derive(Debug)]
@@ -90,6 +91,16 @@ impl Stream {
             Self::Tcp(_) => Ok(None),
             Self::Unix(stream) => peer::of(stream).map(Some),
             Self::Tls(stream) => stream.get_ref().0.unix_peer(),
+        }
+    }
+
+    /// Tells when the peer has gone altogether; none if the system cannot watch for it.
+    #[must_use]
+    pub fn hangup(&self) -> Option<Hangup> {
+        match self {
+            Self::Tcp(stream) => Hangup::of(stream).ok(),
+            Self::Unix(stream) => Hangup::of(stream).ok(),
+            Self::Tls(stream) => stream.get_ref().0.hangup(),
         }
     }
 

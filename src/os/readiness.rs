@@ -31,6 +31,36 @@ impl Readiness {
     }
 }
 
+/// Tells when the peer of a stream socket has closed it altogether, which the end of its input does not say. A unix-domain peer
+/// is seen to do so at once, one over TCP only when something is sent to it.
+#[derive(Debug)]
+pub struct Hangup(AsyncFd<OwnedFd>);
+
+impl Hangup {
+    /// Watches a socket, by a duplicate that shares its state. To be called inside the runtime.
+    ///
+    /// # Errors
+    /// There are too many descriptors.
+    #[expect(unsafe_code, reason = "the runtime cannot know that a descriptor stays what it is")]
+    pub fn of(socket: &impl AsFd) -> io::Result<Self> {
+        let own = socket.as_fd().try_clone_to_owned()?;
+        // SAFETY: an owned descriptor stays open and the same until it is dropped, which the result does.
+        let registered = unsafe { AsyncFd::register_with_interest(own, Interest::WRITABLE) };
+        Ok(Self(registered?))
+    }
+
+    /// Waits for it. Cancel-safe.
+    pub async fn wait(&self) {
+        // The kernel tells of a hang-up whatever one waits for; that there is room to write is no news.
+        while let Ok(mut guard) = self.0.ready(Interest::WRITABLE).await {
+            if guard.ready().is_write_closed() {
+                return;
+            }
+            guard.clear_ready();
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use std::io::{Read, Write};
@@ -49,5 +79,17 @@ mod tests {
         }
         let nothing = tokio::time::timeout(Duration::from_millis(20), readiness.wait()).await;
         assert!(nothing.is_err());
+    }
+
+    #[tokio::test]
+    async fn a_peer_that_is_gone_differs_from_one_that_listens() {
+        let (ours, theirs) = std::os::unix::net::UnixStream::pair().expect("pair");
+        ours.set_nonblocking(true).expect("nonblocking");
+        let hangup = Hangup::of(&ours).expect("registered");
+        theirs.shutdown(std::net::Shutdown::Write).expect("shutdown");
+        let listens = tokio::time::timeout(Duration::from_millis(20), hangup.wait()).await;
+        assert!(listens.is_err());
+        drop(theirs);
+        hangup.wait().await;
     }
 }

@@ -217,7 +217,12 @@ pub fn admin(
     context: Context,
 ) -> AdminSettings {
     let engine = engine(settings, next_hop, Some(Arc::clone(ledger)), context);
-    AdminSettings { reach: settings.admin.reach, short_help: settings.compat.dialogue, engine }
+    AdminSettings {
+        reach: settings.admin.reach,
+        tcp_right: settings.admin.tcp_right,
+        short_help: settings.compat.dialogue,
+        engine,
+    }
 }
 
 /// Connections in all and from one address. `descriptors` is the process's limit on open files.

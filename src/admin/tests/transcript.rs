@@ -256,5 +256,7 @@ fn describe(request: &Request) -> String {
         Request::Explain(id) => format!("explain {id}"),
         Request::Act(Action::Requeue { now: true }, id) => format!("requeue {id} now"),
         Request::Act(action, id) => format!("{} {id}", action.as_str()),
+        Request::Fail { id, reason } => format!("fail {id} [{reason}]"),
+        Request::Purge { older } => format!("purge {older}"),
     }
 }

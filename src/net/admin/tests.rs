@@ -42,7 +42,7 @@ fn start(idle: Option<Duration>) -> Running {
     let (client, mut server) = duplex(4096);
     let (teller, notices) = broadcast::channel(MAX_NOTICES);
     let stop = CancellationToken::new();
-    let driver = Driver { stop: stop.clone(), seat: Arc::default(), notices };
+    let driver = Driver { stop: stop.clone(), seat: Arc::default(), notices, hangup: None };
     let session = tokio::spawn(async move {
         let mut session = Session::new(Arc::new(AdminConfig::default()), Right::Full, idle, now());
         driver.run(&mut server, &mut session, &mut Everything { flushing: false }).await

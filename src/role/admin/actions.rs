@@ -55,6 +55,19 @@ impl Job {
             Request::Show { id, header } => self.about(&id, |job, id| job.show(id, header)),
             Request::Explain(id) => self.about(&id, Self::explain),
             Request::Act(action, id) => self.about(&id, |job, id| job.act(action, id)),
+            Request::Fail { id, reason } => self.about(&id, |job, id| {
+                job.spool.give_up(id, &reason)?;
+                Ok(job.did("fail", id))
+            }),
+            Request::Purge { older } => match self.spool.purge_failed(Duration::from_secs(older)) {
+                Ok(purged) => {
+                    for id in &purged {
+                        self.did("purge", id);
+                    }
+                    Answer::Lines(vec![format!("{} deleted", purged.len())])
+                }
+                Err(error) => Answer::Failed(error.to_string()),
+            },
             // Answered without the spool.
             Request::Status | Request::Forward => Answer::Done,
         }
@@ -83,10 +96,14 @@ impl Job {
             Action::Release => self.spool.release(id),
             Action::Delete => self.spool.delete(id),
         }?;
+        Ok(self.did(action.as_str(), id))
+    }
+
+    fn did(&self, action: &'static str, id: &MessageId) -> Answer {
         let context = self.context.with_message(&id.to_string());
         let (id, by) = (Some(id.to_string()), self.by.clone());
-        log::emit(&context, &AdminEvent::Action { action: action.as_str(), id, by }.into());
-        Ok(Answer::Done)
+        log::emit(&context, &AdminEvent::Action { action, id, by }.into());
+        Answer::Done
     }
 
     fn show(&self, id: &MessageId, header: bool) -> Result<Answer, ActionError> {

@@ -17,7 +17,7 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use tokio::sync::{broadcast, mpsc};
 use tokio_util::sync::CancellationToken;
 
-use crate::admin::{AdminConfig, MAX_NOTICES, Notice, TOO_MANY_CONNECTIONS};
+use crate::admin::{AdminConfig, MAX_NOTICES, Notice, Right, TOO_MANY_CONNECTIONS};
 use crate::config::Reach;
 use crate::forward::{EngineConfig, Reason};
 use crate::log::{AdminEvent, Context, Event, Server};
@@ -50,6 +50,8 @@ pub struct AdminSettings {
     pub reach: Reach,
     /// `help` is the one line of 2.6.
     pub short_help: bool,
+    /// What they may do.
+    pub tcp_right: Right,
     /// How everything is sent at once; none: there is no next hop.
     pub engine: Option<EngineConfig>,
 }

@@ -70,8 +70,12 @@ pub(super) async fn run(role: Arc<AdminRole>, arrival: Arrival) {
         }
     };
     log::emit(&context, &ServerEvent::Connected { server, address: peer.to_string() }.into());
-    let driver =
-        Driver { stop: role.gate.stop.clone(), seat: admission.seat(), notices: role.teller.subscribe() };
+    let driver = Driver {
+        stop: role.gate.stop.clone(),
+        seat: admission.seat(),
+        notices: role.teller.subscribe(),
+        hangup: stream.hangup(),
+    };
     let mut session =
         Session::new(Arc::clone(&role.config), caller.right, caller.idle_timeout, Instant::now().into_std());
     let mut desk = Desk { role: &role, context: &context, by: &caller.name, flushing: None };
@@ -97,7 +101,7 @@ fn identify(
         Ok(Some(ids)) => ids,
         Ok(None) => {
             return Ok(Caller {
-                right: Right::Full,
+                right: role.settings().tcp_right,
                 name: peer.to_string(),
                 idle_timeout: None,
                 _place: None,
