@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 use crate::net::limits::Seat;
 use crate::net::read::{consume, read_some};
 use crate::net::server::{finish, now, until, within};
-use crate::pop::{Answer, CloseReason, Event, Output, Question, Session};
+use crate::pop::{Answer, Channel, CloseReason, Event, Output, Question, Session};
 
 /// Replies are written when so many bytes have gathered, even if there is more to say. With a block of a message and its
 /// line ends this bounds what a session keeps for a slow reader.
@@ -27,8 +27,8 @@ pub trait Handler<S>: Send {
     /// The open message is not needed any more.
     fn close_content(&mut self);
 
-    /// Makes the connection secure; none if that fails, which it has logged.
-    fn secure(&mut self, stream: S) -> impl Future<Output = Option<S>> + Send;
+    /// Makes the connection secure, and tells what it is then; none if that fails, which it has logged.
+    fn secure(&mut self, stream: S) -> impl Future<Output = Option<(S, Channel)>> + Send;
 
     /// The session is over, and its last reply about to be sent: what it holds can be given back.
     fn closing(&mut self);
@@ -176,12 +176,11 @@ where
             return self.session.plaintext_after_stls();
         }
         let Some(stream) = self.wire.stream.take() else { return self.session.tls_failed() };
-        self.wire.stream = self.handler.secure(stream).await;
-        if self.wire.stream.is_some() {
-            self.session.tls_started(now());
-        } else {
-            self.session.tls_failed();
-        }
+        let Some((stream, channel)) = self.handler.secure(stream).await else {
+            return self.session.tls_failed();
+        };
+        self.wire.stream = Some(stream);
+        self.session.tls_started(channel, now());
     }
 }
 

@@ -78,7 +78,7 @@ impl Session {
                 None => return self.reply(reply::INVALID_BASE64),
             },
         };
-        let secure = self.secure;
+        let secure = self.is_secure();
         self.ask_login(Login::Begin { mechanism, initial, secure });
     }
 

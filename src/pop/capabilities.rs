@@ -23,7 +23,7 @@ impl Session {
             lines.push("USER".to_owned());
         }
         lines.extend(COMMANDS.map(str::to_owned));
-        if self.config.tls != StartTls::No && !self.secure && self.state != State::Transaction {
+        if self.config.tls != StartTls::No && !self.is_secure() && self.state != State::Transaction {
             lines.push("STLS".to_owned());
         }
         let names: Vec<&str> = self.offer().mechanisms.iter().map(|mechanism| mechanism.name()).collect();

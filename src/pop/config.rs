@@ -61,8 +61,20 @@ pub struct Start {
     pub offers: Offers,
     /// The challenge for APOP, in its angle brackets; shown if APOP is offered.
     pub challenge: String,
-    /// The connection began with a TLS handshake.
-    pub secure: bool,
+    /// What the connection is: not in clear if it began with a TLS handshake.
+    pub channel: Channel,
+}
+
+/// What a connection is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Channel {
+    /// Everybody on the way can read along.
+    #[default]
+    Clear,
+    /// Encrypted.
+    Secure,
+    /// Encrypted, and a login can be bound to it (RFC 9266).
+    Bound,
 }
 
 /// How clients may log in, as the list of accounts has it now.
@@ -72,6 +84,8 @@ pub struct Offers {
     pub clear: Offer,
     /// In an encrypted session.
     pub secure: Offer,
+    /// In an encrypted session that a login can be bound to.
+    pub bound: Offer,
 }
 
 /// How clients may log in.

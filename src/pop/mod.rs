@@ -42,7 +42,7 @@ mod trace;
 #[cfg(test)]
 mod tests;
 
-pub use config::{Habits, Offer, Offers, PopConfig, Start, StartTls};
+pub use config::{Channel, Habits, Offer, Offers, PopConfig, Start, StartTls};
 pub use event::{CloseReason, Event, Severity};
 pub use limits::{
     BLOCK, MAX_ERRORS, MAX_FAILURES, MAX_IDLE_BEFORE_LOGIN, MAX_LINE_AFTER, MAX_LINE_BEFORE, MAX_LINE_SASL,

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::command::{Command, Verb};
-use super::config::{Offer, Offers, PopConfig, Start, StartTls};
+use super::config::{Channel, Offer, Offers, PopConfig, Start, StartTls};
 use super::content::Sender;
 use super::ends::Ending;
 use super::event::{CloseReason, Event};
@@ -23,8 +23,7 @@ pub struct Session {
     pub(super) state: State,
     /// The question that is open.
     pub(super) asked: Asked,
-    /// The connection is encrypted.
-    pub(super) secure: bool,
+    channel: Channel,
     /// The greeting had a challenge for APOP.
     pub(super) challenged: bool,
     /// UTF8 was given.
@@ -86,13 +85,13 @@ pub(super) enum Asked {
 impl Session {
     /// A session with the greeting queued.
     pub fn new(config: Arc<PopConfig>, start: Start, now: Instant) -> Self {
-        let Start { offers, challenge, secure } = start;
+        let Start { offers, challenge, channel } = start;
         let mut session = Self {
             config,
             offers: Arc::new(offers),
             state: State::Start,
             asked: Asked::Nothing,
-            secure,
+            channel,
             challenged: false,
             utf8: false,
             user: None,
@@ -108,7 +107,7 @@ impl Session {
             active: now,
             began: now,
             untaken: 0,
-            clear: secure,
+            clear: channel != Channel::Clear,
             ending: None,
         };
         session.challenged = !session.needs_tls() && session.offer().apop;
@@ -181,9 +180,9 @@ impl Session {
     }
 
     /// The handshake of [`Output::StartTls`] is done. What was said in clear is forgotten (RFC 2595 §4).
-    pub fn tls_started(&mut self, now: Instant) {
+    pub fn tls_started(&mut self, channel: Channel, now: Instant) {
         if self.state == State::Handshake {
-            (self.state, self.secure, self.clear, self.active) = (State::Start, true, true, now);
+            (self.state, self.channel, self.clear, self.active) = (State::Start, channel, true, now);
             (self.user, self.failures, self.untaken) = (None, 0, 0);
         }
     }
@@ -219,12 +218,21 @@ impl Session {
     }
 
     pub(super) fn offer(&self) -> &Offer {
-        if self.secure { &self.offers.secure } else { &self.offers.clear }
+        match self.channel {
+            Channel::Clear => &self.offers.clear,
+            Channel::Secure => &self.offers.secure,
+            Channel::Bound => &self.offers.bound,
+        }
+    }
+
+    /// The connection is encrypted.
+    pub(super) fn is_secure(&self) -> bool {
+        self.channel != Channel::Clear
     }
 
     /// Nobody logs in before STLS.
     pub(super) fn needs_tls(&self) -> bool {
-        self.config.tls == StartTls::Required && !self.secure
+        self.config.tls == StartTls::Required && !self.is_secure()
     }
 
     /// Takes one line, or a part of one that is too long.
@@ -299,7 +307,7 @@ impl Session {
     }
 
     fn stls(&mut self) {
-        if self.secure {
+        if self.is_secure() {
             return self.reply(reply::ALREADY_TLS);
         }
         if self.config.tls == StartTls::No {

@@ -63,8 +63,8 @@ impl Handler<DuplexStream> for Everybody {
 
     fn closing(&mut self) {}
 
-    async fn secure(&mut self, stream: DuplexStream) -> Option<DuplexStream> {
-        Some(stream)
+    async fn secure(&mut self, stream: DuplexStream) -> Option<(DuplexStream, Channel)> {
+        Some((stream, Channel::Secure))
     }
 
     fn log(&mut self, _event: Event) {}
@@ -76,7 +76,7 @@ fn serve(window: usize, idle: u64) -> (DuplexStream, JoinHandle<CloseReason>, Ca
     let idle_timeout = Some(Duration::from_secs(idle));
     let driver = Driver { write_timeout: idle_timeout, stop: stop.clone(), seat: Arc::default() };
     let offer = Offer::new(vec![Mechanism::Plain]);
-    let offers = Offers { clear: offer.clone(), secure: offer };
+    let offers = Offers { clear: offer.clone(), secure: offer, ..Offers::default() };
     let config = PopConfig { idle_timeout, tls: StartTls::Offered, ..PopConfig::default() };
     let task = tokio::spawn(async move {
         let start = Start { offers, ..Start::default() };

@@ -72,11 +72,11 @@ impl Driver {
             Mechanism::Apop,
         ];
         let offer = Offer::new(all.to_vec());
-        let offers = Offers { clear: offer.clone(), secure: offer };
+        let offers = Offers { clear: offer.clone(), secure: offer.clone(), bound: offer };
         let letter = |name: &str, text: &str| (name.to_owned(), text.as_bytes().to_vec());
         Self {
             config: PopConfig { product: Some("E-MailRelay V3.0.0".to_owned()), ..PopConfig::default() },
-            start: Start { offers, challenge: CHALLENGE.to_owned(), secure: false },
+            start: Start { offers, challenge: CHALLENGE.to_owned(), channel: Channel::Clear },
             letters: Letters(vec![
                 letter("one", "Subject: one\r\n\r\nhello\r\n.dot\r\n"),
                 letter("two", "Subject: two\r\n\r\nbye\r\n"),

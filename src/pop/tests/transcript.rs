@@ -115,7 +115,8 @@ impl Runner {
             "close" => session.peer_closed(None),
             "shutdown" => session.shutdown(),
             "make-room" => session.make_room(),
-            "tls" => session.tls_started(now),
+            "tls" if rest == "bound" => session.tls_started(Channel::Bound, now),
+            "tls" => session.tls_started(Channel::Secure, now),
             "tls-failed" => session.tls_failed(),
             "progress" => session.sent(now),
             _ => match word.strip_prefix('+').and_then(|w| w.strip_suffix('s')).map(str::parse) {
@@ -198,7 +199,9 @@ impl Runner {
         match key {
             "clear" => driver.start.offers.clear = offer(),
             "secure" => driver.start.offers.secure = offer(),
-            "implicit" => driver.start.secure = value == "yes",
+            "bound" => driver.start.offers.bound = offer(),
+            "implicit" if value == "yes" => driver.start.channel = Channel::Secure,
+            "implicit" => driver.start.channel = Channel::Clear,
             "tls" => {
                 driver.config.tls = match value {
                     "no" => StartTls::No,

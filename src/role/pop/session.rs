@@ -11,14 +11,15 @@ use crate::net::address::Endpoint;
 use crate::net::limits::Seat;
 use crate::net::pop::{Driver, Handler};
 use crate::net::stream::Stream;
-use crate::pop::{self, Answer, Denial, Login, Marks, NoMailbox, Offer, Offers, Question, Session, Start};
+use crate::pop::{
+    self, Answer, Channel, Denial, Login, Marks, NoMailbox, Offer, Offers, Question, Session, Start,
+};
 use crate::role::login::{Attempt, Logins, Verdict};
 use crate::role::pop::content::Reader;
 use crate::role::pop::secure::Secure;
 use crate::role::pop::{PopRole, PopSettings, events};
 use crate::role::serve::{Alarm, Arrival};
 use crate::sasl::Mechanism;
-use crate::sasl::server::Binding;
 use crate::spool::{ContentError, Mailbox, MailboxError, MailboxName, Removal};
 
 /// Why a session ends that is still in the middle of a reply at the end of the stop timeout.
@@ -60,12 +61,14 @@ async fn converse(
             Err(reason) => return reason,
         }
     }
+    let exporter = stream.exporter();
     let driver = Driver { write_timeout: settings.session.idle_timeout, stop: role.gate.stop.clone(), seat };
     let logins = &settings.logins;
     logins.consult().await;
     let attempt = Attempt::new(Arc::clone(logins), peer.ip(), false, context.clone());
     let challenge = attempt.fresh().challenge();
-    let start = Start { offers: offers(logins), challenge: challenge.clone(), secure: implicit_tls };
+    let channel = channel(&stream, exporter.as_ref());
+    let start = Start { offers: offers(logins), challenge: challenge.clone(), channel };
     let mut session = Session::new(Arc::clone(&settings.session), start, now());
     let mut desk = Desk {
         role,
@@ -75,6 +78,7 @@ async fn converse(
         context,
         attempt,
         challenge,
+        exporter,
         mailbox: None,
         content: None,
         tally: Tally::default(),
@@ -89,7 +93,20 @@ fn offers(logins: &Logins) -> Offers {
         mechanisms: mechanisms.to_vec(),
         apop: logins.apop(secure),
     };
-    Offers { clear: one(&offer.clear, false), secure: one(&offer.secure, true) }
+    Offers {
+        clear: one(&offer.clear, false),
+        secure: one(&offer.secure, true),
+        bound: one(&offer.bound, true),
+    }
+}
+
+/// What a connection is, by what its TLS session has exported.
+fn channel(stream: &Stream, exporter: Option<&Vec<u8>>) -> Channel {
+    match (stream.is_secure(), exporter) {
+        (false, _) => Channel::Clear,
+        (true, None) => Channel::Secure,
+        (true, Some(_)) => Channel::Bound,
+    }
 }
 
 /// What a session has done.
@@ -110,6 +127,8 @@ struct Desk<'a> {
     attempt: Attempt,
     /// That of the greeting.
     challenge: String,
+    /// What a login can be bound to.
+    exporter: Option<Vec<u8>>,
     mailbox: Option<Arc<Mailbox>>,
     content: Option<Reader>,
     tally: Tally,
@@ -129,8 +148,11 @@ impl Handler<Stream> for Desk<'_> {
         self.content = None;
     }
 
-    async fn secure(&mut self, stream: Stream) -> Option<Stream> {
-        self.secure.on_command(stream).await
+    async fn secure(&mut self, stream: Stream) -> Option<(Stream, Channel)> {
+        let stream = self.secure.on_command(stream).await?;
+        self.exporter = stream.exporter();
+        let channel = channel(&stream, self.exporter.as_ref());
+        Some((stream, channel))
     }
 
     fn closing(&mut self) {
@@ -161,7 +183,8 @@ impl Desk<'_> {
             Login::Password { user, password } => attempt.password(user, password).await,
             Login::Apop { user, digest } => attempt.apop(&self.challenge, &user, &digest).await,
             Login::Begin { mechanism, initial, .. } => {
-                attempt.begin(mechanism, initial, Binding::default()).await
+                let binding = attempt.binding(self.exporter.clone());
+                attempt.begin(mechanism, initial, binding).await
             }
             Login::Respond(response) => attempt.respond(response).await,
         };
