@@ -15,10 +15,11 @@
 //! | `mx` | `mx:` |
 //! | `msgid` | `msgid:` |
 //! | `simple` | `exit:` and `sleepms:` |
-//! | `net`, `spam` | servers: our line protocol, and spamd; their connections are in `server` |
+//! | `net`, `spam` | servers: our line protocol, and spamd; their connections are in `server`, and `breaker` leaves dead ones alone |
 //!
 //! To add a kind: a variant of [`FilterSpec`], a type that is a [`Filter`], and a line in [`build`].
 
+mod breaker;
 mod chain;
 mod code;
 mod mailboxes;

@@ -27,7 +27,10 @@ impl Net {
             Ok(line) => verdict(&line),
             Err(fault) => {
                 let (word, name, reason) = (job.position.word(), self.name(), fault.to_string());
-                log::emit(&job.context, &FilterEvent::Fault { word, name, reason: reason.clone() }.into());
+                if self.0.is_news(job.position, &reason) {
+                    let reason = reason.clone();
+                    log::emit(&job.context, &FilterEvent::Fault { word, name, reason }.into());
+                }
                 Outcome::fail(Failure::fault("failed", reason))
             }
         }

@@ -6,6 +6,8 @@ use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::{Instant, timeout_at};
 
+use super::Position;
+use super::breaker::Breaker;
 use crate::config::address::Remote;
 use crate::net::connect::{self, Options};
 use crate::net::stream::Stream;
@@ -50,6 +52,7 @@ pub(super) struct Server {
     address: Remote,
     limit: Option<Duration>,
     idle: Mutex<Vec<(Connection, Instant)>>,
+    breaker: Breaker,
 }
 
 /// One connection, with what was read and not yet used.
@@ -64,7 +67,7 @@ pub(super) struct Connection {
 
 impl Server {
     pub(super) fn new(address: Remote, limit: Option<Duration>) -> Self {
-        Self { address, limit, idle: Mutex::default() }
+        Self { address, limit, idle: Mutex::default(), breaker: Breaker::default() }
     }
 
     /// Its name in log lines: `HOST/PORT/ip`, or the path of the socket.
@@ -74,6 +77,11 @@ impl Server {
             Remote::Ip(address) => format!("{}/{}/ip", address.ip(), address.port()),
             other => other.to_string(),
         }
+    }
+
+    /// Whether to tell of this trouble.
+    pub(super) fn is_news(&self, position: Position, trouble: &str) -> bool {
+        self.breaker.is_news(position, trouble, Instant::now())
     }
 
     /// The time at which an exchange that begins now is too late.
@@ -90,12 +98,20 @@ impl Server {
     }
 
     pub(super) async fn connect(&self) -> Result<Connection, Fault> {
+        if let Some(reason) = self.breaker.objection(Instant::now()) {
+            return Err(Fault::Connect(reason));
+        }
         let options = Options { timeout: self.limit, ..Options::default() };
         match connect::connect(&self.address, &options, &mut |_| {}).await {
             Ok((stream, peer)) => {
+                self.breaker.reached();
                 Ok(Connection { stream, peer: peer.to_string(), input: Vec::new(), is_used: false })
             }
-            Err(error) => Err(Fault::Connect(error.to_string())),
+            Err(error) => {
+                let reason = error.to_string();
+                self.breaker.failed(&reason, Instant::now());
+                Err(Fault::Connect(reason))
+            }
         }
     }
 

@@ -60,7 +60,9 @@ impl Spam {
             Err(fault) => {
                 let (word, name) = (job.position.word(), self.name());
                 let reason = format!("spamd interaction failed: {fault}");
-                log::emit(&job.context, &FilterEvent::Fault { word, name, reason }.into());
+                if self.server.is_news(job.position, &reason) {
+                    log::emit(&job.context, &FilterEvent::Fault { word, name, reason }.into());
+                }
                 if self.options.pass_on_fault {
                     return Outcome::ok();
                 }

@@ -7,7 +7,7 @@ use crate::support::client::SmtpClient;
 use crate::support::daemon::{Daemon, forward};
 use crate::support::hop::{Script, ScriptedHop};
 use crate::support::script::Scripts;
-use crate::support::spool::TempSpool;
+use crate::support::spool::{TempSpool, list};
 use crate::support::{PATIENCE, free_port, wait_for};
 
 fn fill(spool: &TempSpool, count: usize) {
@@ -170,6 +170,92 @@ fn a_filter_that_cannot_do_its_work_makes_mail_wait() {
         assert!(envelope.first("Reason").starts_with(&reason), "{filter}: {:?}", envelope.first("Reason"));
         assert_eq!(envelope.all("NextAttempt").len(), 1);
     }
+}
+
+/// A queue and a server that is not there: all of it waits, the log says so once, and nobody waits for each of the connections.
+#[test]
+fn a_server_that_is_not_there_is_one_line_for_a_whole_queue() {
+    for position in ["", "example.com"] {
+        let spool = TempSpool::new();
+        let hop = ScriptedHop::start(Script::well());
+        (0..30).for_each(|number| inject(&spool, &format!("m{number}"), position));
+        let filter = format!("net:127.0.0.1:{}", free_port());
+        let (code, log) = forward(&spool, &hop.arg(), &["--client-filter", &filter]);
+        assert_eq!((code, hop.connections(), spool.ready().len()), (75, 0, 30));
+        let told = log.iter().filter(|line| line.contains("warning: ") && line.contains("cannot connect to"));
+        assert_eq!(told.count(), 1, "{log:#?}");
+        for name in spool.ready() {
+            let envelope = spool.envelope(&name);
+            let reason = envelope.first("Reason");
+            assert!(reason.starts_with("connect failure: cannot connect to 127.0.0.1:"), "{reason}");
+        }
+    }
+}
+
+/// Each built-in filter at the client position does the same as at the server's, to a locked message.
+#[test]
+fn built_in_filters_work_on_messages_in_the_queue() {
+    let hop = ScriptedHop::start(Script::well());
+    // A message without an id gets one, and the original in the queue is whole.
+    let spool = TempSpool::new();
+    inject(&spool, "one", "");
+    assert_eq!(forward(&spool, &hop.arg(), &["--client-filter", "msgid:"]).0, 0);
+    let sent = hop.wait_accepted(1).remove(0);
+    assert!(sent.content.starts_with(b"Message-ID: <") && sent.content.ends_with(CONTENT), "{sent:?}");
+
+    // Copies go to the sub-directories; with nodelete the message goes on, and what mailboxes share with it stays.
+    for (filter, accepted, main) in [
+        ("copy:", 1, 0),
+        ("copy:nodelete", 2, 0),
+        ("copy:pop", 2, 1),
+        ("copy:pop;nodelete", 3, 1),
+        ("copy:hardlink;nodelete", 4, 0),
+    ] {
+        let spool = TempSpool::new();
+        let (ann, maildir) = (spool.path().join("ann"), spool.path().join("bob"));
+        fs::create_dir(&ann).unwrap();
+        ["tmp", "new", "cur"].iter().for_each(|part| fs::create_dir_all(maildir.join(part)).unwrap());
+        inject(&spool, "one", "");
+        let (code, log) = forward(&spool, &hop.arg(), &["--client-filter", filter]);
+        assert_eq!(code, 0, "{filter}: {log:#?}");
+        assert_eq!(hop.accepted().len(), accepted, "{filter}");
+        assert_eq!(spool.files(), [&["one.content"][..main], &[][..]].concat(), "{filter}");
+        let own =
+            if filter.contains("pop") { vec!["one.envelope"] } else { vec!["one.content", "one.envelope"] };
+        assert_eq!(list(&ann), own, "{filter}");
+        let delivered = list(&maildir.join("new"));
+        assert_eq!(fs::read(maildir.join("new").join(&delivered[0])).unwrap(), CONTENT, "{filter}");
+    }
+
+    // A message with local recipients only is none for forwarding, as in 2.6; with others it is delivered once.
+    let spool = TempSpool::new();
+    inject(&spool, "one", "");
+    let envelope = fs::read_to_string(spool.path().join("one.envelope")).unwrap();
+    let local = envelope.replace("ToCount: 1\r\n", "ToCount: 2\r\nX-MailRelay-To-Local: ann\r\n");
+    fs::write(spool.path().join("one.envelope"), local).unwrap();
+    assert_eq!(forward(&spool, &hop.arg(), &["--client-filter", "deliver:,exit:100"]).0, 75);
+    assert_eq!(spool.envelope("one.envelope").all("Delivered"), ["ann"]);
+    assert_eq!(forward(&spool, &hop.arg(), &["--client-filter", "deliver:"]).0, 0);
+    assert_eq!(
+        (hop.accepted().len(), list(&spool.path().join("ann"))),
+        (5, vec!["one.content".to_owned(), "one.envelope".to_owned()])
+    );
+    assert!(spool.files().is_empty(), "{:?}", spool.files());
+
+    // Split while it is locked: each part is sent.
+    let spool = TempSpool::new();
+    inject(&spool, "one", "");
+    let envelope = fs::read_to_string(spool.path().join("one.envelope")).unwrap();
+    let two = envelope.replace("ToCount: 1\r\n", "ToCount: 2\r\nX-MailRelay-To-Remote: c@example.org\r\n");
+    fs::write(spool.path().join("one.envelope"), two).unwrap();
+    // The new one waits for the next run, unless this one sees it.
+    for _ in 0..2 {
+        assert_eq!(forward(&spool, &hop.arg(), &["--client-filter", "split:"]).0, 0);
+    }
+    let mut to: Vec<Vec<String>> = hop.wait_accepted(7)[5..].iter().map(|one| one.rcpt.clone()).collect();
+    to.sort();
+    assert_eq!(to, [["<b@example.com>"], ["<c@example.org>"]]);
+    assert!(spool.files().is_empty(), "{:?}", spool.files());
 }
 
 #[test]
