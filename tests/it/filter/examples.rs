@@ -1,11 +1,16 @@
-//! The scripts in `examples/filters`, each doing what it says.
+//! The scripts in `examples/filters` and the configurations beside them, each doing what it says.
 
 use super::{line, server};
+use std::collections::BTreeSet;
+
+use crate::pop::PopSpool;
 use crate::support::client::SmtpClient;
 use crate::support::daemon::{Daemon, forward};
 use crate::support::hop::{Script, ScriptedHop};
-use crate::support::package;
+use crate::support::pop::PopClient;
+use crate::support::script::Scripts;
 use crate::support::spool::TempSpool;
+use crate::support::{PATIENCE, package, wait_for};
 
 fn example(name: &str) -> String {
     package().join("examples/filters").join(name).to_str().unwrap().to_owned()
@@ -81,7 +86,7 @@ fn a_domain_goes_to_a_server_of_its_own() {
     let spool = TempSpool::new();
     let (usual, internal) = (ScriptedHop::start(Script::well()), ScriptedHop::start(Script::well()));
     // As the script has it, with the address of the test's server.
-    let scripts = crate::support::script::Scripts::new();
+    let scripts = Scripts::new();
     let text = std::fs::read_to_string(example("one-recipient-domain.sh")).unwrap();
     let filter = scripts.file("filter", &text.replace("127.0.0.1:2525", &internal.arg()), 0o755);
     let server = Daemon::server(&spool, &[]);
@@ -94,4 +99,70 @@ fn a_domain_goes_to_a_server_of_its_own() {
     assert_eq!(usual.accepted()[0].rcpt, ["<b@example.net>"]);
     assert_eq!(internal.accepted()[0].rcpt, ["<b@internal.example>"]);
     assert!(spool.files().is_empty());
+}
+
+/// A configuration of `examples/` with these texts in the place of others, which must be there.
+fn configuration(scripts: &Scripts, name: &str, changes: &[(&str, &str)]) -> String {
+    let mut text = std::fs::read_to_string(package().join("examples").join(name)).unwrap();
+    for (from, to) in changes {
+        assert!(text.contains(from), "{name}: {from}");
+        text = text.replace(from, to);
+    }
+    scripts.file(name, &text, 0o644)
+}
+
+#[test]
+fn one_message_goes_with_each_poll() {
+    let (spool, scripts, hop) = (TempSpool::new(), Scripts::new(), ScriptedHop::start(Script::well()));
+    let changes = [("smtp.example.com:25", hop.arg()), ("poll 60", "poll 1".to_owned())];
+    let changes: Vec<_> = changes.iter().map(|(from, to)| (*from, to.as_str())).collect();
+    let relay = Daemon::server(&spool, &[&configuration(&scripts, "rate-limit.conf", &changes)]);
+    let mut client = SmtpClient::connect(relay.address());
+    (0..3).for_each(|_| client.send("a@example.com", &["b@example.net"], b"x\r\n"));
+    let connections: BTreeSet<usize> = hop.wait_accepted(3).iter().map(|one| one.connection).collect();
+    assert_eq!(connections.len(), 3, "each run had one message");
+    wait_for("empty spool", PATIENCE, || spool.files().is_empty().then_some(()));
+    assert_eq!(relay.lines().iter().filter(|line| line.contains(": ok +break response=[]")).count(), 3);
+}
+
+#[test]
+fn every_pop_user_gets_every_message() {
+    let (pop, scripts) = (PopSpool::new(), Scripts::new());
+    let secrets = pop.secrets.to_str().unwrap();
+    let example = configuration(&scripts, "pop-users.conf", &[("/etc/emailrelay-pop.auth", secrets)]);
+    let relay = Daemon::server(&pop.spool, &[&example, "--pop-port", "0"]);
+    let users = [("alice", "secret1"), ("bob", "b b")];
+    let login = |(user, password)| PopClient::login(relay.pop_address(), user, password);
+    for user in users {
+        login(user).quit();
+    }
+    SmtpClient::connect(relay.address()).send("a@example.com", &["c@example.net"], b"Subject: all\r\n\r\n");
+    assert_eq!(pop.spool.files().len(), 1, "the content, once: {:?}", pop.spool.files());
+    for (at, user) in users.into_iter().enumerate() {
+        let mut client = login(user);
+        assert!(client.retrieve(1).ends_with(b"Subject: all\r\n\r\n"));
+        assert_eq!(client.command("DELE 1"), "+OK");
+        client.quit();
+        assert_eq!(pop.spool.files().len(), 1 - at, "it goes with the last one");
+    }
+}
+
+/// The same with forwarding: what is sent is still there for its readers.
+#[test]
+fn what_was_forwarded_is_still_there_for_pop_users() {
+    let (pop, scripts, hop) = (PopSpool::new(), Scripts::new(), ScriptedHop::start(Script::well()));
+    let secrets = pop.secrets.to_str().unwrap();
+    let changes =
+        [("/etc/emailrelay-pop.auth", secrets), ("filter copy:pop\n", "filter copy:pop;nodelete,exit:103\n")];
+    let example = configuration(&scripts, "pop-users.conf", &changes);
+    let relay = Daemon::server(&pop.spool, &[&example, "--pop-port", "0", "--forward-to", &hop.arg()]);
+    PopClient::login(relay.pop_address(), "alice", "secret1").quit();
+    SmtpClient::connect(relay.address()).send("a@example.com", &["c@example.net"], b"Subject: both\r\n\r\n");
+    hop.wait_accepted(1);
+    wait_for("the end of the message", PATIENCE, || (pop.spool.files().len() == 1).then_some(()));
+    let mut client = PopClient::login(relay.pop_address(), "alice", "secret1");
+    assert!(client.retrieve(1).ends_with(b"Subject: both\r\n\r\n"));
+    assert_eq!(client.command("DELE 1"), "+OK");
+    client.quit();
+    assert!(pop.spool.files().is_empty(), "{:?}", pop.spool.files());
 }
