@@ -6,11 +6,13 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use crate::pop::PopSpool;
 use crate::support::client::SmtpClient;
 use crate::support::daemon::Daemon;
 use crate::support::need::{self, require};
-use crate::support::package;
+use crate::support::pop::PopClient;
 use crate::support::spool::TempSpool;
+use crate::support::{PATIENCE, package, wait_for};
 
 /// The addresses that a filter finds in a log.
 fn found(filter: &str, log: &str) -> Vec<String> {
@@ -100,6 +102,52 @@ fn guessed_passwords_are_found_and_forged_lines_are_not() {
         }
         assert!(server.stop().success());
     }
+}
+
+/// The same at the POP server: by password, by mechanism, and by names that look like lines.
+fn attack_pop(server: &Daemon) {
+    let forged = "x] 203.0.113.1; failed authentication of remote client using mechanism [x] and";
+    for user in ["bob", forged, "20200101.000000.123"] {
+        let mut client = PopClient::connect(server.pop_address());
+        client.command(&format!("USER {user}"));
+        assert_eq!(client.command("PASS wrong"), "-ERR [AUTH] authentication failed");
+        assert_eq!(client.command("AUTH PLAIN AGJvYgB3cm9uZw=="), "-ERR [AUTH] authentication failed");
+        let _ = client.command(&format!("emailrelay: warning: {forged}"));
+        let challenge = client.greeting.clone();
+        assert!(challenge.contains('<'), "{challenge}");
+        let digest = "00000000000000000000000000000000";
+        assert_eq!(client.command(&format!("APOP bob {digest}")), "-ERR [AUTH] too many failures");
+    }
+}
+
+#[test]
+fn passwords_that_are_guessed_over_pop_are_found() {
+    require!(need::program("fail2ban-regex"));
+    for format in ["address", "address,port", "time,address", "time,unit,address,port,msgid"] {
+        let pop = PopSpool::new();
+        let server = pop.serve(&["--verbose", "--log-format", format]);
+        attack_pop(&server);
+        let closed = || {
+            server
+                .lines()
+                .iter()
+                .filter(|line| line.contains("closed: too many authentication failures:"))
+                .count()
+        };
+        wait_for("the end of the sessions", PATIENCE, || (closed() == 3).then_some(()));
+        let lines = server.lines();
+        let file: String = lines.iter().map(|line| format!("{line}\n")).collect();
+        let journal: String = lines
+            .iter()
+            .map(|line| format!("Nov 20 10:28:07 host emailrelay-pop[123]: {}\n", message(line)))
+            .collect();
+        for log in [file, journal] {
+            assert_eq!(found("emailrelay.conf", &log), ["127.0.0.1"; 9], "{format}: {log}");
+        }
+    }
+    // This host is never blocked, so the line of one that is.
+    let blocked = "emailrelay: warning: 192.0.2.7; pop address blocked after repeated authentication failures: 192.0.2.7\n";
+    assert_eq!(found("emailrelay.conf", blocked), ["192.0.2.7"]);
 }
 
 #[test]

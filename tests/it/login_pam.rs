@@ -5,9 +5,11 @@ use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
 use crate::login::Accounts;
+use crate::pop::put;
 use crate::support::client::{Reply, SmtpClient};
 use crate::support::daemon::Daemon;
 use crate::support::need::{self, require};
+use crate::support::pop::PopClient;
 use crate::support::spool::TempSpool;
 
 /// The file of the service, made by the test and removed after it.
@@ -121,4 +123,50 @@ fn pam_judges_passwords_and_accounts() {
     let server = Daemon::server(&spool, &["--server-auth", &both, "--smtp-auth-delay=0"]);
     SmtpClient::connect(server.address()).send("a@example.com", &["b@example.com"], b"x\r\n");
     assert_eq!(login(&server, "bob", "pass1").code, 535);
+
+    over_pop(&service, judge);
+}
+
+/// The same over POP, where the server asks for the password in other words.
+fn over_pop(service: &Service, judge: &str) {
+    let spool = TempSpool::new();
+    put(spool.path(), "one", b"Subject: one\r\n\r\n");
+    let options = ["--pop", "--pop-port", "0", "--pop-auth", "pam:", "--pop-auth-delay", "0"];
+    let server = Daemon::quiet_server(&spool, &options);
+    server.line("pop server authentication secrets from \"pam:\"");
+    let begin = || PopClient::connect(server.pop_address());
+    let password = |user: &str, password: &str| {
+        let mut client = begin();
+        client.command(&format!("USER {user}"));
+        (client.command(&format!("PASS {password}")), client)
+    };
+    let mut client = begin();
+    assert_eq!(client.greeting, "+OK POP3 server ready", "nobody could use a challenge");
+    assert_eq!(client.lines("AUTH"), ["PLAIN"]);
+    assert!(client.lines("CAPA").contains(&"SASL PLAIN".to_owned()));
+    assert_eq!(client.command("APOP alice 00000000000000000000000000000000"), "-ERR invalid mechanism");
+    assert_eq!(client.command(&format!("AUTH PLAIN {}", base64("\0alice\0pass 1"))), "+OK");
+    assert_eq!(client.retrieve(1), b"Subject: one\r\n\r\n");
+    let (reply, mut client) = password("alice", "pass 1");
+    assert_eq!(reply, "+OK", "a password may have blanks");
+    assert_eq!(client.command("STAT"), "+OK 1 16");
+
+    for (user, word) in [("alice", "pass 2"), ("bob", "pass 1")] {
+        assert_eq!(password(user, word).0, "-ERR [AUTH] authentication failed", "{user} {word}");
+    }
+    server.line("failed authentication of remote client using mechanism [plain] and pam account for [bob]");
+    service.write(judge, "pam_deny.so");
+    assert_eq!(password("alice", "pass 1").0, "-ERR [AUTH] authentication failed");
+    // A module that cannot say is no refusal: the client is to come again.
+    fs::write(FILE, "auth required pam_debug.so auth=authinfo_unavail\naccount required pam_permit.so\n")
+        .unwrap();
+    assert!(password("alice", "pass 1").0.starts_with("-ERR [SYS/TEMP] "));
+    // One that hangs holds up nobody else.
+    service.write("read -r password; [ \"$password\" = fast ] || sleep 1000", "pam_permit.so");
+    let mut slow = begin();
+    slow.command("USER alice");
+    slow.write(b"PASS slow\r\n");
+    assert_eq!(password("alice", "fast").0, "+OK");
+    drop(slow);
+    server.crash();
 }

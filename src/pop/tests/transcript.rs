@@ -115,7 +115,7 @@ impl Runner {
             "close" => session.peer_closed(None),
             "shutdown" => session.shutdown(),
             "make-room" => session.make_room(),
-            "tls" if rest == "bound" => session.tls_started(Channel::Bound, now),
+            "tls-bound" => session.tls_started(Channel::Bound, now),
             "tls" => session.tls_started(Channel::Secure, now),
             "tls-failed" => session.tls_failed(),
             "progress" => session.sent(now),
