@@ -4,8 +4,8 @@
 //! questions. While a question is open, or a long list is being given out, the session takes no input and no events.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
-use std::vec;
 
 use super::command::{self, Action, Command, Mistake, Right, State, Topic};
 use super::event::{Notice, Scope};
@@ -89,6 +89,8 @@ pub enum Answer {
     Done,
     /// These lines.
     Lines(Vec<String>),
+    /// Very many lines, each with a NUL behind it, in one piece that clients may share.
+    Block(Arc<str>),
     /// It cannot be done, for this reason.
     Failed(String),
 }
@@ -149,10 +151,19 @@ enum Open {
     Listed,
 }
 
+/// A list that is being given out.
+#[derive(Debug)]
+struct Listing {
+    /// Lines, each with a NUL behind it.
+    text: Arc<str>,
+    /// Bytes that were given out.
+    given: usize,
+}
+
 /// One connection.
 #[derive(Debug)]
 pub struct Session {
-    config: std::sync::Arc<AdminConfig>,
+    config: Arc<AdminConfig>,
     right: Right,
     idle_timeout: Option<Duration>,
     /// When the last line was answered; what the idle timeout counts from.
@@ -167,7 +178,7 @@ pub struct Session {
     flushing: Option<bool>,
     /// The client will say nothing more.
     said_all: bool,
-    listing: Option<vec::IntoIter<String>>,
+    listing: Option<Listing>,
     outputs: VecDeque<Output>,
     closed: bool,
 }
@@ -175,12 +186,7 @@ pub struct Session {
 impl Session {
     /// A connection that has said nothing yet. Without `idle_timeout` it may stay so for ever.
     #[must_use]
-    pub fn new(
-        config: std::sync::Arc<AdminConfig>,
-        right: Right,
-        idle_timeout: Option<Duration>,
-        now: Instant,
-    ) -> Self {
+    pub fn new(config: Arc<AdminConfig>, right: Right, idle_timeout: Option<Duration>, now: Instant) -> Self {
         Self {
             config,
             right,
@@ -238,9 +244,13 @@ impl Session {
         match (answer, open) {
             (Answer::Failed(reason), _) => self.reply(&format!("error: {reason}")),
             (Answer::Done, Open::Plain) => self.reply(text::OK),
-            (Answer::Done | Answer::Lines(_), Open::Silent) => self.prompt(),
-            (Answer::Lines(lines), _) if !lines.is_empty() => self.listing = Some(lines.into_iter()),
-            (Answer::Lines(_) | Answer::Done, _) => self.reply(text::NONE),
+            (_, Open::Silent) => self.prompt(),
+            (Answer::Lines(lines), _) => {
+                let text: String = lines.iter().flat_map(|line| [line.as_str(), "\0"]).collect();
+                self.list(text.into());
+            }
+            (Answer::Block(text), _) => self.list(text),
+            (Answer::Done, _) => self.reply(text::NONE),
         }
     }
 
@@ -419,19 +429,28 @@ impl Session {
         self.reply(&lines.join(self.line_end()));
     }
 
-    /// A list is not put together in one piece, so that it costs little while the client reads it.
+    fn list(&mut self, text: Arc<str>) {
+        if text.is_empty() {
+            return self.reply(text::NONE);
+        }
+        self.listing = Some(Listing { text, given: 0 });
+    }
+
+    /// A list is given out in pieces, so that it costs little more while the client reads it.
     fn give_out(&mut self) {
-        let Some(lines) = &mut self.listing else { return };
+        let end = self.line_end();
+        let Some(listing) = &mut self.listing else { return };
         let mut piece = String::new();
-        let end = if self.crlf == Some(true) { "\r\n" } else { "\n" };
-        for line in lines.by_ref() {
-            piece.push_str(&line);
+        let text = Arc::clone(&listing.text);
+        for line in text.get(listing.given..).unwrap_or_default().split_terminator('\0') {
+            piece.push_str(line);
             piece.push_str(end);
+            listing.given += line.len() + 1;
             if piece.len() >= PIECE {
                 break;
             }
         }
-        if lines.len() == 0 {
+        if listing.given >= listing.text.len() {
             self.listing = None;
             piece.push_str(text::PROMPT);
         }

@@ -40,7 +40,8 @@ fn a_list_of_any_length_is_given_out_in_pieces() {
     let mut session = session();
     session.input(b"list\n", Instant::now());
     assert!(matches!(session.next(), Some(Output::Ask(Request::List(State::Ready)))));
-    session.answer(Answer::Lines((0..10_000).map(|number| format!("emailrelay.1.2.{number}")).collect()));
+    let ids: String = (0..10_000).map(|number| format!("emailrelay.1.2.{number}\0")).collect();
+    session.answer(Answer::Block(ids.into()));
     let mut whole = Vec::new();
     while let Some(output) = session.next() {
         let Output::Send(piece) = output else { panic!("{output:?}") };

@@ -108,6 +108,16 @@ impl Ledger {
         let _ = self.facts.try_send(Fact { notice, after_changes });
     }
 
+    /// Tells many things at once, and waits while more are waiting to be told than may. Blocks.
+    pub fn tell_all(&self, notices: impl Iterator<Item = Notice>) {
+        for notice in notices {
+            // Who tells them has gone: the program stops.
+            if self.facts.blocking_send(Fact { notice, after_changes: true }).is_err() {
+                return;
+            }
+        }
+    }
+
     /// The lines of `status`, as E-MailRelay 2.6 has them.
     #[must_use]
     pub fn lines(&self) -> Vec<String> {

@@ -52,6 +52,11 @@ impl MessageId {
         name.strip_suffix(CONTENT)?.parse().ok()
     }
 
+    /// Whether a text can be an id, which is sooner said than the id is made.
+    pub(crate) fn can_be(text: &str) -> bool {
+        !text.is_empty() && !text.starts_with('.') && !text.contains(['/', '\0'])
+    }
+
     /// Name of the file with this suffix.
     pub(crate) fn file(&self, suffix: &str) -> String {
         format!("{self}{suffix}")
@@ -90,7 +95,7 @@ impl FromStr for MessageId {
     type Err = InvalidId;
 
     fn from_str(text: &str) -> Result<Self, InvalidId> {
-        if text.is_empty() || text.starts_with('.') || text.contains(['/', '\0']) {
+        if !Self::can_be(text) {
             return Err(InvalidId);
         }
         Ok(Self(ours(text).unwrap_or_else(|| Repr::Foreign(text.into()))))

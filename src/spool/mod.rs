@@ -179,6 +179,8 @@ struct Shared {
     snapshot: mailbox::Snapshot,
     /// What mailboxes need.
     needs: needs::Needs,
+    /// What administrators have asked for last.
+    name_lists: scan::NameLists,
 }
 
 impl Spool {
@@ -205,6 +207,7 @@ impl Spool {
             edited: delivery::Edited::default(),
             snapshot: mailbox::Snapshot::default(),
             needs: needs::Needs::default(),
+            name_lists: scan::NameLists::default(),
             disk,
         };
         Ok(Arc::new(Self { shared: Arc::new(shared) }))

@@ -16,17 +16,17 @@ use crate::support::spool::TempSpool;
 use crate::support::{PATIENCE, wait_for};
 
 /// `emailrelay` with administration on a port of the kernel's choice.
-fn one_process(spool: &TempSpool, more: &[&str]) -> Daemon {
+pub(crate) fn one_process(spool: &TempSpool, more: &[&str]) -> Daemon {
     Daemon::server(spool, &[&["--admin", "0"], more].concat())
 }
 
-fn admin_of(daemon: &Daemon) -> SocketAddr {
+pub(crate) fn admin_of(daemon: &Daemon) -> SocketAddr {
     let line = daemon.line("admin server on ");
     line.rsplit(' ').next().unwrap().parse().unwrap()
 }
 
 /// `emailrelay-admin` on a unix socket beside the messages.
-fn own_program(spool: &TempSpool, more: &[&str]) -> (Daemon, PathBuf) {
+pub(crate) fn own_program(spool: &TempSpool, more: &[&str]) -> (Daemon, PathBuf) {
     let path = spool.path().join("admin.s");
     let interface = format!("admin={}", path.display());
     let mut args = vec!["--spool-dir", spool.arg(), "--interface", &interface, "--verbose"];
@@ -36,7 +36,7 @@ fn own_program(spool: &TempSpool, more: &[&str]) -> (Daemon, PathBuf) {
     (daemon, path)
 }
 
-fn send(relay: &Daemon, count: usize) {
+pub(crate) fn send(relay: &Daemon, count: usize) {
     let mut client = SmtpClient::connect(relay.address());
     for number in 0..count {
         client.send(

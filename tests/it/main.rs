@@ -13,6 +13,7 @@
 
 #[cfg(test)]
 mod admin;
+mod administrators;
 mod bad_config;
 mod bounds;
 mod chunking;
@@ -24,6 +25,7 @@ mod container_admin;
 mod container_check;
 mod container_documents;
 mod container_end_to_end;
+mod container_filters;
 mod container_forking;
 mod container_login;
 mod container_package;
@@ -56,6 +58,7 @@ mod openwrt;
 mod passwd;
 mod peers;
 mod pop;
+mod pop_bounds;
 mod pop_peers;
 mod power_cut;
 mod process;

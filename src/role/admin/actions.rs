@@ -33,8 +33,8 @@ impl Job {
     pub(super) fn carry_out(self, request: Request) -> Answer {
         let by = self.by.clone();
         match request {
-            Request::List(state) => match self.spool.names(state_of(state)) {
-                Ok(names) => Answer::Lines(names),
+            Request::List(state) => match self.spool.name_list(state_of(state)) {
+                Ok(names) => Answer::Block(names),
                 Err(error) => Answer::Failed(error.to_string()),
             },
             Request::UnfailAll => match self.spool.requeue_failed() {

@@ -1,11 +1,13 @@
 //! One POP session: what it asks of the accounts and of the spool.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use tokio::task::spawn_blocking;
 use tokio::time::Instant;
 
+use crate::admin::Notice;
 use crate::log::{self, Context, PopEvent, Server, ServerEvent, SpoolEvent};
 use crate::net::address::Endpoint;
 use crate::net::limits::Seat;
@@ -20,7 +22,7 @@ use crate::role::pop::secure::Secure;
 use crate::role::pop::{PopRole, PopSettings, events};
 use crate::role::serve::{Alarm, Arrival};
 use crate::sasl::Mechanism;
-use crate::spool::{ContentError, Mailbox, MailboxError, MailboxName, Removal};
+use crate::spool::{ContentError, Mailbox, MailboxError, MailboxName, MessageId, Removal};
 
 /// Why a session ends that is still in the middle of a reply at the end of the stop timeout.
 const CUT_OFF: &str = "shutting down";
@@ -219,6 +221,9 @@ impl Desk<'_> {
                 if mailbox.created() {
                     self.emit(PopEvent::MailboxCreated { user: user.clone() });
                 }
+                if let Some(ledger) = self.role.gate.ledger() {
+                    ledger.tell(Notice::extra(&["pop", "login", &user]), false);
+                }
                 let mailbox = Arc::new(mailbox);
                 self.mailbox = Some(Arc::clone(&mailbox));
                 self.tally.user = user;
@@ -296,8 +301,15 @@ impl Desk<'_> {
             return Answer::Deleted;
         }
         let Some(mailbox) = self.mailbox.clone() else { return Answer::NotDeleted };
+        let (ledger, user) = (self.role.gate.ledger().cloned(), self.tally.user.clone());
         // Once begun it is finished, whatever becomes of the session.
-        let work = self.role.gate.sessions.spawn_blocking(move || mailbox.remove(marks.iter()));
+        let work = self.role.gate.sessions.spawn_blocking(move || {
+            let removal = mailbox.remove(marks.iter());
+            if let Some(ledger) = ledger {
+                ledger.tell_all(deletions(&mailbox, &marks, &removal, &user));
+            }
+            removal
+        });
         let Ok(removal) = work.await else { return Answer::NotDeleted };
         self.tally.deleted = (removal.removed, removal.bytes);
         self.role.deleted.fetch_add(removal.removed, Ordering::Relaxed);
@@ -331,6 +343,18 @@ impl Desk<'_> {
             self.emit(PopEvent::Done { user: user.clone(), retrieved: *retrieved, deleted: *deleted });
         }
     }
+}
+
+/// What is told of the messages that are gone.
+fn deletions(
+    mailbox: &Mailbox,
+    marks: &Marks,
+    removal: &Removal,
+    user: &str,
+) -> impl Iterator<Item = Notice> {
+    let held: HashSet<&MessageId> = removal.held.iter().map(|held| &held.id).collect();
+    let gone = marks.iter().filter_map(|index| mailbox.id(index)).filter(move |id| !held.contains(id));
+    gone.map(move |id| Notice::extra(&["pop", "deleted", user, &id.to_string()]))
 }
 
 /// A mailbox as the session sees it.

@@ -123,6 +123,11 @@ impl Gate {
         let _ = self.ledger.set(ledger);
     }
 
+    /// Where they are written down, if they are.
+    pub fn ledger(&self) -> Option<&Arc<Ledger>> {
+        self.ledger.get()
+    }
+
     /// Sessions that have ended so far.
     #[must_use]
     pub fn served(&self) -> u64 {

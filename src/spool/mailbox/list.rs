@@ -7,10 +7,8 @@ use nix::errno::Errno;
 
 use crate::spool::disk::{Disk, DiskResult, Kind};
 use crate::spool::id::{CONTENT, FileKind, MessageId, classify};
+use crate::spool::scan::SETTLED;
 use crate::spool::unix_time;
-
-/// A directory that was changed less than this ago may change again without a new time stamp.
-const SETTLED: Duration = Duration::from_secs(2);
 
 /// The messages of a mailbox in the order of their envelopes' names, byte by byte.
 #[derive(Debug)]
