@@ -40,7 +40,7 @@ UNITS := $(notdir $(wildcard systemd/*.target systemd/*.socket systemd/*.service
 CATALOGS := $(notdir $(wildcard systemd/*.catalog))
 FAIL2BAN := filter.d/emailrelay.conf filter.d/emailrelay-null-sender.conf jail.d/emailrelay.conf
 # Under these names below DOCDIR, so that links between them hold.
-DOCS := README.md SECURITY.md CHANGELOG.md LICENSE LICENSE-MIT LICENSE-APACHE $(wildcard docs/*.md) $(wildcard examples/*.sh examples/*/*)
+DOCS := README.md SECURITY.md CHANGELOG.md LICENSE LICENSE-MIT LICENSE-APACHE $(wildcard docs/*.md) $(wildcard examples/*.sh examples/*.conf examples/*/*)
 
 SUBSTITUTE := sed -e 's|@SBINDIR@|$(SBINDIR)|g' -e 's|@SYSCONFDIR@|$(SYSCONFDIR)|g' -e 's|@DOCDIR@|$(DOCDIR)|g'
 

@@ -95,6 +95,6 @@ pub(super) const ROWS: &[Opt] = &[
         .short('a').value(Kind::Port, "port").sample("10026"),
     opt("admin-terminate", ADMIN, 3, ADMIN_ROLE, "Enables the terminate command.").short('Q'),
     opt("admin-tcp-role", ADMIN, 4, ADMIN_ROLE,
-        "What administrators may do over TCP: everything, see to it that mail moves, or look. On unix sockets user and groups decide.")
+        "What administrators may do over TCP: full, everything; operator, see to it that mail moves; read-only, look. On unix sockets user and groups decide.")
         .value(Kind::Choice(&["full", "operator", "read-only"]), "role").default("full").sample("read-only"),
 ];
