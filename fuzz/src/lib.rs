@@ -165,11 +165,12 @@ impl pop::Maildrop for Letters {
 
 /// A client's side of a POP session.
 pub fn pop_server(data: &[u8]) {
-    use pop::{Answer, Block, Login, Offer, Offers, Output, PopConfig, Question, Session, Start};
+    use pop::{Answer, Block, Channel, Login, Offer, Offers, Output, PopConfig, Question, Session, Start};
     let (flags, pieces) = pieces(data);
     let offer = Offer::new(vec![Mechanism::Plain, Mechanism::Login, Mechanism::Apop]);
-    let offers = Offers { clear: offer.clone(), secure: offer };
-    let start = Start { offers, challenge: "<1.2@test>".to_owned(), secure: flags & 1 != 0 };
+    let offers = Offers { clear: offer.clone(), secure: offer.clone(), bound: offer };
+    let channel = if flags & 1 != 0 { Channel::Secure } else { Channel::Clear };
+    let start = Start { offers, challenge: "<1.2@test>".to_owned(), channel };
     let mut now = Instant::now();
     let mut session = Session::new(Arc::new(PopConfig::default()), start, now);
     let (mut sent, mut untaken, mut closed) = (Vec::new(), Vec::new(), false);
@@ -183,7 +184,7 @@ pub fn pop_server(data: &[u8]) {
             match output {
                 Output::Send(bytes) => sent.extend(bytes),
                 Output::Close(_) => closed = true,
-                Output::StartTls => session.tls_started(now),
+                Output::StartTls => session.tls_started(Channel::Bound, now),
                 Output::CloseContent | Output::Log(_) => {}
                 Output::Ask(question) => {
                     let answer = match question {
