@@ -14,7 +14,7 @@ use super::disk::{self, Access, Facts};
 use super::envelope::{AppendStyle, Envelope, MAX_ENVELOPE, RetryState, in_doubt_line};
 use super::error::{EditError, FinishError, LockError, PeekError, Stamp, Unsendable};
 use super::id::{BUSY, CONTENT, EDIT, MessageId, READY};
-use super::{Shared, Spool};
+use super::{Shared, Spool, unix_time};
 
 /// A message that nobody else forwards while this value lives. Dropping it puts the message back.
 pub struct LockedMessage {
@@ -106,7 +106,18 @@ impl LockedMessage {
         envelope: Envelope,
         style: AppendStyle,
     ) -> Self {
-        Self { shared, id, busy, envelope, style, content: None, reserve: None, finished: false }
+        Self {
+            shared,
+            id,
+            busy,
+            envelope,
+            style,
+            // Filters may have copied it a moment ago.
+            untouched: unix_time(),
+            content: None,
+            reserve: None,
+            finished: false,
+        }
     }
 
     /// The id.

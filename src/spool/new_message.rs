@@ -9,7 +9,7 @@ use nix::errno::Errno;
 use super::commit::Pending;
 use super::envelope::{Envelope, MAX_NEW_ENVELOPE};
 use super::error::StoreError;
-use super::id::{CONTENT, MessageId, NEW, STATES};
+use super::id::{CONTENT, MessageId, NEW, READY, STATES};
 use super::{Durability, Shared};
 
 /// Content is collected to this size before it is written: a typical message costs one write.
