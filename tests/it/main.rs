@@ -18,6 +18,7 @@ mod bad_config;
 mod bounds;
 mod chunking;
 mod clients;
+mod command_lines;
 mod commit_order;
 mod compat;
 mod container;
