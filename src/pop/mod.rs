@@ -29,7 +29,6 @@ mod content;
 mod ends;
 mod event;
 mod limits;
-mod line;
 mod maildrop;
 mod marks;
 mod output;

@@ -8,12 +8,14 @@ use super::config::{Channel, Offer, Offers, PopConfig, Start, StartTls};
 use super::content::Sender;
 use super::ends::Ending;
 use super::event::{CloseReason, Event};
-use super::limits::{MAX_ERRORS, MAX_LINE_AFTER, MAX_LINE_BEFORE, MAX_LINE_SASL, MAX_LONG_LINES, MAX_QUEUED};
-use super::line::{self, Front, Skip, Skipped};
+use super::limits::{
+    MAX_ERRORS, MAX_LINE_AFTER, MAX_LINE_BEFORE, MAX_LINE_SASL, MAX_LONG_LINES, MAX_QUEUED, MAX_UNENDED,
+};
 use super::maildrop::{Listing, Open};
 use super::output::{Output, Queue};
 use super::question::{Answer, Question};
 use super::{reply, trace};
+use crate::smtp::line::{self, Front, Skip, Skipped};
 
 /// The server's side of one connection. See the module text for how to drive it.
 #[derive(Debug)]
@@ -267,7 +269,7 @@ impl Session {
                 taken
             }
             Front::TooLong => {
-                self.skip = Some(Skip::new(bytes.get(..limit).unwrap_or(bytes)));
+                self.skip = Some(Skip::new(bytes.get(..limit).unwrap_or(bytes), MAX_UNENDED));
                 self.long_line();
                 limit
             }

@@ -1,6 +1,7 @@
 //! Command lines out of the byte stream (RFC 5321 §2.3.8: only CR LF ends a line).
 //!
-//! The caller keeps the bytes; here are only the rules of where a line ends and how long it may be.
+//! The caller keeps the bytes; here are only the rules of where a line ends and how long it may be. POP has the same ones,
+//! with limits of its own.
 
 /// Longest command line, CRLF included. RFC 5321 §4.5.3.1.4 asks for 512 and room for extensions.
 pub const MAX_LINE: usize = 4096;
@@ -39,11 +40,11 @@ pub fn front(bytes: &[u8], limit: usize) -> Front<'_> {
     }
 }
 
-/// Swallows the rest of a line that was too long; starts after the bytes that it may have.
+/// Swallows the rest of a line that was too long; starts behind the bytes that it may have.
 #[derive(Clone, Copy, Debug)]
 pub struct Skip {
-    /// Bytes of the line so far, at most [`MAX_UNENDED`].
-    length: u32,
+    /// Bytes that the line may still have before it is endless.
+    room: usize,
     /// The last byte was a CR, so an LF would end the line.
     after_cr: bool,
 }
@@ -55,20 +56,19 @@ pub enum Skipped {
     All,
     /// The line ended with this many of the bytes.
     Ended(usize),
-    /// [`MAX_UNENDED`] bytes and no end.
+    /// The most bytes that are waited for, and no end.
     Endless,
 }
 
 impl Skip {
-    /// Starts behind the `limit` bytes that [`Front::TooLong`] takes; `first` is those bytes.
-    pub fn new(first: &[u8], limit: usize) -> Self {
-        Self { length: limit as u32, after_cr: first.get(limit.saturating_sub(1)) == Some(&b'\r') }
+    /// Starts behind the bytes that [`Front::TooLong`] takes, which are `first`; with these the line may have `most`.
+    pub fn new(first: &[u8], most: usize) -> Self {
+        Self { room: most.saturating_sub(first.len()), after_cr: first.last() == Some(&b'\r') }
     }
 
     /// Goes on through `bytes`.
     pub fn feed(&mut self, bytes: &[u8]) -> Skipped {
-        let room = MAX_UNENDED.saturating_sub(self.length as usize);
-        let window = bytes.get(..room).unwrap_or(bytes);
+        let window = bytes.get(..self.room).unwrap_or(bytes);
         if self.after_cr && window.first() == Some(&b'\n') {
             return Skipped::Ended(1);
         }
@@ -78,8 +78,8 @@ impl Skip {
         if let Some(last) = window.last() {
             self.after_cr = *last == b'\r';
         }
-        self.length = self.length.saturating_add(window.len() as u32);
-        if self.length as usize >= MAX_UNENDED { Skipped::Endless } else { Skipped::All }
+        self.room = self.room.saturating_sub(window.len());
+        if self.room == 0 { Skipped::Endless } else { Skipped::All }
     }
 }
 
@@ -108,14 +108,14 @@ mod tests {
         assert!(matches!(front(&line, MAX_LINE), Front::Line { taken: MAX_LINE, .. }));
         line.insert(0, b'x');
         assert_eq!(front(&line, MAX_LINE), Front::TooLong);
-        assert_eq!(Skip::new(&line, MAX_LINE).feed(&line[MAX_LINE..]), Skipped::Ended(1));
+        assert_eq!(Skip::new(&line[..MAX_LINE], MAX_UNENDED).feed(&line[MAX_LINE..]), Skipped::Ended(1));
     }
 
     #[test]
     fn an_endless_line_is_found_at_any_split() {
         let bytes = vec![b'x'; MAX_UNENDED];
         for step in [1, 7, 4096, MAX_UNENDED] {
-            let mut skip = Skip::new(&bytes, MAX_LINE);
+            let mut skip = Skip::new(&bytes[..MAX_LINE], MAX_UNENDED);
             let mut fed = MAX_LINE;
             let mut last = Skipped::All;
             for chunk in bytes[MAX_LINE..].chunks(step) {

@@ -267,7 +267,7 @@ impl Session {
                 taken
             }
             Front::TooLong => {
-                self.skip = Some(Skip::new(bytes, limit));
+                self.skip = Some(Skip::new(bytes.get(..limit).unwrap_or(bytes), line::MAX_UNENDED));
                 self.note_line(limit);
                 if self.state == State::Auth {
                     self.state = State::Idle;
