@@ -86,11 +86,19 @@ fn start(values: &Values, on_command: &str, at_once: &str) -> Option<TlsStart> {
     at_once.or(values.on(on_command).then_some(TlsStart::OnCommand))
 }
 
+/// How a directory would be given with a certificate for each name. Nobody means a file of such a name.
+const SNI: &[u8] = b"sni:";
+
 fn certificate(values: &Values, option: &str) -> Result<Option<CertificateFiles>, Failure> {
     let Some(list) = values.path(option) else { return Ok(None) };
     let files: Vec<PathBuf> = split(&list).into_iter().map(PathBuf::from).collect();
     if files.is_empty() {
         return Err(empty(option));
+    }
+    // It has been taken for a path relative to the working directory.
+    let by_name = |file: &PathBuf| file.iter().any(|part| part.as_bytes().starts_with(SNI));
+    if files.iter().any(by_name) {
+        return Err(Failure::Usage(format!("--{option}=sni: is not built into this version")));
     }
     Ok(certificate_files(&files))
 }

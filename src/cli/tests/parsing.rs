@@ -161,6 +161,10 @@ fn bad_values_are_errors_and_never_defaults() {
         ("--as-proxy=host:0", "invalid --as-proxy address: \"host:0\": invalid port"),
         ("--forward-to=rubbish --poll=x", "invalid --forward-to address: \"rubbish\": expected host:port"),
         ("--forward-to=h:99999", "invalid --forward-to address: \"h:99999\": invalid port"),
+        (
+            "--server-tls --server-tls-certificate=sni:/etc/certificates",
+            "--server-tls-certificate=sni: is not built into this version",
+        ),
         ("--pid-file=@cred/x", "invalid value for --pid-file: no credentials were passed to the program"),
     ] {
         assert_eq!(bad(line), format!("usage error: {text}"), "{line}");
