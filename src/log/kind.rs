@@ -214,6 +214,8 @@ kinds! {
     LOGIN_THROTTLED = "4d313e92b5be41428f37d9a0a617ef2e", Warning;
     /// Passwords may come in clear over the network.
     LOGIN_EXPOSED = "3b497ace543a41dc97dbe9df026ac5fd", Warning;
+    /// A login has waited too long for its password to be looked at.
+    LOGIN_CROWDED = "b231121c3165446f99a5fca2fac118dc", Warning;
     /// PAM does not let a user in, or cannot say.
     PAM_ERROR = "8e4d294e1c95478ba7abd7f7ac13fd81", Warning;
     /// A changed secrets file is in use.

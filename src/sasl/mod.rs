@@ -9,6 +9,8 @@
 //! | [`server`] | the server's side: [`server::Exchange`] from the first word to the [`server::Outcome`] |
 //! | [`client`] | the client's side: what to answer to each challenge |
 //! | [`HmacKey`], [`enum@Hash`] | HMAC that can start from the stored halves of a masked password |
+//! | [`PasswordHash`] | passwords stored as argon2id or scrypt |
+//! | [`prep`] | SASLprep of names and passwords (RFC 4013) |
 //! | [`scram`] | SCRAM-SHA-256 (RFC 5802, RFC 7677), both sides |
 //! | [`Secret`] | bytes that are wiped when dropped and never printed |
 
@@ -17,13 +19,17 @@ mod digest;
 pub mod encoding;
 mod hmac;
 mod mechanism;
+mod password_hash;
 mod policy;
+pub mod prep;
 pub mod scram;
+mod scrypt;
 mod secret;
 pub mod server;
 
 pub use digest::Hash;
 pub use hmac::{HmacKey, InvalidKey};
 pub use mechanism::Mechanism;
+pub use password_hash::{Function, InvalidHash, MAX_MEMORY, MAX_WORK, PasswordHash};
 pub use policy::Policy;
 pub use secret::Secret;

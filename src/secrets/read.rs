@@ -11,7 +11,7 @@ use super::trust::{Remark, Trust};
 use crate::sasl::client::Proof;
 use crate::sasl::encoding::{from_base64, from_xtext};
 use crate::sasl::scram::ScramKeys;
-use crate::sasl::{Hash, HmacKey, Secret};
+use crate::sasl::{Function, Hash, HmacKey, PasswordHash, Secret};
 
 /// What is to be said about a file. No text shows a secret.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -127,6 +127,15 @@ impl Reader<'_> {
                     number,
                 )
             }
+            Kind::Slow(function) => {
+                let text = match self.named(line.secret)? {
+                    Some(secret) => secret,
+                    None => Secret::new(decode(line.secret, false, "secret")?),
+                };
+                let text = std::str::from_utf8(text.expose()).unwrap_or_default();
+                let hash = PasswordHash::parse(function, text.trim()).map_err(|error| error.to_string())?;
+                put(&mut self.secrets.hashes, id(line, false)?, hash, number)
+            }
             Kind::None => self.trust(number, line),
             Kind::OAuth(_) => {
                 self.warn(number, "oauth is for client lines only: line ignored");
@@ -171,7 +180,7 @@ impl Reader<'_> {
             Kind::OAuth(OAuth::Token) => Hold::Proof(Proof::Token(self.secret(line, false)?)),
             Kind::OAuth(OAuth::File) => Hold::TokenFile(PathBuf::from(utf8(from_xtext(line.secret))?)),
             Kind::OAuth(OAuth::Program) => Hold::TokenProgram(words(line.secret)?),
-            Kind::Scram | Kind::None | Kind::Unknown => {
+            Kind::Scram | Kind::Slow(_) | Kind::None | Kind::Unknown => {
                 self.unknown(number, line);
                 return Ok(());
             }
@@ -238,6 +247,7 @@ enum Kind {
     Plain { base64: bool },
     Masked(Hash),
     Scram,
+    Slow(Function),
     None,
     OAuth(OAuth),
     Unknown,
@@ -265,7 +275,11 @@ impl Kind {
             "oauth:t" => Self::OAuth(OAuth::Token),
             "oauth-file" => Self::OAuth(OAuth::File),
             "oauth:x" => Self::OAuth(OAuth::Program),
-            word => Hash::by_name(word).map_or(Self::Unknown, Self::Masked),
+            word => match (Hash::by_name(word), Function::by_name(word)) {
+                (Some(hash), _) => Self::Masked(hash),
+                (None, Some(function)) => Self::Slow(function),
+                (None, None) => Self::Unknown,
+            },
         }
     }
 }

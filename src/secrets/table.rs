@@ -1,13 +1,14 @@
 //! What a secrets file says.
 
 use std::collections::HashMap;
+use std::hint::black_box;
 use std::net::IpAddr;
 
 use super::client::{Account, ClientEntry};
 use super::trust::{Trust, Trusted};
 use crate::sasl::scram::ScramKeys;
 use crate::sasl::server::{Accounts, Found, Kinds};
-use crate::sasl::{Hash, HmacKey, Secret};
+use crate::sasl::{Hash, HmacKey, PasswordHash, Secret};
 
 /// Accounts, trusted addresses, and our own accounts elsewhere.
 #[derive(Debug, Default)]
@@ -15,6 +16,7 @@ pub struct Secrets {
     pub(super) plain: HashMap<Vec<u8>, Entry<Secret>>,
     pub(super) keys: HashMap<(Hash, Vec<u8>), Entry<HmacKey>>,
     pub(super) scram: HashMap<Vec<u8>, Entry<ScramKeys>>,
+    pub(super) hashes: HashMap<Vec<u8>, Entry<PasswordHash>>,
     pub(super) trusted: Trusted,
     /// By selector; the default account has the empty one.
     pub(super) clients: HashMap<String, Account>,
@@ -45,7 +47,19 @@ impl Secrets {
         let mut masked: Vec<Hash> = self.keys.keys().map(|(hash, _)| *hash).collect();
         masked.sort_unstable_by_key(|hash| hash.name());
         masked.dedup();
-        Kinds { plain: !self.plain.is_empty(), masked, scram: !self.scram.is_empty() }
+        Kinds {
+            plain: !self.plain.is_empty(),
+            masked,
+            scram: !self.scram.is_empty(),
+            hashed: !self.hashes.is_empty(),
+        }
+    }
+
+    /// Whether to check this user's password takes a slow hash, which a user who does not exist takes as well.
+    pub fn is_costly(&self, user: &[u8]) -> bool {
+        // Another spelling of a name may be somebody else's.
+        let cheap = user.is_ascii() && (self.plain.contains_key(user) || self.scram.contains_key(user));
+        !self.hashes.is_empty() && !cheap
     }
 
     /// Why this peer need not log in, if so; `None` as a peer is a unix-domain socket.
@@ -70,6 +84,19 @@ impl Accounts for Secrets {
 
     fn scram(&self, user: &[u8]) -> Option<Found<&ScramKeys>> {
         self.scram.get(user).map(Entry::found)
+    }
+
+    fn hash(&self, user: &[u8]) -> Option<Found<&PasswordHash>> {
+        self.hashes.get(user).map(Entry::found)
+    }
+
+    fn pretend(&self, password: &Secret) {
+        // The dearest there is: most users of a file have the same kind.
+        if let Some(entry) = self.hashes.values().max_by_key(|entry| entry.value.work()) {
+            black_box(entry.value.is_of(password));
+        } else if let Some(entry) = self.scram.values().max_by_key(|entry| entry.value.iterations) {
+            black_box(entry.value.is_of(password));
+        }
     }
 
     fn pepper(&self) -> &Secret {

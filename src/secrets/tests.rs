@@ -152,7 +152,8 @@ fn every_error_is_listed_with_its_line() {
         server none 10.*.*.* y\nclient plain a b\nclient plain c d\nclient plain:b = =\nserver plain b p+2\nserver plain b+ pw\n\
         server plain:b * Zg==\nserver plain:b Zg== *\nserver plain:b Zg cred:no\nserver md5 x sesame\nserver sha1 x sesame3\n\
         server scram-sha-256 x sesame\nclient oauth:x b bin/token s\nAPOP foo a b\nserver md5 m 1.2.3.4.5.6.7.8\n\
-        server apop m 1.2.3.4.5.6.7.8\nserver plain b\u{fc} x\n";
+        server apop m 1.2.3.4.5.6.7.8\nserver plain b\u{fc} x\nserver argon2id x sesame\nserver scrypt x $scrypt$ln=40,r=8,p=1$a$b\n\
+        server argon2id x +2\nclient argon2id x y\n";
     let expected = [
         "(1): too few fields",
         "(2): invalid value in first field: [foo]",
@@ -172,6 +173,9 @@ fn every_error_is_listed_with_its_line() {
         "(19): invalid value in first field: [APOP]",
         "(21): duplicate server secret",
         "(22): invalid xtext encoding of id",
+        "(23): invalid argon2id hash",
+        "(24): invalid scrypt hash",
+        "(25): invalid xtext encoding of secret",
     ];
     let got = errors(text);
     let got: Vec<_> = got.iter().map(|error| error.strip_prefix("emailrelay.auth").unwrap()).collect();
@@ -182,13 +186,13 @@ fn every_error_is_listed_with_its_line() {
 
 #[test]
 fn warnings_name_what_has_no_effect() {
-    let text = "server plain al p sel\nserver plain bo p a more\nserver argon2id x $argon2id$v=19\nserver sha384 x Zg==\n\
+    let text = "server plain al p sel\nserver plain bo p a more\nserver bcrypt x $2b$\nserver sha384 x Zg==\n\
         server oauth x Zg==\nserver none 127.0.0.1/8 x\nserver none 10.0.0.0/255.0.0.0 x\nclient none 10.0.0.1 x\n";
     let expected = [
         "(1): selector ignored on a server line",
         "(2): too many fields",
         "(2): selector ignored on a server line",
-        "(3): unknown secret type: [argon2id]: line ignored",
+        "(3): unknown secret type: [bcrypt]: line ignored",
         "(4): unknown secret type: [sha384]: line ignored",
         "(5): oauth is for client lines only: line ignored",
         "(6): address bits behind the prefix are ignored: [127.0.0.1/8]",
@@ -267,6 +271,21 @@ fn files_that_cannot_be_used_at_the_start() {
     assert_eq!(report.warnings, [format!("secrets file [{shown}/x] can be read by others")]);
 }
 
+#[test]
+fn slow_hashes_are_read_and_cost_something() {
+    let hash = "$argon2id$v=19$m=256,t=2,p=1$c29tZXNhbHQ$nf65EOgLrQMR/uIPnA4rEsF5h7TKyQwu9U1bMCHGi/4";
+    let (secrets, report) =
+        read(&format!("server argon2id al {hash}\nserver plain bo x\nserver ARGON2ID c+20d {hash}\n"));
+    assert_eq!((report.errors, report.warnings), (vec![], vec![]));
+    assert!(secrets.kinds().hashed && secrets.kinds().plain);
+    for user in ["al", "c d"] {
+        assert!(secrets.hash(user.as_bytes()).unwrap().value.is_of(&Secret::from("password")), "{user}");
+    }
+    assert_eq!(secrets.hash(b"c d").unwrap().line, 3);
+    assert!(secrets.is_costly(b"al") && secrets.is_costly(b"nobody") && !secrets.is_costly(b"bo"));
+    assert!(!read("server plain bo x\n").0.is_costly(b"nobody"));
+}
+
 proptest::proptest! {
     #[test]
     fn no_bytes_upset_the_reader(bytes: Vec<u8>) {
@@ -276,7 +295,7 @@ proptest::proptest! {
     #[test]
     fn no_words_upset_the_reader(
         lines in proptest::collection::vec(
-            "(server|client|login|none|apop|cram-md5|#|x)[ \t](server|client|plain|plain:b|md5|sha1|none|oauth|oauth:x|scram-sha-256)[ \t][a-z0-9+=./:*]{0,9}[ \t][a-zA-Z0-9+=.,/]{0,50}([ \t][a-z#]{0,3}){0,2}",
+            "(server|client|login|none|apop|cram-md5|#|x)[ \t](server|client|plain|plain:b|md5|sha1|none|oauth|oauth:x|scram-sha-256|argon2id|scrypt)[ \t][a-z0-9+=./:*]{0,9}[ \t][a-zA-Z0-9+=.,/]{0,50}([ \t][a-z#]{0,3}){0,2}",
             0..6,
         ),
     ) {

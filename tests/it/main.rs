@@ -51,6 +51,7 @@ mod log_lines;
 mod login;
 mod login_forward;
 mod login_pam;
+mod login_slow;
 mod login_tls;
 mod mail_exchangers;
 mod mailboxes;

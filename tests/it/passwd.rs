@@ -49,7 +49,16 @@ fn passwords_get_the_forms_of_the_secrets_file() {
     let scram = || run(&["-H", "scram-sha-256"], "secret\n").1;
     let (one, other) = (scram(), scram());
     assert_ne!(one, other);
-    for (kind, secret) in [("md5", MD5), ("md5", DOTTED), ("sha512", &sha512), ("scram-sha-256", &one)] {
+    let slow = |function| run(&["--hash", function], "secret\n").1;
+    let (argon2, scrypt) = (slow("argon2id"), slow("scrypt"));
+    assert_ne!(argon2, slow("argon2id"));
+    assert!(scrypt.starts_with("$scrypt$ln+3D16,r+3D8,p+3D2$"), "{scrypt}");
+    assert!(argon2.starts_with("$argon2id$v+3D19$m+3D65536,t+3D3,p+3D4$"), "{argon2}");
+    // Made by Python, at a cost that a build without optimisation can pay.
+    let cheap = "$scrypt$ln=4,r=1,p=1$c2VjcmV0c2FsdA$Vcflbaso7MqcPtyxUZuVJShR3hLWSJp3wiFl6F95JF0".to_owned();
+    let all = [("sha512", &sha512), ("scram-sha-256", &one), ("argon2id", &argon2), ("scrypt", &cheap)];
+    let all = all.map(|(kind, secret)| (kind, secret.as_str()));
+    for (kind, secret) in [("md5", MD5), ("md5", DOTTED)].into_iter().chain(all) {
         let line = format!("server {kind} alice {secret}");
         assert_eq!(run(&["--check", &line], "secret\n"), (Some(0), String::new(), String::new()), "{line}");
         let wrong = run(&["--check", &line], "Secret\n");

@@ -26,6 +26,8 @@ pub enum LoginEvent {
     Exposed,
     /// An address has failed too often.
     Throttled,
+    /// A client has waited too long for its password to be looked at.
+    Crowded,
     /// PAM does not let a user in, or cannot say.
     PamError {
         /// What it says.
@@ -73,6 +75,7 @@ impl Fact for LoginEvent {
             Self::PamError { .. } => kind::PAM_ERROR,
             Self::Exposed => kind::LOGIN_EXPOSED,
             Self::Throttled => kind::LOGIN_THROTTLED,
+            Self::Crowded => kind::LOGIN_CROWDED,
             Self::SecretsRead { .. } => kind::SECRETS_READ,
             Self::SecretsProblems { .. } | Self::SecretsWarning { .. } => kind::SECRETS_WARNING,
             Self::SecretsError { .. } => kind::SECRETS_ERROR,
@@ -112,6 +115,7 @@ impl fmt::Display for LoginEvent {
                 "clients can send passwords to the smtp server without encryption: see --server-tls-required and --server-auth-config",
             ),
             Self::Throttled => f.write_str("too many authentication failures from this address"),
+            Self::Crowded => f.write_str("too many passwords are being checked: login put off"),
             Self::SecretsRead { path } => write!(f, "re-reading secrets file: {path}"),
             Self::SecretsProblems { path } => write!(f, "problems reading secrets file [{path}]..."),
             Self::SecretsWarning { text } | Self::SecretsError { text } | Self::PamError { text } => {

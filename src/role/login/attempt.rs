@@ -2,9 +2,11 @@
 
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use tokio::sync::Semaphore;
 use tokio::task::spawn_blocking;
+use tokio::time::timeout;
 
 use super::throttle::Throttle;
 use super::{Logins, Source};
@@ -16,6 +18,15 @@ use crate::secrets::pam::PamError;
 
 /// The kind of account in log lines.
 const PAM_KIND: &str = "pam";
+
+/// Passwords that are checked against slow hashes at a time, in the whole process: each may take
+/// [`MAX_MEMORY`](crate::sasl::MAX_MEMORY).
+static COSTLY: Semaphore = Semaphore::const_new(COSTLY_AT_ONCE);
+/// So many.
+const COSTLY_AT_ONCE: usize = 2;
+
+/// How long a client waits for its turn with them.
+const TURN_TIME: Duration = Duration::from_secs(30);
 
 /// What to tell the client.
 #[derive(Debug, PartialEq, Eq)]
@@ -137,7 +148,18 @@ impl Attempt {
         match &self.logins.source {
             Source::File(store) => {
                 let secrets = store.current();
+                let turn = if secrets.is_costly(&user) {
+                    let Ok(Ok(turn)) = timeout(TURN_TIME, COSTLY.acquire()).await else {
+                        log::emit(&self.context, &LoginEvent::Crowded.into());
+                        return Verdict::Unavailable;
+                    };
+                    Some(turn)
+                } else {
+                    None
+                };
                 let checked = spawn_blocking(move || {
+                    // Also when nobody waits for the outcome any more.
+                    let _turn = turn;
                     let outcome = check_password(&*secrets, &user, &password);
                     let second = second.filter(|_| !outcome.accepted);
                     let retried = second.map(|second| check_password(&*secrets, &user, &second));

@@ -45,7 +45,8 @@ fn verdicts(secrets: &Secrets, id: &[u8], password: &Secret) -> Vec<bool> {
     let plain = secrets.password(id).map(|found| found.value == password);
     let masked = keys.map(|found| *found.value == HmacKey::new(found.value.hash(), password));
     let scram = secrets.scram(id).map(|found| found.value.is_of(password));
-    plain.into_iter().chain(masked).chain(scram).collect()
+    let hashed = secrets.hash(id).map(|found| found.value.is_of(password));
+    plain.into_iter().chain(masked).chain(scram).chain(hashed).collect()
 }
 
 #[cfg(test)]

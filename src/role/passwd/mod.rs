@@ -12,8 +12,9 @@ use std::ffi::OsString;
 use std::io::{self, Write};
 
 use crate::os::random;
+use crate::sasl::prep::prepared;
 use crate::sasl::scram::ScramKeys;
-use crate::sasl::{Hash, HmacKey, Secret};
+use crate::sasl::{Hash, HmacKey, PasswordHash, Secret};
 use crate::smtp::xtext;
 
 use super::words::{self, help};
@@ -23,7 +24,7 @@ use options::{Form, Options, Request};
 
 /// Name in messages when the caller gives none.
 const PROGRAM: &str = "emailrelay-passwd";
-/// Bytes of salt of a SCRAM key (RFC 5802 section 5.1 leaves it to us).
+/// Bytes of salt of a SCRAM key (RFC 5802 section 5.1 leaves it to us), and of a slow hash (RFC 9106 section 3.1).
 const SALT: usize = 16;
 /// Iterations of a SCRAM key: RFC 7677 section 4 asks for 4096 at least.
 const ITERATIONS: u32 = 10_000;
@@ -108,6 +109,15 @@ fn masked(options: &Options, password: &Secret) -> Result<String, Fault> {
         Form::Masked(hash) => HmacKey::new(hash, password).masked(),
         // Only asked for with MD5, which has it.
         Form::Dotted => HmacKey::new(Hash::Md5, password).dotted().unwrap_or_default(),
-        Form::Scram => ScramKeys::new(password, &random::bytes::<SALT>(), ITERATIONS).to_text(),
+        Form::Slow(function) => {
+            let hash = PasswordHash::new(function, password, &random::bytes::<SALT>());
+            xtext::encode(hash.to_text().as_bytes())
+        }
+        Form::Scram => {
+            // As clients prepare it (RFC 5802 section 2.2).
+            let prepared = prepared(password.expose()).map(|text| Secret::new(text.into_bytes()));
+            let password = prepared.as_ref().unwrap_or(password);
+            ScramKeys::new(password, &random::bytes::<SALT>(), ITERATIONS).to_text()
+        }
     })
 }

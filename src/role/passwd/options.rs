@@ -4,7 +4,7 @@ use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
 
 use crate::role::words::{Arguments, HelpPart, Level, Spec, Takes, spec};
-use crate::sasl::{Hash, Secret};
+use crate::sasl::{Function, Hash, Secret};
 
 /// What the command line asks for.
 #[derive(Debug)]
@@ -42,6 +42,8 @@ pub(super) enum Form {
     Dotted,
     /// As the keys of SCRAM-SHA-256.
     Scram,
+    /// As a slow hash.
+    Slow(Function),
 }
 
 /// Names an option in code.
@@ -65,7 +67,7 @@ use Takes::{Nothing, Value};
 /// All options, in the order of the help text.
 #[rustfmt::skip]
 pub(crate) const TABLE: &[Spec<Opt>] = &[
-    spec(Opt::Hash, 'H', "hash", Value("function"), Basic, "form of the password: md5 (the default), sha1, sha256 or sha512 for CRAM, scram-sha-256, or none for plain"),
+    spec(Opt::Hash, 'H', "hash", Value("function"), Basic, "form of the password: md5 (the default), sha1, sha256 or sha512 for CRAM, scram-sha-256, argon2id, scrypt, or none for plain"),
     spec(Opt::Help, 'h', "help", Nothing, Basic, "shows this help"),
     spec(Opt::Password, 'p', "password", Value("text"), Basic, "the password itself; everybody on this machine can see it there"),
     spec(Opt::Base64, 'b', "base64", Nothing, Basic, "the password is given in base64"),
@@ -109,7 +111,10 @@ fn form(hash: Option<&OsStr>, dotted: bool) -> Result<Form, String> {
         ("none" | "plain", _) => Form::Plain,
         ("scram-sha-256", _) => Form::Scram,
         (_, Some(hash)) => Form::Masked(hash),
-        (_, None) => return Err("exception: invalid hash function".to_owned()),
+        (name, None) => match Function::by_name(name) {
+            Some(function) => Form::Slow(function),
+            None => return Err("exception: invalid hash function".to_owned()),
+        },
     };
     match form {
         Form::Masked(Hash::Md5) if dotted => Ok(Form::Dotted),
@@ -140,6 +145,8 @@ mod tests {
             (&["-Hsha512"], Form::Masked(Hash::Sha512)),
             (&["--hash=None"], Form::Plain),
             (&["--hash=SCRAM-SHA-256"], Form::Scram),
+            (&["--hash=Argon2id"], Form::Slow(Function::Argon2id)),
+            (&["-H", "scrypt"], Form::Slow(Function::Scrypt)),
             (&["-d"], Form::Dotted),
         ] {
             assert_eq!(run(words).unwrap().form, form, "{words:?}");

@@ -3,6 +3,7 @@
 use crate::sasl::digest::Hash;
 use crate::sasl::hmac::HmacKey;
 use crate::sasl::mechanism::Mechanism;
+use crate::sasl::password_hash::PasswordHash;
 use crate::sasl::scram::ScramKeys;
 use crate::sasl::secret::Secret;
 
@@ -16,6 +17,12 @@ pub trait Accounts {
 
     /// The stored keys for SCRAM.
     fn scram(&self, user: &[u8]) -> Option<Found<&ScramKeys>>;
+
+    /// The slow hash of the password.
+    fn hash(&self, user: &[u8]) -> Option<Found<&PasswordHash>>;
+
+    /// Does the work that checking this password of some user would be, so that a user who does not exist takes as long.
+    fn pretend(&self, password: &Secret);
 
     /// A secret of this process from which salts are made, so that a user who does not exist looks like one who does.
     fn pepper(&self) -> &Secret;
@@ -39,6 +46,8 @@ pub struct Kinds {
     pub masked: Vec<Hash>,
     /// Keys for SCRAM.
     pub scram: bool,
+    /// Slow hashes.
+    pub hashed: bool,
 }
 
 /// What can be offered with such accounts, best first. `binding`: the TLS session can be bound to.
@@ -47,7 +56,7 @@ pub fn offered(kinds: &Kinds, binding: bool) -> Vec<Mechanism> {
         Mechanism::ScramSha256Plus => binding && (kinds.plain || kinds.scram),
         Mechanism::ScramSha256 => kinds.plain || kinds.scram,
         Mechanism::Cram(hash) => kinds.plain || kinds.masked.contains(hash),
-        Mechanism::Plain | Mechanism::Login => kinds.plain || kinds.scram,
+        Mechanism::Plain | Mechanism::Login => kinds.plain || kinds.scram || kinds.hashed,
         Mechanism::Apop => kinds.plain,
         Mechanism::XOAuth2 | Mechanism::OAuthBearer => false,
     };

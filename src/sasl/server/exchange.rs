@@ -1,11 +1,14 @@
 //! One exchange, from the chosen mechanism to its outcome.
 
+use zeroize::Zeroizing;
+
 use super::accounts::{Accounts, Found};
 use super::scram::Scram;
 use crate::sasl::digest::Hash;
 use crate::sasl::encoding::hex;
 use crate::sasl::hmac::HmacKey;
 use crate::sasl::mechanism::Mechanism;
+use crate::sasl::prep::prepared;
 use crate::sasl::scram::{ITERATIONS, ScramKeys};
 use crate::sasl::secret::{Secret, same};
 
@@ -187,6 +190,18 @@ fn plain(response: &[u8]) -> Step {
 
 /// Judges a password by the list of accounts. An unknown user takes as long as a wrong password.
 pub fn check_password(accounts: &dyn Accounts, user: &[u8], password: &Secret) -> Outcome {
+    let exact = check_exactly(accounts, user, password);
+    if exact.accepted || (user.is_ascii() && password.expose().is_ascii()) {
+        return exact;
+    }
+    // It may have been typed in another way than it was stored (RFC 4013).
+    let (name, word) = (prepared(user), prepared(password.expose()).map(Zeroizing::new));
+    let (Some(name), Some(word)) = (name, word) else { return exact };
+    let again = check_exactly(accounts, name.as_bytes(), &Secret::from(word.as_str()));
+    if again.accepted { again } else { exact }
+}
+
+fn check_exactly(accounts: &dyn Accounts, user: &[u8], password: &Secret) -> Outcome {
     let done = |right: bool, used: Option<Used>| Outcome {
         user: Some(user.to_vec()),
         accepted: right && used.is_some() && !password.is_empty(),
@@ -198,6 +213,10 @@ pub fn check_password(accounts: &dyn Accounts, user: &[u8], password: &Secret) -
     if let Some(Found { value, line }) = accounts.scram(user) {
         return done(value.is_of(password), Some(Used { kind: SCRAM, line: Some(line) }));
     }
+    if let Some(Found { value, line }) = accounts.hash(user) {
+        return done(value.is_of(password), Some(Used { kind: value.function().name(), line: Some(line) }));
+    }
+    accounts.pretend(password);
     done(password == accounts.pepper(), None)
 }
 

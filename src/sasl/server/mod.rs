@@ -4,8 +4,8 @@
 //! base64, and says in a [`Step`] what comes next. A password that has come in full is handed out: it may be checked by
 //! [`check_password`], or by something else such as PAM.
 //!
-//! [`Exchange::respond`] and [`check_password`] can take milliseconds (SCRAM stretches passwords on purpose); call them
-//! where that holds up nobody.
+//! [`Exchange::respond`] and [`check_password`] can take milliseconds (SCRAM stretches passwords on purpose), and with slow hashes
+//! a second and hundreds of megabytes; call them where that holds up nobody, and not too many at a time.
 
 mod accounts;
 mod apop;

@@ -4,13 +4,17 @@ use super::*;
 use crate::sasl::client::{self, Credentials, Proof};
 use crate::sasl::encoding::{base64, from_base64, hex};
 use crate::sasl::scram::{ITERATIONS, ScramKeys};
-use crate::sasl::{Hash, HmacKey, Mechanism, Secret};
+use crate::sasl::{Function, Hash, HmacKey, Mechanism, PasswordHash, Secret};
+
+/// The password is `password`.
+const ERIK: &str = "$argon2id$v=19$m=256,t=2,p=1$c29tZXNhbHQ$nf65EOgLrQMR/uIPnA4rEsF5h7TKyQwu9U1bMCHGi/4";
 
 /// One account for each kind of entry.
 struct Table {
     plain: Vec<(&'static str, Secret)>,
     keys: Vec<(&'static str, HmacKey)>,
     scram: Vec<(&'static str, ScramKeys)>,
+    hashes: Vec<(&'static str, PasswordHash)>,
     pepper: Secret,
 }
 
@@ -18,9 +22,15 @@ impl Table {
     fn new() -> Self {
         let pass = |text| Secret::from(text);
         Self {
-            plain: vec![("alice", pass("pass1")), ("a b,=", pass("p q")), ("empty", pass(""))],
+            plain: vec![
+                ("alice", pass("pass1")),
+                ("a b,=", pass("p q")),
+                ("empty", pass("")),
+                ("j\u{f6}rg", pass("caf\u{e9}")),
+            ],
             keys: vec![("carl", HmacKey::new(Hash::Md5, &pass("pass3")))],
             scram: vec![("dora", ScramKeys::new(&pass("pass4"), b"salt", ITERATIONS))],
+            hashes: vec![("erik", PasswordHash::parse(Function::Argon2id, ERIK).unwrap())],
             pepper: pass("pepper"),
         }
     }
@@ -41,6 +51,10 @@ impl Accounts for Table {
     fn scram(&self, user: &[u8]) -> Option<Found<&ScramKeys>> {
         find(&self.scram, user)
     }
+    fn hash(&self, user: &[u8]) -> Option<Found<&PasswordHash>> {
+        find(&self.hashes, user)
+    }
+    fn pretend(&self, _: &Secret) {}
     fn pepper(&self) -> &Secret {
         &self.pepper
     }
@@ -261,6 +275,7 @@ fn what_is_offered_follows_from_the_entries() {
     let masked = Kinds { masked: vec![Hash::Md5, Hash::Sha256], ..Kinds::default() };
     assert_eq!(names(masked, true), "CRAM-SHA256 CRAM-MD5");
     assert_eq!(names(Kinds { scram: true, ..Kinds::default() }, false), "SCRAM-SHA-256 PLAIN LOGIN");
+    assert_eq!(names(Kinds { hashed: true, ..Kinds::default() }, true), "PLAIN LOGIN");
     assert_eq!(names(Kinds::default(), true), "");
 }
 
@@ -291,4 +306,24 @@ proptest::proptest! {
             }
         }
     }
+}
+
+#[test]
+fn slow_hashes_and_other_spellings_are_checked() {
+    let table = Table::new();
+    let check = |user: &str, password: &str| {
+        let outcome = check_password(&table, user.as_bytes(), &Secret::from(password));
+        (outcome.accepted, outcome.user.unwrap(), outcome.used.map(|used| used.kind))
+    };
+    assert_eq!(check("erik", "password"), (true, b"erik".to_vec(), Some("argon2id")));
+    assert_eq!(check("erik", "Password"), (false, b"erik".to_vec(), Some("argon2id")));
+    let own = "j\u{f6}rg".as_bytes().to_vec();
+    for (user, password) in
+        [("j\u{f6}rg", "caf\u{e9}"), ("jo\u{308}rg", "cafe\u{301}"), ("j\u{f6}rg", "cafe\u{301}")]
+    {
+        assert_eq!(check(user, password), (true, own.clone(), Some("plaintext")), "{user} {password}");
+    }
+    let (accepted, user, _) = check("jo\u{308}rg", "cafe");
+    assert_eq!((accepted, user), (false, "jo\u{308}rg".as_bytes().to_vec()), "as it was said");
+    assert!(!check("j\u{f6}rg", "caf\u{e9}\u{7}").0);
 }
