@@ -5,7 +5,8 @@ use super::*;
 
 /// Exit code, standard output and standard error for a configuration file.
 fn check(conf: &str) -> (u8, String, String) {
-    let (dir, env) = directory(&[("conf", conf.replace("SPOOL", ".").as_bytes())]);
+    let (dir, env) =
+        directory(&[("conf", conf.replace("SPOOL", ".").as_bytes()), ("auth", b"client plain me secret\n")]);
     let exit = run_in(Program::Relay, "--check -t --user root conf", &env).unwrap_err();
     drop(dir);
     (exit.code, exit.stdout, exit.stderr)
@@ -126,10 +127,12 @@ fn times_directories_networks_and_names_become_drop_ins() {
     let network = drop_in("filter net:127.0.0.1:700,spam:192.0.2.7:783", "emailrelay-smtp.service");
     let end = ["IPAddressDeny=any", "IPAddressAllow=localhost", "IPAddressAllow=192.0.2.7"];
     assert_eq!(network[network.len() - 3..], end, "{network:?}");
-    let at_once = drop_in("immediate\nforward-to 192.0.2.9:25\nclient-auth /x", "emailrelay-smtp.service");
-    for line in ["PrivateNetwork=no", "IPAddressAllow=192.0.2.9", "LoadCredential=client-auth:/x"] {
-        assert!(at_once.iter().any(|is| is == line), "{line}: {at_once:?}");
+    let at_once = drop_in("immediate\nforward-to 192.0.2.9:25\nclient-auth auth", "emailrelay-smtp.service");
+    for line in ["PrivateNetwork=no", "IPAddressAllow=192.0.2.9", "LoadCredential=client-auth:/"] {
+        assert!(at_once.iter().any(|is| is.starts_with(line)), "{line}: {at_once:?}");
     }
+    let known = units("server-auth @cred/server-auth\n");
+    assert!(!known.iter().any(|line| line.starts_with("LoadCredential")), "{known:?}");
     let instance = units("in-spool-dir ./.\nin-port 26\n");
     assert!(instance.iter().any(|line| line.contains("emailrelay-smtp@in.socket.d")), "{instance:?}");
 }

@@ -5,6 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
 
 use super::super::Invocation;
+use super::super::check::is_unseen;
 use super::{Plan, Site, sockets};
 use crate::config::address::Remote;
 use crate::config::{ClientAuth, FilterSpec, ServerAuth, Settings};
@@ -21,7 +22,7 @@ pub(super) fn plan(site: &Site<'_>, invocation: &Invocation, plan: &mut Plan) {
     for role in &roles {
         let unit = site.unit(role, "service");
         plan.drop_in(&unit, "Service", directories(site, role, invocation.process.log.file.as_deref()));
-        plan.drop_in(&unit, "Service", credentials(site.settings, role));
+        plan.drop_in(&unit, "Service", credentials(site, role));
     }
     if roles.contains(&"smtp") {
         network(site, plan);
@@ -102,7 +103,8 @@ fn directories(site: &Site<'_>, role: &str, log: Option<&Path>) -> Vec<String> {
 }
 
 /// Files that only root may read reach a service as credentials, named `@cred/NAME` in its options.
-fn credentials(settings: &Settings, role: &str) -> Vec<String> {
+fn credentials(site: &Site<'_>, role: &str) -> Vec<String> {
+    let settings = site.settings;
     let mut files: Vec<(&str, &Path)> = Vec::new();
     let server = |auth: &'_ Option<ServerAuth>| auth.as_ref().and_then(ServerAuth::file).map(Path::to_owned);
     let (smtp, pop) = (server(&settings.smtp.auth), server(&settings.pop.auth));
@@ -127,9 +129,10 @@ fn credentials(settings: &Settings, role: &str) -> Vec<String> {
         files.push(("client-tls-certificate", &certificate.key));
     }
     let mut lines = Vec::new();
-    for (name, path) in files {
+    // Those that are credentials already are the administrator's own.
+    for (name, path) in files.into_iter().filter(|(_, path)| !is_unseen(path)) {
         lines.push(format!("# and in the configuration: {name} @cred/{name}"));
-        lines.push(format!("LoadCredential={name}:{}", path.display()));
+        lines.push(format!("LoadCredential={name}:{}", site.env.cwd.join(path).display()));
     }
     lines
 }
