@@ -28,6 +28,7 @@ mod container_documents;
 mod container_end_to_end;
 mod container_filters;
 mod container_forking;
+mod container_immediate;
 mod container_login;
 mod container_package;
 mod container_pop;

@@ -105,15 +105,17 @@ fn every_service_is_exposed_at_most_1_5() {
 fn the_smtp_service_with_network_is_exposed_at_most_1_5() {
     require!(need::program("systemd-analyze"));
     let installed = Installed::new();
-    let drop_in = fs::read_to_string(package().join("examples/systemd/network.conf")).unwrap();
-    let unit = fs::read_to_string(installed.unit_dir().join("emailrelay-smtp.service")).unwrap();
-    // Offline analysis takes one file; in it a later assignment replaces or adds as it does in a drop-in.
-    let together = installed.dir.path().join("emailrelay-smtp.service");
-    fs::write(&together, format!("{unit}\n{drop_in}")).unwrap();
-    let (success, said) =
-        installed.analyze(&["security", "--offline=yes", "--threshold=15", together.to_str().unwrap()]);
-    assert!(success, "{said}");
-    assert!(said.lines().any(|line| line.contains("PrivateNetwork=") && line.contains('✗')), "{said}");
+    for name in ["network.conf", "immediate.conf"] {
+        let drop_in = fs::read_to_string(package().join("examples/systemd").join(name)).unwrap();
+        let unit = fs::read_to_string(installed.unit_dir().join("emailrelay-smtp.service")).unwrap();
+        // Offline analysis takes one file; in it a later assignment replaces or adds as it does in a drop-in.
+        let together = installed.dir.path().join("emailrelay-smtp.service");
+        fs::write(&together, format!("{unit}\n{drop_in}")).unwrap();
+        let (success, said) =
+            installed.analyze(&["security", "--offline=yes", "--threshold=15", together.to_str().unwrap()]);
+        assert!(success, "{name}: {said}");
+        assert!(said.lines().any(|line| line.contains("PrivateNetwork=") && line.contains('✗')), "{said}");
+    }
 }
 
 #[test]
