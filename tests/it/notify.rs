@@ -3,9 +3,11 @@
 use std::io::Write as _;
 use std::process::{Command, Stdio};
 
+use crate::container::installed_container;
 use crate::support::daemon::{Program, forward};
 use crate::support::hop::{Script, ScriptedHop, reply};
 use crate::support::need::{self, require};
+use crate::support::rootfs::Rootfs;
 use crate::support::script::Scripts;
 use crate::support::spool::TempSpool;
 use crate::support::{PATIENCE, wait_for};
@@ -331,4 +333,29 @@ fn mistakes_and_missing_spools_have_their_exit_codes() {
     std::fs::write(spool.path().join("x.envelope.bad"), "garbage").unwrap();
     let (code, _, stderr) = Program::Notify.run(&[spool.arg()]);
     assert!(code == Some(75) && stderr.contains("cannot report [x]"), "{stderr}");
+}
+
+#[test]
+fn the_installed_service_reports_from_within_its_sandbox() {
+    require!(Rootfs::missing());
+    let (container, planted) = (installed_container(), TempSpool::new());
+    planted.plant(ID, ".envelope.bad", "a@example.com", &["b@example.net"], REASON, CONTENT);
+    let spool = "/var/spool/emailrelay";
+    for name in planted.files() {
+        let text = std::fs::read_to_string(planted.path().join(&name)).unwrap();
+        container.write(&format!("{spool}/{name}"), &text);
+    }
+    container.sh(&format!("chown emailrelay:emailrelay {spool}/*; chmod 660 {spool}/*"));
+    container.systemctl(&["start", "emailrelay-notify.service"]);
+    let files = container.sh(&format!("ls {spool}"));
+    assert!(!files.contains(ID) && files.contains(".envelope\n"), "{files}");
+    let report = container.sh(&format!("cat {spool}/*.content"));
+    assert!(report.contains("Final-Recipient: rfc822; b@example.net"), "{report}");
+    // The story of the message is found by its id.
+    let told = container.journal(&[&format!("EMAILRELAY_MSGID={ID}"), "-o", "cat"]);
+    assert!(
+        told.contains(&format!("failure of [{ID}] reported to <a@example.com> by [emailrelay.")),
+        "{told}"
+    );
+    container.power_off();
 }
