@@ -15,11 +15,13 @@ const README: &str = "README.md";
 const GUIDE: &str = "docs/guide.md";
 
 /// Chapters whose commands send messages to the next hop, and how many.
-const SENT: [(&str, &str, usize); 4] = [
+const SENT: [(&str, &str, usize); 6] = [
     (README, "Installation", 1),
     (GUIDE, "First mail in five minutes", 1),
     (GUIDE, "Store and forward", 1),
     (GUIDE, "Several instances", 1),
+    (GUIDE, "Laptops and dial-up", 1),
+    (GUIDE, "Without systemd", 1),
 ];
 
 /// As after the installation chapter, with nothing enabled: what an earlier chapter has made is gone.
