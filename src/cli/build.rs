@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::merge::Entries;
+use super::merge::{Entries, Entry};
 use super::tls;
 use super::typed::{Failure, Values};
 use super::{Environment, Program, filters};
@@ -452,6 +452,8 @@ fn forward(
         to,
         at_start,
         immediate,
+        by_hand: entries.get("forward").is_some_and(Entry::is_by_hand),
+        remembers: matches!(program, Program::Forward | Program::Admin),
         on_disconnect,
         poll: values.duration("poll"),
         to_some: values.on("forward-to-some"),

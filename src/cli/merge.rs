@@ -24,6 +24,13 @@ pub(super) struct Entry {
     pub(super) origin: Origin,
 }
 
+impl Entry {
+    /// It stands on the command line.
+    pub(super) fn is_by_hand(&self) -> bool {
+        !self.origin.is_file()
+    }
+}
+
 /// Options by name. A switch that was switched off is not in it.
 pub(super) type Entries = BTreeMap<&'static str, Entry>;
 

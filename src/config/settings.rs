@@ -131,6 +131,11 @@ pub struct ForwardSettings {
     pub to: Option<Remote>,
     /// `--forward`, `--as-client`: a run at start-up. Always on in `emailrelay-forward`.
     pub at_start: bool,
+    /// `--forward` on the command line: somebody wants an attempt now, at destinations that are being left alone too.
+    pub by_hand: bool,
+    /// Destinations in trouble are noted in the spool directory: a process that forwards once and ends would knock at them
+    /// each time it is started. Only in `emailrelay-forward` and `emailrelay-admin`.
+    pub remembers: bool,
     /// `--forward-on-disconnect`, `--as-proxy`: a run when an SMTP client goes away.
     pub on_disconnect: bool,
     /// `--immediate`: the SMTP server sends each message on before it acknowledges it.

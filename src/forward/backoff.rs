@@ -39,6 +39,15 @@ impl Schedule {
         Some(now.saturating_add(self.delay(attempts, seed)).min(last))
     }
 
+    /// When a message may be tried again with which in hand so many processes in a row have died, the last of them by
+    /// `at`. The first time it may be chance, and at once; from then on it is not to stand before all others.
+    pub fn after_interruptions(&self, count: u32, at: u64, now: u64) -> Option<u64> {
+        // What is to be set aside need not wait for it.
+        let later = count.checked_sub(1).filter(|later| (1..MAX_INTERRUPTIONS - 1).contains(later))?;
+        let delay = self.delay(later, at);
+        Some(at.min(now).saturating_add(delay))
+    }
+
     /// Seconds to wait after `attempts` failed attempts in a row, at least 1.
     pub fn delay(&self, attempts: u32, seed: u64) -> u64 {
         let doublings = attempts.saturating_sub(1);
@@ -78,6 +87,19 @@ impl DestinationBackoff {
         Self { schedule, seed, failures: 0, until: 0 }
     }
 
+    /// A destination that an earlier process has seen fail so often, to be left alone until then. A time that is further away
+    /// than any this program picks is not believed.
+    #[must_use]
+    pub fn restored(self, failures: u32, until: u64, now: u64) -> Self {
+        let longest = self.schedule.max.as_secs().saturating_add(self.schedule.max.as_secs() / 10);
+        Self { failures, until: until.min(now.saturating_add(longest)), ..self }
+    }
+
+    /// Sessions that have failed in a row.
+    pub fn failures(&self) -> u32 {
+        self.failures
+    }
+
     /// Whether a session may be opened at `now`.
     pub fn may_try(&self, now: u64) -> bool {
         self.failures == 0 || now >= self.until
@@ -106,6 +128,9 @@ impl DestinationBackoff {
         }
     }
 }
+
+/// Processes in a row that may die with a message in hand before it is set aside.
+pub const MAX_INTERRUPTIONS: u32 = 5;
 
 #[cfg(test)]
 mod tests {
@@ -167,6 +192,30 @@ mod tests {
         assert!(destination.may_try(second + 12 * MINUTE));
         destination.success();
         assert!(destination.may_try(second));
+    }
+
+    #[test]
+    fn what_an_earlier_process_has_seen_goes_on() {
+        let restored = |until| DestinationBackoff::new(Schedule::default(), 0).restored(3, until, NOW);
+        let mut destination = restored(NOW + 20 * MINUTE);
+        assert!(!destination.may_try(NOW + 19 * MINUTE));
+        let later = NOW + 20 * MINUTE;
+        assert!(destination.may_try(later));
+        destination.fault(later);
+        assert_eq!(destination.failures(), 4);
+        assert!(about(40 * MINUTE, destination.until() - later));
+        assert!(restored(u64::MAX).may_try(NOW + 5 * HOUR), "no time that we pick");
+        assert!(restored(NOW - DAY).may_try(NOW));
+    }
+
+    #[test]
+    fn a_message_that_was_in_hand_at_several_ends_waits_longer_and_longer() {
+        let after = |count| Schedule::default().after_interruptions(count, NOW, NOW + 1);
+        assert_eq!((after(0), after(1), after(MAX_INTERRUPTIONS)), (None, None, None));
+        assert!(about(5 * MINUTE, after(2).unwrap() - NOW));
+        assert!(about(20 * MINUTE, after(4).unwrap() - NOW));
+        let set_back = Schedule::default().after_interruptions(2, NOW + DAY, NOW).unwrap();
+        assert!(about(5 * MINUTE, set_back - NOW), "clock set back");
     }
 
     proptest! {

@@ -5,6 +5,7 @@ use std::io::{self, Read};
 
 use tokio::task::spawn_blocking;
 
+use crate::message::hops::{MAX_HOPS, hops};
 use crate::net::client;
 
 /// Bytes read from the content file at a time.
@@ -26,6 +27,11 @@ impl Content {
         // A file that grows while it is read is sent as long as it was when the message was taken.
         let rest = (size > first.len() as u64).then_some(file);
         Ok(Self { first: Some(first), rest })
+    }
+
+    /// The message has been handed on so often that servers must be sending it to each other.
+    pub(crate) fn is_in_circles(&self) -> bool {
+        self.first.as_ref().is_some_and(|head| hops(head) > MAX_HOPS)
     }
 }
 

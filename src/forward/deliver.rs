@@ -23,6 +23,9 @@ use crate::spool::{FailNote, LockError, LockedMessage, MessageId};
 /// What a transfer ends with when the program cannot wait for it any longer.
 const STOPPED: &str = "shutting down";
 
+/// Why a message is not sent that has been handed on too often (RFC 5321 section 6.3).
+const TOO_MANY_HOPS: &str = "too many hops: more than 100 Received lines";
+
 /// A message in hand.
 #[derive(Debug)]
 pub(crate) struct Job {
@@ -114,6 +117,7 @@ fn open(engine: &Arc<Engine>, lane: &Lane, message: LockedMessage, ticket: Ticke
         lock(&engine.tally).not_due(next);
         return None;
     }
+    let mut message = finish::unless_deadly(engine, message)?;
     let fail = |message, reason| {
         finish::fail(engine, message, &FailNote { reason, ..FailNote::default() });
         None
@@ -162,6 +166,11 @@ pub(crate) fn load(engine: &Engine, mut message: LockedMessage, ticket: Ticket) 
         return Err(NotLoaded::NoRoom(Box::new(message)));
     }
     match content(&mut message) {
+        Ok((content, size)) if content.is_in_circles() => {
+            let failure = Failure { reason: TOO_MANY_HOPS.to_owned(), code: Some(554), ..Failure::default() };
+            finish::give_up(engine, message, size, &failure, "");
+            None
+        }
         Ok((content, size)) => {
             log::emit(&context, &taken_event(&message));
             lock(&engine.tally).taken();

@@ -26,6 +26,7 @@ use crate::forward::destination::Destination;
 use crate::forward::filtering::{self, Stage};
 use crate::forward::ignored::Ignored;
 use crate::forward::lane::Lane;
+use crate::forward::memory::Memory;
 use crate::forward::outcome::Policy;
 use crate::forward::tally::{RunReport, Tally};
 use crate::forward::ticket::Ticket;
@@ -34,7 +35,7 @@ use crate::log::{self, Context, ForwardEvent, SpoolEvent};
 use crate::net::connect;
 use crate::net::ledger::Ledger;
 use crate::smtp::client::ClientConfig;
-use crate::spool::{Envelope, LockError, MessageId, RetryState, Spool, SpoolError, Waiting};
+use crate::spool::{Envelope, Interrupted, LockError, MessageId, RetryState, Spool, SpoolError, Waiting};
 use crate::tls::Connector;
 
 /// Envelopes looked at in one visit to the blocking pool.
@@ -79,6 +80,8 @@ pub struct EngineConfig {
     pub busy_age: Duration,
     /// Which messages the runs are about.
     pub scope: Scope,
+    /// Destinations in trouble are noted in the spool directory, for the process that comes after this one.
+    pub remembers: bool,
     /// Where connections are written down, for administration.
     pub ledger: Option<Arc<Ledger>>,
     /// Where the log lines belong.
@@ -109,7 +112,8 @@ pub struct Engine {
     pub(crate) rest: CancellationToken,
     /// Cancelled when transfers that have not ended by then are broken off.
     pub(crate) cut: CancellationToken,
-    lanes: Mutex<HashMap<Destination, Arc<Lane>>>,
+    pub(super) lanes: Mutex<HashMap<Destination, Arc<Lane>>>,
+    pub(super) memory: Mutex<Memory>,
     pub(crate) workers: TaskTracker,
     /// Messages on their way through the filters.
     pub(crate) stage: Stage,
@@ -148,6 +152,7 @@ impl Engine {
             stop,
             cut,
             lanes: Mutex::default(),
+            memory: Mutex::default(),
             workers: TaskTracker::new(),
             stage: Stage::default(),
             in_run: Mutex::default(),
@@ -177,15 +182,15 @@ impl Engine {
             log::emit(&self.context(), &ForwardEvent::RunStarted { reason }.into());
         }
         if reason.is_explicit() {
-            for lane in lock(&self.lanes).values() {
-                lane.try_again(self.config().per_destination);
-            }
+            self.forget_troubles().await;
         }
         self.recover().await;
         *lock(&self.unannounced) = Some(reason);
         loop {
             self.scan().await;
-            if self.wait().await {
+            let again = self.wait().await;
+            self.compare_notes().await;
+            if again {
                 continue;
             }
             self.flush().await;
@@ -354,6 +359,7 @@ impl Engine {
     }
 
     async fn scan(self: &Arc<Self>) {
+        self.compare_notes().await;
         let (spool, by_name) = (Arc::clone(&self.spool), self.config().policy.compat26);
         let scope = self.config().scope;
         let listed = spawn_blocking(move || {
@@ -410,7 +416,11 @@ impl Engine {
     /// The time that a message has to wait for; none if it is due, or if time does not matter.
     pub(crate) fn waits_for(&self, retry: &RetryState) -> Option<u64> {
         match self.config().scope {
-            Scope::Due => retry.next_attempt.filter(|next| *next > unix_now()),
+            Scope::Due => {
+                let (now, schedule) = (unix_now(), self.config().schedule);
+                let after = |Interrupted { count, at }| schedule.after_interruptions(count, at, now);
+                retry.next_attempt.max(retry.interrupted.and_then(after)).filter(|next| *next > now)
+            }
             Scope::Everything => None,
         }
     }
@@ -436,7 +446,12 @@ impl Engine {
     /// Until when the destination is left alone, unless a filter has yet to find it.
     fn left_alone(&self, envelope: &Envelope, destination: Option<&Destination>) -> Option<u64> {
         let known = destination.filter(|_| envelope.forward_to.is_empty())?;
-        lock(&self.lanes).get(known)?.left_alone(unix_now())
+        let now = unix_now();
+        if let Some(lane) = lock(&self.lanes).get(known) {
+            return lane.left_alone(now);
+        }
+        let recalled = self.recalled(known);
+        (!recalled.may_try(now)).then(|| recalled.until())
     }
 
     /// Where a message with this envelope goes, or the reason why it cannot go anywhere.
@@ -446,14 +461,21 @@ impl Engine {
 
     /// Hands a message to the lane of its destination.
     pub(crate) fn queue(self: &Arc<Self>, ticket: Ticket, destination: Destination) {
-        let config = self.config();
-        let lane = Arc::clone(lock(&self.lanes).entry(destination).or_insert_with_key(|destination| {
-            Arc::new(Lane::new(destination.clone(), config.per_destination, config.schedule))
-        }));
+        let lane = self.lane(destination);
         match lane.push(ticket, unix_now()) {
             Ok(()) => self.man(&lane),
             Err(until) => lock(&self.tally).held_back(1, Some(until)),
         }
+    }
+
+    fn lane(&self, destination: Destination) -> Arc<Lane> {
+        if let Some(lane) = lock(&self.lanes).get(&destination) {
+            return Arc::clone(lane);
+        }
+        let recalled = self.recalled(&destination);
+        let most = self.config().per_destination;
+        let lane = || Arc::new(Lane::new(destination.clone(), most, recalled));
+        Arc::clone(lock(&self.lanes).entry(destination.clone()).or_insert_with(lane))
     }
 
     /// Starts as many workers for a lane as are worth having now.

@@ -77,7 +77,7 @@ fn take(engine: &Engine, chain: &Chain, ticket: &Ticket) -> Option<LockedMessage
         lock(&engine.tally).not_due(next);
         return None;
     }
-    let mut message = with_recipients(engine, message)?;
+    let mut message = with_recipients(engine, finish::unless_deadly(engine, message)?)?;
     if !unshare(engine, chain, &mut message) {
         lock(&engine.tally).held_back(1, None);
         return None;

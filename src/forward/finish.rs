@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::forward::backoff::MAX_INTERRUPTIONS;
 use crate::forward::engine::{Engine, lock, unix_now};
 use crate::forward::outcome::{Disposition, Failure};
 use crate::forward::ticket::Ticket;
@@ -138,6 +139,17 @@ pub(crate) fn give_up(engine: &Engine, message: LockedMessage, size: u64, failur
     log::emit(&context, &record.into());
     let note = FailNote { reason: failure.reason.clone(), code: failure.code, rejected: rejected(failure) };
     fail(engine, message, &note);
+}
+
+/// Sets a message aside with which in hand one process after the other has died. Blocking. Others come back.
+pub(crate) fn unless_deadly(engine: &Engine, message: LockedMessage) -> Option<LockedMessage> {
+    let deaths = message.retry_state().interrupted.map_or(0, |interrupted| interrupted.count);
+    if deaths < MAX_INTERRUPTIONS {
+        return Some(message);
+    }
+    let reason = format!("forwarding has died {deaths} times with this message in hand");
+    give_up(engine, message, 0, &Failure { reason, ..Failure::default() }, "");
+    None
 }
 
 /// Puts a message back as it is. Blocking.

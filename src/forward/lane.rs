@@ -5,9 +5,10 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::Notify;
 
-use crate::forward::backoff::{DestinationBackoff, Schedule};
+use crate::forward::backoff::DestinationBackoff;
 use crate::forward::destination::Destination;
 use crate::forward::ticket::Ticket;
+use crate::spool;
 
 /// Seconds for which a destination is taken at its word about the number of connections.
 const THROTTLED_FOR: u64 = 5 * 60;
@@ -39,6 +40,8 @@ struct State {
     /// A connection has failed, and none of the others has been made yet: no more are tried before that is known.
     in_question: bool,
     backoff: DestinationBackoff,
+    /// It was seen to be well, and nobody has been told yet.
+    recovered: bool,
     /// What is wrong with the destination, unless it is well.
     trouble: Option<Trouble>,
 }
@@ -71,7 +74,7 @@ pub(crate) enum AfterFault {
 }
 
 impl Lane {
-    pub(crate) fn new(destination: Destination, max_connections: usize, schedule: Schedule) -> Self {
+    pub(crate) fn new(destination: Destination, max_connections: usize, backoff: DestinationBackoff) -> Self {
         let max = max_connections.max(1);
         let state = State {
             queue: VecDeque::new(),
@@ -82,7 +85,8 @@ impl Lane {
             cap_until: 0,
             in_question: false,
             trouble: None,
-            backoff: DestinationBackoff::new(schedule, 0),
+            recovered: false,
+            backoff,
         };
         Self { destination, state: Mutex::new(state), wake: Notify::new() }
     }
@@ -163,7 +167,18 @@ impl Lane {
     pub(crate) fn well(&self) -> Option<String> {
         let mut state = self.lock();
         state.backoff.success();
+        state.recovered = true;
         state.trouble.take()?.summary()
+    }
+
+    /// What other processes should know: its trouble, or that it is over. None: nothing is known.
+    pub(crate) fn news(&self) -> Option<Option<spool::Trouble>> {
+        let mut state = self.lock();
+        let recovered = std::mem::take(&mut state.recovered);
+        if state.backoff.is_well() {
+            return recovered.then_some(None);
+        }
+        Some(Some(spool::Trouble { failures: state.backoff.failures(), until: state.backoff.until() }))
     }
 
     /// A session has failed at `now` (unix seconds). Returns what is to be said about it: what was said already is not said
@@ -263,6 +278,7 @@ mod tests {
 
     use super::*;
     use crate::config::address::Remote;
+    use crate::forward::backoff::Schedule;
     use crate::forward::outcome::Policy;
     use crate::forward::{Engine, EngineConfig};
     use crate::log::Context;
@@ -274,7 +290,8 @@ mod tests {
 
     fn lane() -> Lane {
         let address = Remote::Ip("192.0.2.1:25".parse().unwrap());
-        Lane::new(Destination { address, selector: String::new() }, 4, Schedule::default())
+        let backoff = DestinationBackoff::new(Schedule::default(), 0);
+        Lane::new(Destination { address, selector: String::new() }, 4, backoff)
     }
 
     /// As if so many workers had been started.
@@ -353,6 +370,7 @@ mod tests {
             tls: None,
             filters: None,
             scope: crate::forward::Scope::Due,
+            remembers: false,
             ledger: None,
             context: Context::default(),
         };

@@ -17,6 +17,7 @@ mod filtering;
 mod finish;
 mod ignored;
 mod lane;
+mod memory;
 mod open;
 pub mod outcome;
 pub mod proxy;
@@ -34,8 +35,10 @@ pub use tally::RunReport;
 /// Why a run is made. The words are those of the log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Reason {
-    /// The process has started with forwarding on.
+    /// Somebody has started the process with forwarding on.
     Startup,
+    /// A timer or a request has started the process.
+    Scheduled,
     /// The polling period has passed.
     Poll {
         /// The period is short.
@@ -60,7 +63,7 @@ impl Reason {
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
-            Self::Startup => "startup",
+            Self::Startup | Self::Scheduled => "startup",
             Self::Poll { .. } => "poll",
             Self::Disconnect => "client disconnect",
             Self::Rescan => "rescan",

@@ -9,12 +9,14 @@
 //! | [`list`] | the address-list grammar |
 //! | [`address`] | one address: its envelope form, checks, A-labels |
 //! | [`date`] | `Date:` and `Message-ID:` values |
+//! | [`hops`] | how often a message has been handed on |
 //! | [`line_ends`] | CRLF for every line |
 //! | [`report`] | delivery status notifications |
 
 pub mod address;
 pub mod date;
 pub mod header;
+pub mod hops;
 mod lexer;
 pub mod line_ends;
 pub mod list;

@@ -146,12 +146,13 @@ pub async fn one(engine: &Arc<Engine>, reason: Reason, stop_timeout: Duration) -
 pub async fn once(
     engine: Arc<Engine>,
     spool: Arc<Spool>,
+    reason: Reason,
     linger: Duration,
     stop_timeout: Duration,
 ) -> RunReport {
     let (ask, mut requests) = mpsc::channel(REQUESTS);
     let watcher = tokio::spawn(watch(Arc::clone(&spool), ask));
-    let mut report = run_with_requests(&engine, Reason::Startup, &mut requests, stop_timeout).await;
+    let mut report = run_with_requests(&engine, reason, &mut requests, stop_timeout).await;
     let mut until = Instant::now() + if is_worth_lingering(&report) { linger } else { Duration::ZERO };
     loop {
         tokio::select! {

@@ -145,6 +145,7 @@ impl Process {
             filters: None,
             keep: 60 * second,
             busy_age: Duration::ZERO,
+            remembers: false,
             scope: crate::forward::Scope::Due,
             ledger: None,
             context: Context::default(),

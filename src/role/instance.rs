@@ -248,7 +248,10 @@ impl Instance {
             && let Some(engine) = self.engine.take()
         {
             let linger = process.linger.unwrap_or_default();
-            let forwarding = forward::once(engine, Arc::clone(&self.spool), linger, process.stop_timeout);
+            let asked = &self.settings.forward;
+            let reason = if asked.by_hand || !asked.remembers { Reason::Startup } else { Reason::Scheduled };
+            let spool = Arc::clone(&self.spool);
+            let forwarding = forward::once(engine, spool, reason, linger, process.stop_timeout);
             let upkeep = self.upkeep();
             let (report, ()) = tokio::join!(forwarding, upkeep.once());
             return Ok(Some(report));

@@ -325,6 +325,7 @@ pub fn engine(
         keep: next_hop.keep,
         busy_age: forward.busy_timeout,
         scope: Scope::Due,
+        remembers: forward.remembers,
         ledger,
         context,
     })

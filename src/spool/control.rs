@@ -5,15 +5,16 @@
 //! | `forward.request` | there is something to send |
 //! | `smtp.disabled` | the SMTP server answers new connections with 421 while it exists |
 //! | `dnsbl.stop` | no DNS block list is asked until the time in it, in seconds since 1970 |
+//! | `forward.backoff` | destinations that forwarders leave alone: see `trouble` |
 //!
 //! Whoever wants forwarding makes `forward.request`, and the forwarder's path unit watches for it. The forwarder removes it
 //! before it lists the spool, so a request made during a run starts another run and none is lost.
 
 use nix::errno::Errno;
 
-use super::disk::Access;
+use super::disk::{Access, Disk, DiskResult};
 use super::error::SpoolError;
-use super::{Spool, unix_time};
+use super::{Spool, trouble, unix_time};
 
 /// The file that says that there is something to send.
 pub const FORWARD_REQUEST: &str = "forward.request";
@@ -26,7 +27,22 @@ const MAX_CONTROL: usize = 64;
 
 /// The name is that of a file by which roles talk.
 pub(super) fn is_control(name: &str) -> bool {
-    [FORWARD_REQUEST, SMTP_DISABLED, DNSBL_STOP, DNSBL_STOP_NEW].contains(&name)
+    [FORWARD_REQUEST, SMTP_DISABLED, DNSBL_STOP, DNSBL_STOP_NEW, trouble::FILE, trouble::FILE_NEW]
+        .contains(&name)
+}
+
+/// Replaces a file as a whole, by way of a temporary one.
+pub(super) fn replace(disk: &dyn Disk, temporary: &str, name: &str, text: &[u8]) -> DiskResult<()> {
+    let file = match disk.create(temporary) {
+        // Left by a crash.
+        Err(Errno::EEXIST) => disk.unlink(temporary).and_then(|()| disk.create(temporary)),
+        created => created,
+    }?;
+    let written = disk.write(&file, text).and_then(|()| disk.replace(temporary, name));
+    if written.is_err() {
+        let _ = disk.unlink(temporary);
+    }
+    written
 }
 
 impl Spool {
@@ -89,16 +105,9 @@ impl Spool {
         if seconds == 0 {
             return self.remove_control(DNSBL_STOP, ACTION).map(drop);
         }
-        let disk = &self.shared.disk;
         let until = unix_time().as_secs().saturating_add(u64::from(seconds));
-        let create = || match disk.create(DNSBL_STOP_NEW) {
-            // Left by a crash.
-            Err(Errno::EEXIST) => disk.unlink(DNSBL_STOP_NEW).and_then(|()| disk.create(DNSBL_STOP_NEW)),
-            created => created,
-        };
-        let written = create().and_then(|file| disk.write(&file, format!("{until}\n").as_bytes()));
-        let replaced = written.and_then(|()| disk.replace(DNSBL_STOP_NEW, DNSBL_STOP));
-        replaced.map_err(|errno| SpoolError { action: ACTION, errno })
+        replace(&*self.shared.disk, DNSBL_STOP_NEW, DNSBL_STOP, format!("{until}\n").as_bytes())
+            .map_err(|errno| SpoolError { action: ACTION, errno })
     }
 
     /// DNS block lists are not to be asked now. A file that does not tell its time says so for ever.

@@ -81,6 +81,7 @@ mod scan;
 mod sweep;
 #[cfg(test)]
 mod tests;
+mod trouble;
 mod watch;
 
 use std::fs::File;
@@ -102,8 +103,8 @@ pub use delivery::{
 use disk::{Disk, RealDisk};
 pub use edited::Reloaded;
 pub use envelope::{
-    Envelope, EnvelopeError, InDoubt, InvalidAddress, MAX_ENVELOPE, MAX_NEW_ENVELOPE, MAX_RECIPIENTS,
-    Rejected, RetryNote, RetryState, xtext,
+    Envelope, EnvelopeError, InDoubt, Interrupted, InvalidAddress, MAX_ENVELOPE, MAX_NEW_ENVELOPE,
+    MAX_RECIPIENTS, Rejected, RetryNote, RetryState, xtext,
 };
 pub use error::{
     ActionError, EditError, FinishError, LockError, OpenError, PeekError, SpoolError, Stamp, StoreError,
@@ -122,6 +123,7 @@ pub use operate::{Inspection, MessageState};
 pub use recover::Recovery;
 pub use scan::{Counts, Waiting};
 pub use sweep::{Fate, Orphan, SweepMode};
+pub use trouble::{MAX_TROUBLES, Trouble};
 pub use watch::{Change, Watch};
 
 /// What "stored" means.

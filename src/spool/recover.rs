@@ -1,10 +1,12 @@
 //! Taking back messages whose forwarder died.
 
+use std::fs::File;
 use std::time::Duration;
 
 use nix::errno::Errno;
 
-use super::disk::Access;
+use super::disk::{Access, Disk};
+use super::envelope::{AppendStyle, Envelope, MAX_ENVELOPE, interrupted_line};
 use super::error::SpoolError;
 use super::id::{BUSY, FileKind, MessageId, READY};
 use super::{Shared, Spool, unix_time};
@@ -60,8 +62,22 @@ fn recover_one(shared: &Shared, id: &MessageId, older_than: Duration) -> Result<
         Ok(_) | Err(Errno::ENOENT) => return Ok(false),
         Err(errno) => return Err(errno),
     }
+    // Not for the message's sake: it comes back also when its file cannot be read or written.
+    let _ = count_interruption(&**disk, &file);
     disk.rename(&busy, &id.file(READY))?;
     Ok(true)
+}
+
+/// Notes that a process has died with the message in hand, so that one that kills every forwarder is found out.
+fn count_interruption(disk: &dyn Disk, file: &File) -> Result<(), Errno> {
+    let bytes = disk.read(file, MAX_ENVELOPE + 1)?;
+    let Ok(envelope) = Envelope::parse(&bytes) else { return Ok(()) };
+    let line = interrupted_line(&envelope, unix_time().as_secs());
+    let addition = AppendStyle::of(&bytes).append(&[line]);
+    if bytes.len() + addition.len() > MAX_ENVELOPE {
+        return Ok(());
+    }
+    disk.write(file, &addition)
 }
 
 /// A time stamp is that far from now. One from the future, left by a clock that was wrong, counts as well: otherwise

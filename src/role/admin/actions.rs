@@ -4,9 +4,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::admin::{Action, Answer, Request, State};
+use crate::config::address::Remote;
+use crate::forward::Destination;
 use crate::log::{self, AdminEvent, Context};
 use crate::role::admin::explain;
-use crate::spool::{ActionError, MessageId, MessageState, Spool};
+use crate::spool::{ActionError, Envelope, MessageId, MessageState, Spool};
 
 /// Without a next hop nothing can be sent. Scripts know the text.
 pub(super) const NO_NEXT_HOP: &str = "no remote server configured: use --forward-to";
@@ -112,8 +114,17 @@ impl Job {
 
     fn explain(&self, id: &MessageId) -> Result<Answer, ActionError> {
         let found = self.spool.inspect(id)?;
-        let policy = explain::Policy { next_hop: self.next_hop.as_deref(), give_up: self.give_up };
+        let left_alone = found.envelope.as_ref().ok().and_then(|envelope| self.left_alone(envelope));
+        let policy =
+            explain::Policy { next_hop: self.next_hop.as_deref(), give_up: self.give_up, left_alone };
         Ok(Answer::Lines(explain::explain(&found, &policy, crate::forward::engine::unix_now())))
+    }
+
+    /// Until when no forwarder tries the destination of a message.
+    fn left_alone(&self, envelope: &Envelope) -> Option<u64> {
+        let next_hop = Remote::parse(self.next_hop.as_deref()?, None).ok()?;
+        let destination = Destination::of(envelope, &next_hop).ok()?;
+        self.spool.troubles().get(&destination.to_string()).map(|trouble| trouble.until)
     }
 }
 

@@ -6,17 +6,20 @@ use jiff::Timestamp;
 
 use crate::admin::State;
 use crate::smtp::escape::printable;
-use crate::spool::{Inspection, MessageState};
+use crate::spool::{Inspection, Interrupted, MessageState};
 
 /// So many lines of a header are shown.
 const MAX_HEADER_LINES: usize = 100;
 
-/// What the configuration says about messages that wait.
+/// What configuration and forwarders say about messages that wait.
+#[derive(Clone, Copy)]
 pub(super) struct Policy<'a> {
     /// Where messages go whose envelope does not tell.
     pub(super) next_hop: Option<&'a str>,
     /// How long they are tried.
     pub(super) give_up: Option<Duration>,
+    /// Until when no forwarder tries its next hop, in seconds since 1970.
+    pub(super) left_alone: Option<u64>,
 }
 
 /// The fields of the envelope as they stand in the file, state, size, and the header of the content.
@@ -46,13 +49,17 @@ pub(super) fn show(found: &Inspection, header: bool) -> Vec<String> {
 /// Why the message is where it is, what was tried, what the next hop said, and what comes next.
 pub(super) fn explain(found: &Inspection, policy: &Policy<'_>, now: u64) -> Vec<String> {
     let retry = &found.retry;
-    let mut lines = vec![format!("State: {}", word(found.state)), format!("Waits: {}", waits(found, now))];
+    let mut lines =
+        vec![format!("State: {}", word(found.state)), format!("Waits: {}", waits(found, policy, now))];
     let mut add = |name: &str, value: String| lines.push(format!("{name}: {}", printable(value.as_bytes())));
     let next_hop = match &found.envelope {
         Ok(envelope) if !envelope.forward_to_address.is_empty() => Some(envelope.forward_to_address.as_str()),
         _ => policy.next_hop,
     };
     add("Next hop", next_hop.unwrap_or("none is configured").to_owned());
+    if let Some(until) = policy.left_alone.filter(|until| *until > now) {
+        add("Next hop is tried", format!("{} (in {} s)", time(until), until - now));
+    }
     if let Some(next) = retry.next_attempt.filter(|next| *next > now && found.state == MessageState::Ready) {
         add("Next attempt", format!("{} (in {} s)", time(next), next - now));
     }
@@ -73,6 +80,12 @@ pub(super) fn explain(found: &Inspection, policy: &Policy<'_>, now: u64) -> Vec<
         let text = format!("In doubt: {} may have taken it at {}", doubt.address, time(doubt.at));
         lines.push(printable(text.as_bytes()));
     }
+    if let Some(Interrupted { count, at }) = retry.interrupted {
+        let at = time(at);
+        lines.push(format!(
+            "Interrupted: {count} times in a row forwarding has died with it in hand, by {at}"
+        ));
+    }
     if let Ok(envelope) = &found.envelope {
         let refused =
             envelope.trailer.iter().filter_map(|line| line.strip_prefix(b"X-MailRelay-RecipientReason: "));
@@ -81,7 +94,7 @@ pub(super) fn explain(found: &Inspection, policy: &Policy<'_>, now: u64) -> Vec<
     lines
 }
 
-fn waits(found: &Inspection, now: u64) -> String {
+fn waits(found: &Inspection, policy: &Policy<'_>, now: u64) -> String {
     if let Err(fault) = &found.envelope {
         return format!("for its envelope to be repaired: {}", printable(fault.as_bytes()));
     }
@@ -93,6 +106,9 @@ fn waits(found: &Inspection, now: u64) -> String {
         MessageState::Ready if found.size.is_none() => "for its content, which is missing".to_owned(),
         MessageState::Ready if found.retry.next_attempt.is_some_and(|next| next > now) => {
             "for its next attempt".to_owned()
+        }
+        MessageState::Ready if policy.left_alone.is_some_and(|until| until > now) => {
+            "for its next hop, which is left alone after a failure".to_owned()
         }
         MessageState::Ready => "for the next forwarding run".to_owned(),
     }
@@ -118,7 +134,7 @@ fn time(seconds: u64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::spool::{Envelope, InDoubt, RetryState};
+    use crate::spool::{Envelope, InDoubt, Interrupted, RetryState};
 
     fn found(state: MessageState) -> Inspection {
         let envelope = Envelope {
@@ -134,6 +150,7 @@ mod tests {
             reason: Some("try later".to_owned()),
             reason_code: Some(450),
             in_doubt: Some(InDoubt { at: 1_000_000_000, address: "192.0.2.1:25".to_owned() }),
+            interrupted: Some(Interrupted { count: 2, at: 1_000_000_000 }),
         };
         let head = b"Subject: x\x07y\r\nFrom: a\r\n\r\nbody\r\n".to_vec();
         Inspection { state, envelope: Ok(envelope), retry, size: Some(32), head }
@@ -141,8 +158,8 @@ mod tests {
 
     #[test]
     fn a_waiting_message_is_explained() {
-        let policy =
-            Policy { next_hop: Some("smtp.example.com:25"), give_up: Some(Duration::from_secs(432_000)) };
+        let give_up = Some(Duration::from_secs(432_000));
+        let policy = Policy { next_hop: Some("smtp.example.com:25"), give_up, left_alone: None };
         assert_eq!(
             explain(&found(MessageState::Ready), &policy, 1_000_000_400),
             [
@@ -155,12 +172,17 @@ mod tests {
                 "Given up after: 2001-09-14T01:46:40Z",
                 "Last reason: 450 try later",
                 "In doubt: 192.0.2.1:25 may have taken it at 2001-09-09T01:46:40Z",
+                "Interrupted: 2 times in a row forwarding has died with it in hand, by 2001-09-09T01:46:40Z",
                 "Refused: b@example.net 450 later \\x1b",
             ]
         );
+        let left_alone = Policy { left_alone: Some(1_000_000_700), ..policy };
+        let waits = explain(&found(MessageState::Ready), &left_alone, 1_000_000_600);
+        assert_eq!(waits[1], "Waits: for its next hop, which is left alone after a failure");
+        assert_eq!(waits[3], "Next hop is tried: 2001-09-09T01:58:20Z (in 100 s)");
         let due = explain(&found(MessageState::Ready), &policy, 1_000_000_600);
         assert_eq!(due[1], "Waits: for the next forwarding run");
-        let none = Policy { next_hop: None, give_up: None };
+        let none = Policy { next_hop: None, give_up: None, left_alone: None };
         let held = explain(&found(MessageState::Held), &none, 0);
         assert_eq!(held[1..3], ["Waits: until an administrator releases it", "Next hop: none is configured"]);
         let damaged = Inspection { envelope: Err("no end line".to_owned()), ..found(MessageState::Ready) };

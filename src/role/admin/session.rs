@@ -199,7 +199,9 @@ impl Desk<'_> {
             }
             Forwarding::Elsewhere => {
                 let spool = Arc::clone(&self.role.spool);
-                let asked = spawn_blocking(move || spool.request_forward()).await;
+                // Somebody wants an attempt now, at destinations that are being left alone too.
+                let ask = move || spool.forget_troubles().and_then(|()| spool.request_forward());
+                let asked = spawn_blocking(ask).await;
                 asked.map_or_else(
                     |error| Err(error.to_string()),
                     |asked| asked.map_err(|error| error.to_string()),

@@ -13,6 +13,14 @@
 //! X-MailRelay-RecipientReason: <address> <code> <text>
 //! ```
 //!
+//! Each time that a process dies with the message in hand the next one adds
+//!
+//! ```text
+//! X-MailRelay-Interrupted: <n> <unix time>
+//! ```
+//!
+//! until an attempt comes to an end.
+//!
 //! A permanent reason below them ends that series of retries: a message that an operator brings back starts afresh.
 
 use super::Envelope;
@@ -26,6 +34,7 @@ const FIRST_TRY: &str = "X-MailRelay-FirstTry:";
 const IN_DOUBT: &str = "X-MailRelay-InDoubt:";
 const NOTIFIED: &str = "X-MailRelay-Notified:";
 const DELAYED: &str = "X-MailRelay-Delayed:";
+const INTERRUPTED: &str = "X-MailRelay-Interrupted:";
 
 /// Longest reason that is recorded, escaped; the rest of a peer's novel is dropped.
 const MAX_REASON: usize = 1000;
@@ -48,6 +57,17 @@ pub struct RetryState {
     pub reason_code: Option<u16>,
     /// The last attempt that may have delivered the message.
     pub in_doubt: Option<InDoubt>,
+    /// Attempts in a row that ended with the process.
+    pub interrupted: Option<Interrupted>,
+}
+
+/// Attempts that no end is known of, because their process died.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Interrupted {
+    /// How many in a row.
+    pub count: u32,
+    /// When the last one was found, in seconds since 1970.
+    pub at: u64,
 }
 
 /// A transfer that was complete but for the reply.
@@ -112,6 +132,8 @@ impl RetryState {
                 state.first_try = text.parse().ok();
             } else if let Some(text) = value(IN_DOUBT) {
                 state.in_doubt = parse_in_doubt(text);
+            } else if let Some(text) = value(INTERRUPTED) {
+                state.interrupted = parse_interrupted(text);
             }
         }
         state
@@ -121,6 +143,17 @@ impl RetryState {
 fn parse_in_doubt(text: &str) -> Option<InDoubt> {
     let (at, address) = text.split_once(' ')?;
     Some(InDoubt { at: at.parse().ok()?, address: address.to_owned() })
+}
+
+fn parse_interrupted(text: &str) -> Option<Interrupted> {
+    let (count, at) = text.split_once(' ')?;
+    Some(Interrupted { count: count.parse().ok()?, at: at.parse().ok()? })
+}
+
+/// The line that counts one more attempt that ended with its process.
+pub(crate) fn interrupted_line(envelope: &Envelope, at: u64) -> Vec<u8> {
+    let before = RetryState::of(envelope).interrupted.map_or(0, |interrupted| interrupted.count);
+    format!("{INTERRUPTED} {} {at}", before.saturating_add(1)).into_bytes()
 }
 
 /// Tells which reason lines belong to a retry: at most one of each kind, directly behind `NextAttempt`.
@@ -144,7 +177,8 @@ impl Block {
 }
 
 /// Makes a message that waits for its next attempt due now, and leaves the record of earlier ones.
-pub(crate) fn make_due(trailer: &mut [Vec<u8>]) {
+pub(crate) fn make_due(trailer: &mut Vec<Vec<u8>>) {
+    trailer.retain(|line| !line.starts_with(INTERRUPTED.as_bytes()));
     for line in trailer.iter_mut().filter(|line| line.starts_with(NEXT_ATTEMPT.as_bytes())) {
         *line = format!("{NEXT_ATTEMPT} 0").into_bytes();
     }
@@ -160,7 +194,8 @@ pub(crate) fn replace_retry_lines(trailer: &mut Vec<Vec<u8>>, note: &RetryNote) 
             in_doubt = Some(line.clone());
             return false;
         }
-        !block.holds(&text) && !text.starts_with(ATTEMPTS) && !text.starts_with(FIRST_TRY)
+        let replaced = [ATTEMPTS, FIRST_TRY, INTERRUPTED].iter().any(|name| text.starts_with(name));
+        !block.holds(&text) && !replaced
     });
     trailer.extend(in_doubt);
     trailer.push(format!("{FIRST_TRY} {}", note.first_try).into_bytes());

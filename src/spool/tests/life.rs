@@ -190,6 +190,7 @@ fn retries_replace_each_other() {
         reason: Some("try later".to_owned()),
         reason_code: Some(450),
         in_doubt: Some(InDoubt { at: 1003, address: "192.0.2.1:25".to_owned() }),
+        interrupted: None,
     };
     assert_eq!(state, expected);
     assert_eq!(envelope.trailer.last().unwrap(), b"X-MailRelay-RecipientReason: b@example.net 450 busy");

@@ -11,6 +11,7 @@ mod life;
 mod mailbox;
 mod needs;
 mod operate;
+mod trouble;
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;

@@ -187,9 +187,10 @@ impl Daemon {
     }
 }
 
-/// One run of the one-shot forwarder with a trace of every line; its exit code and log.
+/// One run of the one-shot forwarder with a trace of every line; its exit code and log. As one that somebody starts by hand:
+/// what an earlier run has noted about destinations does not count.
 pub(crate) fn forward(spool: &TempSpool, hop: &str, more: &[&str]) -> (i32, Vec<String>) {
-    let mut args = vec!["--spool-dir", spool.arg(), "--forward-to", hop, "--verbose"];
+    let mut args = vec!["--spool-dir", spool.arg(), "--forward-to", hop, "--verbose", "--forward"];
     args.extend(more);
     let mut forward = Daemon::spawn(Program::Forward, &args);
     let status = forward.wait();

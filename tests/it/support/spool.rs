@@ -62,9 +62,9 @@ impl TempSpool {
         fs::write(self.path().join(format!("{id}{suffix}")), envelope).unwrap();
     }
 
-    /// The names of all files, sorted.
+    /// The names of all files, sorted, but for the notes about destinations in trouble, which are about no message.
     pub(crate) fn files(&self) -> Vec<String> {
-        list(self.path())
+        list(self.path()).into_iter().filter(|name| name != "forward.backoff").collect()
     }
 
     /// The names of the files with this ending, sorted.
