@@ -1,16 +1,19 @@
 //! Our accounts at next hops: from the secrets file, or the one of the command line, to what a session needs.
 
-use std::sync::Arc;
+use std::collections::HashSet;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
 use tokio::task::spawn_blocking;
 
 use super::token::Tokens;
+use crate::config::address::Remote;
 use crate::log::Context;
+use crate::net::socks;
 use crate::os::random;
-use crate::sasl::Policy;
 use crate::sasl::client::{Credentials, Proof};
 use crate::sasl::encoding::base64;
+use crate::sasl::{Policy, Secret};
 use crate::secrets::{Account, ClientEntry, Hold, Secrets, Store, refresh};
 use crate::smtp::client::Login;
 
@@ -23,6 +26,9 @@ pub enum Source {
     Fixed(Arc<Secrets>),
 }
 
+/// Hosts of which is remembered that they were warned of.
+const MAX_WARNED: usize = 1000;
+
 /// Our accounts (`--client-auth`).
 #[derive(Debug)]
 pub struct Accounts {
@@ -30,12 +36,14 @@ pub struct Accounts {
     policy: Policy,
     context: Context,
     tokens: Tokens,
+    /// Hosts that were warned of.
+    warned: Mutex<HashSet<String>>,
 }
 
 impl Accounts {
     /// The accounts of `source`, used as `policy` says.
     pub fn new(source: Source, policy: Policy, context: Context) -> Arc<Self> {
-        Arc::new(Self { source, policy, context, tokens: Tokens::default() })
+        Arc::new(Self { source, policy, context, tokens: Tokens::default(), warned: Mutex::default() })
     }
 
     /// How to log in with the account of `selector`; the empty one is that of the default account. None: not at all, by the
@@ -61,13 +69,53 @@ impl Accounts {
             nonce: base64(&random::bytes::<18>()),
             exporter: None,
             local: false,
+            renewable: true,
         }))
     }
 
-    /// The next hop has refused an account: tokens that were kept are not used again. True if there was one, so that a fresh
-    /// one may do.
-    pub fn refused(&self) -> bool {
-        self.tokens.forget()
+    /// Who we are at a SOCKS proxy: the account with the selector `socks:` and its address, as the log writes it.
+    ///
+    /// # Errors
+    /// There is such an account, but without a password.
+    pub async fn at_proxy(&self, proxy: &Remote) -> Result<Option<socks::Login>, String> {
+        let selector = format!("socks:{proxy}");
+        let entries = match self.secrets().await.account(&selector).cloned() {
+            None | Some(Account::Direct) => return Ok(None),
+            Some(Account::Login(entries)) => entries,
+        };
+        let login = entries.into_iter().find_map(|entry| match entry.hold {
+            Hold::Proof(Proof::Password(password)) => Some(socks::Login { user: entry.user, password }),
+            _ => None,
+        });
+        login.map(Some).ok_or_else(|| format!("socks error: no plain secret with selector [{selector}]"))
+    }
+
+    /// A fresh token in place of the one that the next hop has refused, which was that of this entry of the account. None: it
+    /// would be the same again.
+    pub async fn fresh_token(&self, selector: &str, entry: usize) -> Option<Secret> {
+        self.tokens.forget();
+        let entry = match self.secrets().await.account(selector)? {
+            Account::Login(entries) => entries.get(entry)?.clone(),
+            Account::Direct => return None,
+        };
+        match self.credentials(&entry).await.ok()?.proof {
+            Proof::Token(token) if !matches!(entry.hold, Hold::Proof(_)) => Some(token),
+            _ => None,
+        }
+    }
+
+    /// Whether a warning about this host has not been given yet.
+    pub fn is_first_warning(&self, host: &str) -> bool {
+        let mut warned = self.warned.lock().unwrap_or_else(PoisonError::into_inner);
+        if warned.len() >= MAX_WARNED {
+            warned.clear();
+        }
+        warned.insert(host.to_owned())
+    }
+
+    /// The next hop has refused an account: tokens that were kept are not used again.
+    pub fn refused(&self) {
+        self.tokens.forget();
     }
 
     /// Looks now whether the file has changed. Blocking.

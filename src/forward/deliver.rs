@@ -117,7 +117,7 @@ fn open(engine: &Arc<Engine>, lane: &Lane, message: LockedMessage, ticket: Ticke
         lock(&engine.tally).not_due(next);
         return None;
     }
-    let mut message = finish::unless_deadly(engine, message)?;
+    let message = finish::unless_deadly(engine, message)?;
     let fail = |message, reason| {
         finish::fail(engine, message, &FailNote { reason, ..FailNote::default() });
         None
@@ -166,10 +166,8 @@ pub(crate) fn load(engine: &Engine, mut message: LockedMessage, ticket: Ticket) 
         return Err(NotLoaded::NoRoom(Box::new(message)));
     }
     match content(&mut message) {
-        Ok((content, size)) if content.is_in_circles() => {
-            let failure = Failure { reason: TOO_MANY_HOPS.to_owned(), code: Some(554), ..Failure::default() };
-            finish::give_up(engine, message, size, &failure, "");
-            None
+        Ok((content, _)) if content.is_in_circles() => {
+            Err(NotLoaded::Unsendable(Box::new(message), TOO_MANY_HOPS.to_owned()))
         }
         Ok((content, size)) => {
             log::emit(&context, &taken_event(&message));

@@ -15,7 +15,7 @@ use crate::net::client::{Connection, Opened};
 use crate::net::connect;
 use crate::net::ledger::Entry;
 use crate::net::stream::Stream;
-use crate::smtp::client::{ClientConfig, FaultKind, Session};
+use crate::smtp::client::{ClientConfig, Event, FaultKind, Session};
 
 /// A connection, ready for a message, and the peer's address.
 pub(crate) type Open = (Connection<Stream>, String);
@@ -31,11 +31,15 @@ pub(crate) async fn open(
         Some(accounts) => accounts.login(&destination.selector).await?,
         None => None,
     };
+    let mut options = config.connect.clone();
+    if let (Some(accounts), Remote::Socks { proxy, .. }) = (&config.accounts, &destination.address) {
+        options.proxy_login = accounts.at_proxy(proxy).await?.map(Arc::new);
+    }
     let limit = config.connect.timeout;
     // One limit for lookup, connect and handshake together.
     let deadline = limit.map(|limit| Instant::now() + limit);
     let attempts = &mut deliver::attempts(engine);
-    let (mut stream, peer) = connect::connect(&destination.address, &config.connect, attempts)
+    let (mut stream, peer) = connect::connect(&destination.address, &options, attempts)
         .await
         .map_err(|error| error.to_string())?;
     if let Some(line) = line {
@@ -57,7 +61,19 @@ pub(crate) async fn open(
         session.secured(Instant::now().into_std());
     }
     let mut connection = Connection::new(stream, session);
-    while ready(engine, &mut connection).await? == Opened::StartTls {
+    loop {
+        match ready(engine, destination, &mut connection).await? {
+            Opened::Ready => break,
+            Opened::NewToken { entry } => {
+                let fresh = match &config.accounts {
+                    Some(accounts) => accounts.fresh_token(&destination.selector, entry).await,
+                    None => None,
+                };
+                connection.renew(fresh);
+                continue;
+            }
+            Opened::StartTls => {}
+        }
         // The session asks only where there is TLS, and only once.
         let Some(tls) = &config.tls else { return Err(IN_HANDSHAKE.to_owned()) };
         let (stream, mut session) = connection.into_parts();
@@ -72,9 +88,22 @@ pub(crate) async fn open(
 /// The reason of a session that ended in a handshake; the log line before it says why.
 const IN_HANDSHAKE: &str = "peer disconnected: ssl connect";
 
-async fn ready(engine: &Engine, connection: &mut Connection<Stream>) -> Result<Opened, String> {
-    connection.ready(&mut deliver::trace(engine, None)).await.map_err(|fault| {
-        if let (FaultKind::Auth(_), Some(accounts)) = (&fault.kind, &engine.config().accounts) {
+async fn ready(
+    engine: &Engine,
+    destination: &Destination,
+    connection: &mut Connection<Stream>,
+) -> Result<Opened, String> {
+    let accounts = engine.config().accounts.clone();
+    let mut trace = deliver::trace(engine, None);
+    let mut log = |event| {
+        let about_host = matches!(event, Event::SecretInClear);
+        let host = host(&destination.address);
+        if !about_host || accounts.as_ref().is_none_or(|accounts| accounts.is_first_warning(&host)) {
+            trace(event);
+        }
+    };
+    connection.ready(&mut log).await.map_err(|fault| {
+        if let (FaultKind::Auth(_), Some(accounts)) = (&fault.kind, &accounts) {
             accounts.refused();
         }
         fault.to_string()

@@ -34,9 +34,9 @@ struct Kept {
 }
 
 impl Tokens {
-    /// Forgets all of them; true if there were any.
-    pub(super) fn forget(&self) -> bool {
-        !std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner)).is_empty()
+    /// Forgets all of them.
+    pub(super) fn forget(&self) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clear();
     }
 
     /// The token in a file.

@@ -188,6 +188,7 @@ impl Runner {
             "auth" => login.policy = sasl::Policy::parse_client(value).0,
             "selector" => login.selector = value.to_owned(),
             "local" => login.local = value == "yes",
+            "renewable" => login.renewable = value == "yes",
             _ => panic!("no such setting: {key}={value}"),
         }
     }
@@ -221,6 +222,7 @@ impl Runner {
                 let error = Some(rest).filter(|rest| !rest.is_empty());
                 self.session().closed(error, now);
             }
+            "token" => self.session().renewed(Some(rest.into()).filter(|_| !rest.is_empty()), now),
             "secured" => self.session().secured(now),
             "quit" => self.session().quit(now),
             _ => {
@@ -284,6 +286,7 @@ impl Runner {
                 }
                 Output::Ready => self.outputs.push_back("= ready".to_owned()),
                 Output::StartTls => self.outputs.push_back("= starttls".to_owned()),
+                Output::NeedToken(entry) => self.outputs.push_back(format!("= token {entry}")),
                 Output::NeedContent => self.give_content(),
                 Output::Done(result) => {
                     self.outputs.push_back(format!("= done {}", summary(&result)));

@@ -9,6 +9,7 @@ use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 use tokio::time::{Instant, timeout_at};
 
 use crate::net::read::read_some;
+use crate::sasl::Secret;
 use crate::smtp::client::{Event, Fault, MessageResult, Outgoing, Output, Session};
 
 /// Where the content of the message in hand comes from.
@@ -53,12 +54,18 @@ pub enum Opened {
     Ready,
     /// The connection is to be made secure first: [`Connection::secured`].
     StartTls,
+    /// A fresh token is wanted for this entry of the account: [`Connection::renew`].
+    NewToken {
+        /// Counted from 0.
+        entry: usize,
+    },
 }
 
 /// What the session wants next, when it is not to be carried out here.
 enum Want {
     Ready,
     StartTls,
+    Token(usize),
     Content,
     Done(MessageResult),
     Closed,
@@ -86,6 +93,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
         Self { stream, session }
     }
 
+    /// Goes on with the login that wanted a fresh token; without one it is over, or goes on in another way.
+    pub fn renew(&mut self, token: Option<Secret>) {
+        self.session.renewed(token, now());
+    }
+
     /// Greeting and EHLO, until a message can be sent or the connection must be made secure.
     ///
     /// # Errors
@@ -95,6 +107,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
             match self.step(log).await? {
                 Want::Ready => return Ok(Opened::Ready),
                 Want::StartTls => return Ok(Opened::StartTls),
+                Want::Token(entry) => return Ok(Opened::NewToken { entry }),
                 Want::Content | Want::Done(_) | Want::Closed => {}
             }
         }
@@ -133,7 +146,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
                         return Ok(Answered { result: done, fault: None });
                     }
                 }
-                Want::StartTls | Want::Closed => {}
+                Want::StartTls | Want::Token(_) | Want::Closed => {}
             }
         }
     }
@@ -180,6 +193,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
                             return Ok(Want::StartTls);
                         }
                     }
+                    Output::NeedToken(entry) => return Ok(Want::Token(entry)),
                     Output::NeedContent => return Ok(Want::Content),
                     Output::Done(result) => return Ok(Want::Done(result)),
                     Output::Fault(fault) => return Err(fault),

@@ -36,6 +36,8 @@ pub struct Options {
     pub bind: Option<SocketAddr>,
     /// Close with a reset (`nolinger`).
     pub reset_on_close: bool,
+    /// Who we are at the proxy, if there is one that wants to know.
+    pub proxy_login: Option<Arc<socks::Login>>,
     /// Further addresses of hosts that are named by one address.
     pub alternatives: Arc<Alternatives>,
 }
@@ -98,7 +100,8 @@ pub async fn connect(
         Remote::Socks { version, far_host, far_port, proxy } => {
             let (mut stream, peer) = Box::pin(direct(proxy, options, deadline, failed)).await?;
             let far = Far { host: far_host, port: *far_port };
-            let through = async { Ok(socks::connect(&mut stream, *version, far).await?) };
+            let login = options.proxy_login.as_deref();
+            let through = async { Ok(socks::connect(&mut stream, *version, far, login).await?) };
             within(deadline, through, SocksError::Timeout(seconds).into()).await?;
             (stream, peer)
         }

@@ -1,11 +1,14 @@
-//! The way through a SOCKS proxy, which looks the far host's name up: versions 4a and 5 (RFC 1928), without login.
+//! The way through a SOCKS proxy, which looks the far host's name up: versions 4a, with a user id if we have one, and 5 (RFC 1928), with
+//! user and password (RFC 1929) where the proxy wants them.
 
 use std::io;
 use std::net::IpAddr;
 
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use zeroize::Zeroizing;
 
 use crate::config::address::SocksVersion;
+use crate::sasl::Secret;
 
 /// Version 4: the commands and codes of its only exchange.
 const V4: u8 = 4;
@@ -22,6 +25,12 @@ const V5_IPV4: u8 = 1;
 const V5_NAME: u8 = 3;
 const V5_IPV6: u8 = 4;
 
+/// The exchange of user and password has a version of its own.
+const LOGIN: u8 = 1;
+
+/// Longest user and password (RFC 1929 section 2).
+const MAX_LOGIN: usize = u8::MAX as usize;
+
 /// Both versions.
 const CONNECT: u8 = 1;
 
@@ -34,9 +43,12 @@ pub enum SocksError {
     /// It does not want to, or cannot; with its reason if it gives one.
     #[error("socks error: request rejected{0}")]
     Rejected(&'static str),
-    /// It wants a name and password, and we have none.
+    /// It wants a name and password, and we have none, or not the right ones.
     #[error("socks error: authentication failed")]
     Authentication,
+    /// What we have cannot be sent: RFC 1929 has room for 1 to 255 bytes, and version 4a none for a NUL.
+    #[error("socks error: unusable user or password")]
+    Unusable,
     /// It has gone away.
     #[error("socks error: disconnected")]
     Disconnected,
@@ -60,28 +72,46 @@ pub struct Far<'a> {
     pub port: u16,
 }
 
+/// Who we are at the proxy.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Login {
+    /// The name; the user id of version 4a.
+    pub user: String,
+    /// The password, of which version 4a knows nothing.
+    pub password: Secret,
+}
+
 /// Asks the proxy at the other end of `stream` for a connection to `far`. Not a byte behind its answer is read.
 ///
 /// # Errors
 /// See [`SocksError`].
-pub async fn connect<S>(stream: &mut S, version: SocksVersion, far: Far<'_>) -> Result<(), SocksError>
+pub async fn connect<S>(
+    stream: &mut S,
+    version: SocksVersion,
+    far: Far<'_>,
+    login: Option<&Login>,
+) -> Result<(), SocksError>
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
     match version {
-        SocksVersion::V4a => version4a(stream, far).await,
-        SocksVersion::V5 => version5(stream, far).await,
+        SocksVersion::V4a => version4a(stream, far, login).await,
+        SocksVersion::V5 => version5(stream, far, login).await,
     }
 }
 
-async fn version4a<S>(stream: &mut S, far: Far<'_>) -> Result<(), SocksError>
+async fn version4a<S>(stream: &mut S, far: Far<'_>, login: Option<&Login>) -> Result<(), SocksError>
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
     let mut request = vec![V4, CONNECT];
     request.extend_from_slice(&far.port.to_be_bytes());
     request.extend_from_slice(&V4A_NAME);
-    // No user id.
+    let user = login.map_or(&b""[..], |login| login.user.as_bytes());
+    if user.contains(&0) || user.len() > MAX_LOGIN {
+        return Err(SocksError::Unusable);
+    }
+    request.extend_from_slice(user);
     request.push(0);
     request.extend_from_slice(far.host.as_bytes());
     request.push(0);
@@ -94,15 +124,18 @@ where
     }
 }
 
-async fn version5<S>(stream: &mut S, far: Far<'_>) -> Result<(), SocksError>
+async fn version5<S>(stream: &mut S, far: Far<'_>, login: Option<&Login>) -> Result<(), SocksError>
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
-    write(stream, &[V5, 1, V5_NO_LOGIN]).await?;
-    match read(stream).await? {
-        [V5, V5_NO_LOGIN] => {}
+    let methods: &[u8] =
+        if login.is_some() { &[V5, 2, V5_NO_LOGIN, V5_PASSWORD] } else { &[V5, 1, V5_NO_LOGIN] };
+    write(stream, methods).await?;
+    match (read(stream).await?, login) {
+        ([V5, V5_NO_LOGIN], _) => {}
+        ([V5, V5_PASSWORD], Some(login)) => log_in(stream, login).await?,
         // Only what was offered may be chosen; 255 is none of it.
-        [V5, 255 | V5_PASSWORD] => return Err(SocksError::Authentication),
+        ([V5, 255 | V5_PASSWORD], _) => return Err(SocksError::Authentication),
         _ => return Err(SocksError::InvalidResponse),
     }
     write(stream, &request5(far)).await?;
@@ -122,6 +155,25 @@ where
             let mut name = vec![0; usize::from(length) + 2];
             stream.read_exact(&mut name).await.map(drop).map_err(|error| read_error(&error))
         }
+        _ => Err(SocksError::InvalidResponse),
+    }
+}
+
+/// RFC 1929. The proxy closes after a refusal.
+async fn log_in<S>(stream: &mut S, login: &Login) -> Result<(), SocksError>
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    let mut request = Zeroizing::new(vec![LOGIN]);
+    for word in [login.user.as_bytes(), login.password.expose()] {
+        let length = u8::try_from(word.len()).ok().filter(|length| *length > 0);
+        request.push(length.ok_or(SocksError::Unusable)?);
+        request.extend_from_slice(word);
+    }
+    write(stream, &request).await?;
+    match read(stream).await? {
+        [LOGIN, 0] => Ok(()),
+        [LOGIN, _] => Err(SocksError::Authentication),
         _ => Err(SocksError::InvalidResponse),
     }
 }
@@ -194,10 +246,20 @@ mod tests {
         host: &str,
         answer: &[u8],
     ) -> (Result<(), SocksError>, Vec<u8>, Vec<u8>) {
+        asked_by(None, version, host, answer).await
+    }
+
+    /// The same for somebody with a name.
+    async fn asked_by(
+        login: Option<&Login>,
+        version: SocksVersion,
+        host: &str,
+        answer: &[u8],
+    ) -> (Result<(), SocksError>, Vec<u8>, Vec<u8>) {
         let (mut ours, mut theirs) = tokio::io::duplex(4096);
         theirs.write_all(answer).await.unwrap();
         theirs.shutdown().await.unwrap();
-        let result = connect(&mut ours, version, Far { host, port: 25 }).await;
+        let result = connect(&mut ours, version, Far { host, port: 25 }, login).await;
         let mut rest = Vec::new();
         ours.read_to_end(&mut rest).await.unwrap();
         drop(ours);
@@ -251,5 +313,51 @@ mod tests {
             let (result, ..) = asked(SocksVersion::V5, "h", answer).await;
             assert_eq!(result.unwrap_err().to_string(), text, "{answer:?}");
         }
+    }
+
+    fn login(user: &str, password: &str) -> Login {
+        Login { user: user.to_owned(), password: password.into() }
+    }
+
+    #[tokio::test]
+    async fn a_user_logs_in_where_the_proxy_wants_it() {
+        let bob = login("bob", "pa ss");
+        let granted = b"\x05\0\0\x01\x01\x02\x03\x04\0\x19";
+        let wanted = [&b"\x05\x02\x01\0"[..], granted].concat();
+        let (result, request, _) = asked_by(Some(&bob), SocksVersion::V5, "h", &wanted).await;
+        assert_eq!(result, Ok(()));
+        assert_eq!(request, b"\x05\x02\0\x02\x01\x03bob\x05pa ss\x05\x01\0\x03\x01h\0\x19");
+        // Nothing is said where it is not.
+        let open = [&b"\x05\0"[..], granted].concat();
+        let (result, request, _) = asked_by(Some(&bob), SocksVersion::V5, "h", &open).await;
+        assert_eq!((result, request), (Ok(()), b"\x05\x02\0\x02\x05\x01\0\x03\x01h\0\x19".to_vec()));
+        for (answer, text) in [
+            (&b"\x05\x02\x01\x01"[..], "socks error: authentication failed"),
+            (b"\x05\x02\x05\0", "socks error: invalid response"),
+            (b"\x05\x02\x01", "socks error: disconnected"),
+            (b"\x05\xff", "socks error: authentication failed"),
+        ] {
+            let (result, ..) = asked_by(Some(&bob), SocksVersion::V5, "h", answer).await;
+            assert_eq!(result.unwrap_err().to_string(), text, "{answer:?}");
+        }
+        for (user, password, good) in [
+            ("", "x", false),
+            ("x", "", false),
+            (&"x".repeat(256), "x", false),
+            (&"x".repeat(255), "x", true),
+        ] {
+            let (result, ..) = asked_by(Some(&login(user, password)), SocksVersion::V5, "h", &wanted).await;
+            assert_eq!(result.is_ok(), good, "{user} {password}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_user_id_goes_with_version_4a() {
+        let granted = b"\0\x5a\0\0\0\0\0\0";
+        let (result, request, _) =
+            asked_by(Some(&login("bob", "secret")), SocksVersion::V4a, "h", granted).await;
+        assert_eq!((result, request), (Ok(()), b"\x04\x01\0\x19\0\0\0\x01bob\0h\0".to_vec()));
+        let (result, request, _) = asked_by(Some(&login("b\0b", "x")), SocksVersion::V4a, "h", granted).await;
+        assert_eq!((result, request), (Err(SocksError::Unusable), vec![]));
     }
 }

@@ -304,6 +304,7 @@ pub fn engine(
             timeout: forward.connection_timeout,
             bind: forward.client_interface.map(|local| local.0),
             reset_on_close: !forward.keywords.linger,
+            proxy_login: None,
             alternatives: Arc::clone(&next_hop.alternatives),
         },
         accounts: next_hop.accounts.clone(),

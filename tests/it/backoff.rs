@@ -223,7 +223,6 @@ fn mail_in_circles_stops_here() {
     assert_eq!(by_hand(&spool, &hop.arg(), &[]).0, 0);
     assert_eq!(spool.bad(), ["round.envelope.bad"]);
     let envelope = spool.envelope("round.envelope.bad");
-    let (reason, code) = (envelope.first("Reason"), envelope.first("ReasonCode"));
-    assert_eq!((reason, code), ("too many hops: more than 100 Received lines", "554"));
+    assert_eq!(envelope.first("Reason"), "too many hops: more than 100 Received lines");
     assert_eq!(hop.accepted().len(), 1);
 }

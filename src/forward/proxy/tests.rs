@@ -131,6 +131,7 @@ fn engine(next_hop: Remote) -> EngineConfig {
         accounts: None,
         tls: None,
         filters: None,
+        remembers: false,
         scope: Scope::Everything,
         ledger: None,
         context: Context::default(),

@@ -6,8 +6,8 @@
 use std::time::Instant;
 
 use super::session::{Session, State};
-use super::{AuthFault, Event, FaultKind, Reply};
-use crate::sasl::client::{Credentials, Exchange, usable};
+use super::{AuthFault, Event, FaultKind, Output, Reply};
+use crate::sasl::client::{Credentials, Exchange, Proof, usable};
 use crate::sasl::encoding::{base64, from_base64};
 use crate::sasl::{Mechanism, Policy, Secret};
 
@@ -26,6 +26,8 @@ pub struct Login {
     pub exporter: Option<Vec<u8>>,
     /// The server is on this machine: nobody listens to what goes there.
     pub local: bool,
+    /// Once a token is refused a fresh one is asked for ([`Output::NeedToken`](super::Output::NeedToken)).
+    pub renewable: bool,
 }
 
 /// A login under way.
@@ -38,10 +40,22 @@ pub(super) struct Attempt {
     first: Option<Secret>,
     /// We have given the exchange up.
     cancelled: bool,
+    candidate: Candidate,
     /// What comes after this, best first.
     rest: Vec<Candidate>,
     /// The secret has been called wrong before.
     called_wrong: bool,
+}
+
+/// A login that waits for a fresh token.
+#[derive(Debug)]
+pub(super) struct Renewal {
+    candidate: Candidate,
+    rest: Vec<Candidate>,
+    called_wrong: bool,
+    how: How,
+    /// What the refusal was.
+    reply: Reply,
 }
 
 /// A mechanism, and the entry of the account to use it with.
@@ -124,7 +138,8 @@ impl Session {
             Some(secret) if secret.expose().len() > MAX_INITIAL => (None, Some(secret)),
             initial => (initial, None),
         };
-        let attempt = Attempt { exchange, how, first, cancelled: false, rest: rest.to_vec(), called_wrong };
+        let (candidate, rest) = (*candidate, rest.to_vec());
+        let attempt = Attempt { exchange, how, first, cancelled: false, candidate, rest, called_wrong };
         self.state = State::Auth(Box::new(attempt));
         if exposed {
             self.log(Event::SecretInClear);
@@ -179,17 +194,56 @@ impl Session {
     fn refused(&mut self, reply: &Reply, now: Instant) {
         let State::Auth(attempt) = &mut self.state else { return };
         let how = attempt.how.clone();
-        let text = reply.text.clone();
-        let wrong = reply.code == WRONG;
         let rest = std::mem::take(&mut attempt.rest);
-        let called_wrong = attempt.called_wrong;
+        let (candidate, called_wrong) = (attempt.candidate, attempt.called_wrong);
+        if reply.code >= 500 && self.may_renew(candidate) {
+            let reply = reply.clone();
+            self.state = State::Renewing(Box::new(Renewal { candidate, rest, called_wrong, how, reply }));
+            self.stop_waiting();
+            return self.push(Output::NeedToken(candidate.entry));
+        }
+        self.go_on(reply, how, &rest, called_wrong, now);
+    }
+
+    /// Whether the token of this entry is worth being replaced, which it is once.
+    fn may_renew(&mut self, candidate: Candidate) -> bool {
+        let Some(login) = &mut self.login else { return false };
+        let holds_token = matches!(
+            login.entries.get(candidate.entry),
+            Some((Credentials { proof: Proof::Token(_), .. }, _))
+        );
+        holds_token && std::mem::take(&mut login.renewable)
+    }
+
+    /// The fresh token that [`Output::NeedToken`] asked for, which is tried on the same connection. Without one, or with the same
+    /// again, the refusal counts.
+    pub fn renewed(&mut self, token: Option<Secret>, now: Instant) {
+        let State::Renewing(renewal) = &mut self.state else { return };
+        let Renewal { candidate, called_wrong, .. } = **renewal;
+        let (how, reply) = (renewal.how.clone(), renewal.reply.clone());
+        let rest = std::mem::take(&mut renewal.rest);
+        let entry = self.login.as_mut().and_then(|login| login.entries.get_mut(candidate.entry));
+        if let (Some((credentials, _)), Some(token)) = (entry, token)
+            && credentials.proof != Proof::Token(token.clone())
+        {
+            credentials.proof = Proof::Token(token);
+            let next = candidate.mechanism.to_string();
+            self.log(Event::AuthRefused { how, text: reply.text, next });
+            return self.try_next(&[&[candidate], &rest[..]].concat(), called_wrong, now);
+        }
+        self.go_on(&reply, how, &rest, called_wrong, now);
+    }
+
+    /// After a refusal: the next mechanism, or the end.
+    fn go_on(&mut self, reply: &Reply, how: How, rest: &[Candidate], called_wrong: bool, now: Instant) {
+        let (wrong, text) = (reply.code == WRONG, reply.text.clone());
         // Temporary: another mechanism would not help. Twice wrong: the account may be locked by a third try.
         let hopeless = reply.code < 500 || (wrong && called_wrong);
         match rest.first().filter(|_| !hopeless) {
             Some(next) => {
                 let next = next.mechanism.to_string();
                 self.log(Event::AuthRefused { how, text, next });
-                self.try_next(&rest, called_wrong || wrong, now);
+                self.try_next(rest, called_wrong || wrong, now);
             }
             None => self.fail(FaultKind::Auth(AuthFault::Refused { how, text })),
         }

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::auth::{Attempt, Login};
+use super::auth::{Attempt, Login, Renewal};
 use super::limits::LONG_REPLY_LINE;
 use super::transaction::{Action, Then, Transaction};
 use super::{
@@ -20,6 +20,8 @@ pub enum Output {
     Send(Vec<u8>),
     /// Call [`Session::send`] or [`Session::quit`] when there is something to do.
     Ready,
+    /// The token of this entry of the account was refused: call [`Session::renewed`] with a fresh one, or without.
+    NeedToken(usize),
     /// Call [`Session::content`] with the next piece of the content file, after all bytes before this have been written.
     NeedContent,
     /// The message in hand is decided.
@@ -63,6 +65,8 @@ pub(super) enum State {
     Helo,
     /// In an exchange of AUTH.
     Auth(Box<Attempt>),
+    /// A fresh token has been asked for.
+    Renewing(Box<Renewal>),
     /// STARTTLS is sent.
     StartTls,
     /// The next bytes belong to a TLS handshake.
@@ -211,7 +215,8 @@ impl Session {
             | State::Helo
             | State::StartTls
             | State::Handshake
-            | State::Auth(_) => {
+            | State::Auth(_)
+            | State::Renewing(_) => {
                 self.close();
             }
             State::Ready => self.say_quit(now),
@@ -260,7 +265,7 @@ impl Session {
             State::Helo => self.on_helo(reply, now),
             State::Auth(_) => self.on_auth(reply, now),
             State::StartTls => self.on_starttls(reply),
-            State::Ready => self.fail(FaultKind::UnexpectedResponse(reply)),
+            State::Ready | State::Renewing(_) => self.fail(FaultKind::UnexpectedResponse(reply)),
             State::Transaction(transaction) => {
                 let action = transaction.reply(reply);
                 self.act(action, now);
@@ -367,7 +372,7 @@ impl Session {
         match &self.state {
             State::Greeting => Stage::Greeting,
             State::Ehlo { .. } | State::Helo | State::StartTls | State::Handshake => Stage::Hello,
-            State::Auth(_) => Stage::Auth,
+            State::Auth(_) | State::Renewing(_) => Stage::Auth,
             State::Ready | State::Resetting(_) | State::Quitting | State::Over => Stage::Idle,
             State::Transaction(transaction) => transaction.stage(),
         }
