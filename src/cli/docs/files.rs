@@ -84,9 +84,6 @@ fn option(page: &mut Roff, opt: &Opt) {
     if !opt.default.is_empty() {
         help = format!("{help} Default: {}.", opt.default);
     }
-    if !opt.built {
-        help.push_str(" Not built into this version.");
-    }
     page.control("TP", []).text(term).text([roman(help)]);
 }
 
