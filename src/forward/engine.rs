@@ -474,8 +474,8 @@ impl Engine {
         }
         let recalled = self.recalled(&destination);
         let most = self.config().per_destination;
-        let lane = || Arc::new(Lane::new(destination.clone(), most, recalled));
-        Arc::clone(lock(&self.lanes).entry(destination.clone()).or_insert_with(lane))
+        let lane = Arc::new(Lane::new(destination.clone(), most, recalled));
+        Arc::clone(lock(&self.lanes).entry(destination).or_insert(lane))
     }
 
     /// Starts as many workers for a lane as are worth having now.
