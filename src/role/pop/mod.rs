@@ -1,5 +1,6 @@
 //! The POP3 server role: sessions, and the way from a session to accounts and mailboxes.
 
+mod ahead;
 mod content;
 mod events;
 mod guard;

@@ -1,6 +1,6 @@
 //! One POP session: what it asks of the accounts and of the spool.
 
-use std::collections::HashSet;
+use std::collections::{HashSet, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -14,9 +14,10 @@ use crate::net::limits::Seat;
 use crate::net::pop::{Driver, Handler};
 use crate::net::stream::Stream;
 use crate::pop::{
-    self, Answer, Channel, Denial, Login, Marks, NoMailbox, Offer, Offers, Question, Session, Start,
+    self, Answer, Block, Channel, Denial, Login, Marks, NoMailbox, Offer, Offers, Question, Session, Start,
 };
 use crate::role::login::{Attempt, Logins, Verdict};
+use crate::role::pop::ahead::{self, Ahead};
 use crate::role::pop::content::Reader;
 use crate::role::pop::secure::Secure;
 use crate::role::pop::{PopRole, PopSettings, events};
@@ -83,6 +84,7 @@ async fn converse(
         exporter,
         mailbox: None,
         content: None,
+        ahead: Ahead::default(),
         tally: Tally::default(),
     };
     driver.run(stream, &mut session, &mut desk).await.to_string()
@@ -133,6 +135,7 @@ struct Desk<'a> {
     exporter: Option<Vec<u8>>,
     mailbox: Option<Arc<Mailbox>>,
     content: Option<Reader>,
+    ahead: Ahead,
     tally: Tally,
 }
 
@@ -159,7 +162,7 @@ impl Handler<Stream> for Desk<'_> {
 
     fn closing(&mut self) {
         // The user may come back as soon as the last reply is read.
-        (self.mailbox, self.content) = (None, None);
+        (self.mailbox, self.content, self.ahead) = (None, None, Ahead::default());
     }
 
     fn log(&mut self, event: pop::Event) {
@@ -239,34 +242,45 @@ impl Desk<'_> {
 
     async fn open(&mut self, index: usize) -> Answer {
         let Some(mailbox) = self.mailbox.clone() else { return Answer::Unreadable };
-        let name = mailbox.unique_name(index);
-        let listed = mailbox.size(index);
-        let Ok(opened) =
-            spawn_blocking(move || mailbox.open(index).map(|(file, size)| Reader::begin(file, size))).await
+        if let Some((size, block)) = self.ahead.take(index) {
+            return self.opened(&mailbox, index, size, block);
+        }
+        let in_order = self.ahead.expects(index);
+        let disk = Arc::clone(&mailbox);
+        let Ok(opened) = spawn_blocking(move || {
+            let (file, size) = disk.open(index)?;
+            let (reader, block) = Reader::begin(file, size).map_err(ContentError::from)?;
+            let follow = if in_order && block.last { ahead::read(&disk, index + 1) } else { VecDeque::new() };
+            Ok((reader, block, follow))
+        })
+        .await
         else {
             return Answer::Unreadable;
         };
         match opened {
-            Ok(Ok((reader, block))) => {
+            Ok((reader, block, follow)) => {
+                self.ahead.put(index, follow);
                 let size = reader.size();
-                if size != listed {
-                    self.emit(PopEvent::SizeChanged { name, listed, found: size });
-                }
-                self.tally.retrieved.0 += 1;
-                self.tally.retrieved.1 += block.bytes.len() as u64;
                 self.content = Some(reader).filter(|_| !block.last);
-                Answer::Content { size, block }
+                self.opened(&mailbox, index, size, block)
             }
             Err(ContentError::Gone) => Answer::Gone,
             Err(ContentError::Io(errno)) => {
-                self.unreadable(name, errno.desc().to_lowercase());
-                Answer::Unreadable
-            }
-            Ok(Err(error)) => {
-                self.unreadable(name, crate::os::reason(&error));
+                self.unreadable(mailbox.unique_name(index), errno.desc().to_lowercase());
                 Answer::Unreadable
             }
         }
+    }
+
+    /// A message of `size` bytes that begins with `block` goes to the client.
+    fn opened(&mut self, mailbox: &Mailbox, index: usize, size: u64, block: Block) -> Answer {
+        let listed = mailbox.size(index);
+        if size != listed {
+            self.emit(PopEvent::SizeChanged { name: mailbox.unique_name(index), listed, found: size });
+        }
+        self.tally.retrieved.0 += 1;
+        self.tally.retrieved.1 += block.bytes.len() as u64;
+        Answer::Content { size, block }
     }
 
     async fn more(&mut self) -> Answer {

@@ -8,6 +8,7 @@ mod list;
 mod remove;
 
 use std::fs::File;
+use std::io;
 use std::sync::Arc;
 
 use nix::errno::Errno;
@@ -63,6 +64,13 @@ pub enum ContentError {
     /// The system failed us.
     #[error("{}", .0.desc().to_lowercase())]
     Io(Errno),
+}
+
+impl From<io::Error> for ContentError {
+    fn from(error: io::Error) -> Self {
+        // What has no number of the system's is a fault of reading all the same.
+        Self::Io(error.raw_os_error().map_or(Errno::EIO, Errno::from_raw))
+    }
 }
 
 impl Spool {
