@@ -29,12 +29,15 @@ from pathlib import Path
 
 import mailboxes
 import secure
-from contenders import Least, Ours, Postfix, SecureHop, Sink
+from contenders import Least, Ours, Postfix, SecureHop, Sink, SlowHop
 from machine import file_system, machine, spread
 from traffic import SIZE, greeting, hold, load, offer
 
 SESSIONS = {1: 1500, 20: 6000, 50: 6000, 200: 4000, 1000: 4000}
 DRAIN = 5000
+DRAIN_SLOW = 1000
+# What postfix allows one destination by itself; ours are 4.
+CONNECTIONS = 20
 IDLE = 1000
 IDLE_TLS = 2000
 TLS_SESSIONS = (1, 20, 100)
@@ -71,7 +74,7 @@ def parse():
     parser.add_argument("--dir", default="/var/tmp", help="a directory on a real disk")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--scale", type=float, default=1, help="share of the messages to send")
-    parser.add_argument("--only", default="intake,drain,memory,start,intake_tls,drain_tls,memory_tls,pop,pop_large,pop_idle",
+    parser.add_argument("--only", default="intake,drain,memory,start,intake_tls,drain_tls,drain_slow,memory_tls,pop,pop_large,pop_idle",
                         help="which parts")
     parser.add_argument("--sessions", default=",".join(map(str, SESSIONS)), help="sessions of the intake part")
     parser.add_argument("--no-postfix", action="store_true", help="no postfix, and no dovecot")
@@ -187,6 +190,27 @@ class Bench:
                         contender.check(count)
                         contender.stop()
                 self.figures(str(sessions), rates)
+
+    def drain_slow(self):
+        count = int(DRAIN_SLOW * self.options.scale)
+        print(f"\ndrain of {count} queued {SIZE} byte messages to a next hop that takes 50 ms for each reply, messages/s")
+        wide = f"ours, {CONNECTIONS} connections"
+        kinds = {"ours": (self.full, []), wide: (self.full, [f"--forward-connections={CONNECTIONS}", "--forward-connections-max=100"])}
+        if self.postfix:
+            kinds["postfix"] = (self.postfix, [])
+        self.row("", kinds, f"{CONNECTIONS} : postfix")
+        rates = {name: [] for name in kinds}
+        for turn in range(self.options.rounds):
+            for name in rotate(list(kinds), turn):
+                contender, more = kinds[name]
+                contender.start()
+                offer(contender.port, 20, count)
+                os.sync()
+                with SlowHop(count) as hop:
+                    rates[name].append(count / contender.drain(hop, *more))
+        medians = {name: median(found) for name, found in rates.items()}
+        ratio = f"{medians[wide] / medians['postfix']:.1f}" if "postfix" in medians else "-"
+        self.row("", ["{:.0f} ({:.0f}-{:.0f})".format(medians[n], min(r), max(r)) for n, r in rates.items()], ratio)
 
     def drain_tls(self):
         count = int(DRAIN * self.options.scale)

@@ -108,10 +108,10 @@ class Ours:
         if stored != expected:
             sys.exit(f"{self.name}: {stored} messages are stored, not {expected}")
 
-    def drain(self, sink):
+    def drain(self, sink, *more):
         self.stop()
         command = [str(self.built / "emailrelay-forward"), *self.options(), f"--forward-to=127.0.0.1:{sink.port}",
-                   "--linger=0", "--domain=bench.test", *(["--client-tls", "--client-tls-required"] if self.tls else [])]
+                   "--linger=0", "--domain=bench.test", *more, *(["--client-tls", "--client-tls-required"] if self.tls else [])]
         begin = time.monotonic()
         process = subprocess.Popen(command, start_new_session=True)
         sink.wait()
@@ -270,6 +270,16 @@ class Sink:
             self.process.wait(PATIENCE)
         except subprocess.TimeoutExpired:
             sys.exit("not all messages have reached smtp-sink")
+
+
+class SlowHop(Sink):
+    """Takes 50 ms for each reply."""
+
+    def __init__(self, count):
+        self.port = free_port()
+        program = Path(__file__).with_name("slow.py")
+        self.process = subprocess.Popen([sys.executable, str(program), str(self.port), str(count), "50"])
+        wait_listening(self.port)
 
 
 class SecureHop:

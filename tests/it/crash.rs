@@ -57,6 +57,12 @@ impl Role {
         alive
     }
 
+    /// An orderly stop, and a new start.
+    fn restart(&mut self) {
+        self.stop();
+        self.child = (self.start)();
+    }
+
     fn stop(&mut self) {
         if self.child.try_wait().unwrap().is_none() {
             kill(Pid::from_raw(self.child.id().try_into().unwrap()), Signal::SIGTERM).unwrap();
@@ -135,6 +141,33 @@ fn submit(address: SocketAddr, number: &AtomicU64, stop: &AtomicBool) -> Vec<u64
     acknowledged
 }
 
+/// Clients that send message after message.
+struct Load {
+    number: Arc<AtomicU64>,
+    stop: Arc<AtomicBool>,
+    submitters: Vec<JoinHandle<Vec<u64>>>,
+}
+
+impl Load {
+    fn start(address: SocketAddr) -> Self {
+        let (number, stop) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicBool::new(false)));
+        let submitter = |_| {
+            let (number, stop) = (Arc::clone(&number), Arc::clone(&stop));
+            std::thread::spawn(move || submit(address, &number, &stop))
+        };
+        let submitters = (0..SUBMITTERS).map(submitter).collect();
+        Self { number, stop, submitters }
+    }
+
+    /// How many messages have been begun, and which were acknowledged.
+    fn end(self) -> (u64, HashSet<u64>) {
+        self.stop.store(true, Ordering::Relaxed);
+        let acknowledged =
+            self.submitters.into_iter().flat_map(|submitter| submitter.join().unwrap()).collect();
+        (self.number.load(Ordering::Relaxed), acknowledged)
+    }
+}
+
 /// The number of a message, which must be complete.
 fn number_of(delivery: &Delivery) -> u64 {
     let text = String::from_utf8_lossy(&delivery.content);
@@ -169,13 +202,7 @@ fn a_hundred_kills_lose_nothing() {
     let socket = TcpListener::bind(loopback(0)).unwrap();
     let address = socket.local_addr().unwrap();
     let mut roles = [smtp(&spool, socket, &[]), forward(&spool, &hop)];
-    let (number, stop) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicBool::new(false)));
-    let submitters: Vec<JoinHandle<Vec<u64>>> = (0..SUBMITTERS)
-        .map(|_| {
-            let (number, stop) = (Arc::clone(&number), Arc::clone(&stop));
-            std::thread::spawn(move || submit(address, &number, &stop))
-        })
-        .collect();
+    let load = Load::start(address);
     let mut dice = Dice::new(SEED);
     let mut kills = [0, 0];
     while kills != [KILLS, KILLS] {
@@ -189,9 +216,7 @@ fn a_hundred_kills_lose_nothing() {
         kills[victim] += usize::from(roles[victim].crash());
     }
     let killing = began.elapsed();
-    stop.store(true, Ordering::Relaxed);
-    let acknowledged: HashSet<u64> =
-        submitters.into_iter().flat_map(|submitter| submitter.join().unwrap()).collect();
+    let (begun, acknowledged) = load.end();
     roles.iter_mut().for_each(Role::stop);
     // What was in hand at several deaths in a row waits a little.
     wait_for("the rest to be due and sent", PATIENCE, || {
@@ -205,7 +230,7 @@ fn a_hundred_kills_lose_nothing() {
         "seed {SEED}: {} kills in {killing:.1?}; {} messages begun, {} acknowledged, {} delivered (of these {} never \
          acknowledged), {doubles} twice; {orphans} left-over files swept",
         2 * KILLS,
-        number.load(Ordering::Relaxed),
+        begun,
         acknowledged.len(),
         delivered.len(),
         delivered.difference(&acknowledged).count(),
@@ -217,6 +242,52 @@ fn a_hundred_kills_lose_nothing() {
     assert!(doubles <= 4 * KILLS, "{doubles}");
 }
 
+/// As an administrator, a crash and a service manager do it by turns.
+#[test]
+fn a_forwarder_stopped_killed_and_started_a_hundred_times_loses_nothing() {
+    let (spool, hop) = (TempSpool::new(), ScriptedHop::start(Script::well()));
+    let socket = TcpListener::bind(loopback(0)).unwrap();
+    let load = Load::start(socket.local_addr().unwrap());
+    let mut receiver = smtp(&spool, socket, &[]);
+    let mut forwarder = forward(&spool, &hop);
+    let mut dice = Dice::new(SEED + 1);
+    let (mut stops, mut kills) = (0, 0);
+    while stops + kills < 2 * KILLS {
+        let until = Instant::now() + Duration::from_millis(dice.between(BETWEEN.0, BETWEEN.1));
+        while Instant::now() < until {
+            std::thread::sleep(Duration::from_millis(dice.between(1, 5)));
+            receiver.keep_running();
+            forwarder.keep_running();
+        }
+        if dice.between(0, 1) == 0 {
+            forwarder.restart();
+            stops += 1;
+        } else {
+            kills += usize::from(forwarder.crash());
+        }
+    }
+    let (begun, acknowledged) = load.end();
+    receiver.stop();
+    forwarder.stop();
+    wait_for("the rest to be due and sent", PATIENCE, || {
+        (forward_command(&spool, &hop).status().unwrap().code() == Some(0)).then_some(())
+    });
+    let deliveries = hop.deliveries();
+    let delivered: HashSet<u64> = deliveries.iter().map(number_of).collect();
+    let doubles = doubles(&deliveries);
+    eprintln!(
+        "seed {SEED}: {stops} stops, {kills} kills; {begun} begun, {} acknowledged, {} delivered, {doubles} twice; {} left-over \
+         files swept",
+        acknowledged.len(),
+        delivered.len(),
+        sweep(&spool),
+    );
+    let lost: Vec<&u64> = acknowledged.difference(&delivered).collect();
+    assert!(lost.is_empty(), "lost: {lost:?}");
+    assert!(acknowledged.len() > 10 * KILLS, "hardly any load: {}", acknowledged.len());
+    assert!(doubles <= 4 * kills, "{doubles} after {kills} kills: an orderly stop doubles nothing");
+}
+
 /// With `--immediate` a kill may fall between the next hop's answer and ours: such a message, which nobody was told is taken, may
 /// come twice, and no other.
 #[test]
@@ -225,13 +296,7 @@ fn kills_of_a_server_that_sends_on_at_once_lose_nothing() {
     let socket = TcpListener::bind(loopback(0)).unwrap();
     let address = socket.local_addr().unwrap();
     let mut role = smtp(&spool, socket, &["--immediate", "--forward-to", &hop.arg()]);
-    let (number, stop) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicBool::new(false)));
-    let submitters: Vec<JoinHandle<Vec<u64>>> = (0..SUBMITTERS)
-        .map(|_| {
-            let (number, stop) = (Arc::clone(&number), Arc::clone(&stop));
-            std::thread::spawn(move || submit(address, &number, &stop))
-        })
-        .collect();
+    let load = Load::start(address);
     let mut dice = Dice::new(SEED);
     let mut kills = 0;
     while kills < KILLS {
@@ -242,9 +307,7 @@ fn kills_of_a_server_that_sends_on_at_once_lose_nothing() {
         }
         kills += usize::from(role.crash());
     }
-    stop.store(true, Ordering::Relaxed);
-    let acknowledged: HashSet<u64> =
-        submitters.into_iter().flat_map(|submitter| submitter.join().unwrap()).collect();
+    let (begun, acknowledged) = load.end();
     role.stop();
     // What was in hand is in the spool, whole, for whoever forwards next.
     assert_eq!(forward_command(&spool, &hop).status().unwrap().code(), Some(0));
@@ -255,7 +318,7 @@ fn kills_of_a_server_that_sends_on_at_once_lose_nothing() {
     let twice: Vec<u64> = counts.iter().filter(|(_, count)| **count > 1).map(|(number, _)| *number).collect();
     eprintln!(
         "seed {SEED}: {kills} kills; {} begun, {} acknowledged, {} delivered, {} of them twice; {} left-over files swept",
-        number.load(Ordering::Relaxed),
+        begun,
         acknowledged.len(),
         counts.len(),
         twice.len(),
