@@ -52,8 +52,9 @@ impl Accounts {
     /// # Errors
     /// There is no such account, or no token for it, in words for the log.
     pub async fn login(&self, selector: &str) -> Result<Option<Login>, String> {
-        let account = self.secrets().await.account(selector).cloned();
-        let entries = match account {
+        let secrets = self.secrets().await;
+        let entries = match secrets.account(selector).cloned() {
+            None if selector.is_empty() && secrets.is_for_proxies_alone() => return Ok(None),
             None => return Err(format!("no client authentication account: selector [{selector}]")),
             Some(Account::Direct) => return Ok(None),
             Some(Account::Login(entries)) => entries,
@@ -78,8 +79,7 @@ impl Accounts {
     /// # Errors
     /// There is such an account, but without a password.
     pub async fn at_proxy(&self, proxy: &Remote) -> Result<Option<socks::Login>, String> {
-        let selector = format!("socks:{proxy}");
-        let entries = match self.secrets().await.account(&selector).cloned() {
+        let entries = match self.secrets().await.account_at_proxy(&proxy.to_string()).cloned() {
             None | Some(Account::Direct) => return Ok(None),
             Some(Account::Login(entries)) => entries,
         };
@@ -87,7 +87,7 @@ impl Accounts {
             Hold::Proof(Proof::Password(password)) => Some(socks::Login { user: entry.user, password }),
             _ => None,
         });
-        login.map(Some).ok_or_else(|| format!("socks error: no plain secret with selector [{selector}]"))
+        login.map(Some).ok_or_else(|| format!("socks error: no plain secret with selector [socks:{proxy}]"))
     }
 
     /// A fresh token in place of the one that the next hop has refused, which was that of this entry of the account. None: it

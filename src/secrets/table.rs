@@ -10,6 +10,9 @@ use crate::sasl::scram::ScramKeys;
 use crate::sasl::server::{Accounts, Found, Kinds};
 use crate::sasl::{Hash, HmacKey, PasswordHash, Secret};
 
+/// Selectors of accounts at SOCKS proxies begin so.
+const AT_PROXY: &str = "socks:";
+
 /// Accounts, trusted addresses, and our own accounts elsewhere.
 #[derive(Debug, Default)]
 pub struct Secrets {
@@ -70,6 +73,16 @@ impl Secrets {
     /// Our account for a selector; the empty one selects the default.
     pub fn account(&self, selector: &str) -> Option<&Account> {
         self.clients.get(selector)
+    }
+
+    /// Our account at this SOCKS proxy, written as in the log.
+    pub fn account_at_proxy(&self, proxy: &str) -> Option<&Account> {
+        self.clients.get(&format!("{AT_PROXY}{proxy}"))
+    }
+
+    /// There are accounts at proxies and no others: at next hops we do not log in.
+    pub fn is_for_proxies_alone(&self) -> bool {
+        !self.clients.is_empty() && self.clients.keys().all(|selector| selector.starts_with(AT_PROXY))
     }
 }
 

@@ -1,8 +1,9 @@
 //! Where mail goes: several next hops at once, each with a fate of its own, and the way through proxies.
 
 use std::io::{Read as _, Write as _};
-use std::net::{TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::process::{Child, Command, Stdio};
+use std::thread::JoinHandle;
 
 use nix::sys::signal::Signal;
 use tempfile::TempDir;
@@ -223,30 +224,102 @@ fn a_real_proxy_is_passed_and_looks_names_up() {
     assert!(lines.iter().any(|line| line.contains("socks error: request rejected")), "{lines:#?}");
 }
 
-#[test]
-fn version_4a_gives_the_proxy_the_name() {
-    let (spool, hop) = (TempSpool::new(), ScriptedHop::start(Script::well()));
+/// A proxy that expects each of these requests, answers it, and then passes everything on to `target`, if there is one. It returns
+/// when the connection has ended.
+fn proxy(
+    target: Option<SocketAddr>,
+    exchange: Vec<(&'static [u8], &'static [u8])>,
+) -> (SocketAddr, JoinHandle<()>) {
     let proxy = TcpListener::bind(loopback(0)).unwrap();
-    let address = format!("far.example.com:25@{}", proxy.local_addr().unwrap());
-    let target = hop.address();
+    let address = proxy.local_addr().unwrap();
     let bridge = std::thread::spawn(move || {
         let (mut client, _) = proxy.accept().unwrap();
-        let mut request = [0; 9 + 16];
-        client.read_exact(&mut request).unwrap();
+        for (request, answer) in exchange {
+            let mut sent = vec![0; request.len()];
+            client.read_exact(&mut sent).unwrap();
+            assert_eq!(sent.escape_ascii().to_string(), request.escape_ascii().to_string());
+            client.write_all(answer).unwrap();
+        }
+        let Some(target) = target else { return };
         let tcp = TcpStream::connect(target).unwrap();
-        client.write_all(b"\0\x5a\0\0\0\0\0\0").unwrap();
         let (mut from, mut to) = (client.try_clone().unwrap(), tcp.try_clone().unwrap());
         let there = std::thread::spawn(move || std::io::copy(&mut from, &mut to));
         let _ = std::io::copy(&mut tcp.try_clone().unwrap(), &mut client);
         let _ = client.shutdown(std::net::Shutdown::Both);
         let _ = there.join();
-        request
     });
+    (address, bridge)
+}
+
+#[test]
+fn version_4a_gives_the_proxy_the_name() {
+    let (spool, hop) = (TempSpool::new(), ScriptedHop::start(Script::well()));
+    let request = b"\x04\x01\0\x19\0\0\0\x01\0far.example.com\0";
+    let (address, bridge) = proxy(Some(hop.address()), vec![(request, b"\0\x5a\0\0\0\0\0\0")]);
     routed(&spool, "a", "", "");
-    assert_eq!(run(&spool, &address, &[]).0, 0);
+    assert_eq!(run(&spool, &format!("far.example.com:25@{address}"), &[]).0, 0);
     assert_eq!(recipients(&hop), ["<a@example.com>"]);
     drop(hop);
-    assert_eq!(&bridge.join().unwrap(), b"\x04\x01\0\x19\0\0\0\x01\0far.example.com\0");
+    bridge.join().unwrap();
+}
+
+/// A secrets file with our account at this proxy.
+fn account_at(proxy: SocketAddr) -> tempfile::NamedTempFile {
+    let mut file = tempfile::NamedTempFile::new().unwrap();
+    writeln!(file, "client plain me s3cr+20et socks:{proxy}").unwrap();
+    file
+}
+
+const METHODS: (&[u8], &[u8]) = (b"\x05\x02\0\x02", b"\x05\x02");
+const WHO_WE_ARE: &[u8] = b"\x01\x02me\x07s3cr et";
+
+#[test]
+fn a_proxy_may_want_user_and_password() {
+    let (spool, hop) = (TempSpool::new(), ScriptedHop::start(Script::well()));
+    let request = b"\x05\x01\0\x03\x0ffar.example.com\0\x19";
+    let exchange = vec![METHODS, (WHO_WE_ARE, &b"\x01\0"[..]), (request, b"\x05\0\0\x01\x7f\0\0\x01\0\x19")];
+    let (address, bridge) = proxy(Some(hop.address()), exchange);
+    let file = account_at(address);
+    routed(&spool, "a", "", "");
+    let options = ["--client-auth", file.path().to_str().unwrap()];
+    let (code, lines) = run(&spool, &format!("far.example.com:25@socks5:{address}"), &options);
+    assert_eq!(code, 0, "{lines:#?}");
+    assert_eq!(recipients(&hop), ["<a@example.com>"]);
+    assert!(
+        !hop.commands(0).iter().any(|command| command.starts_with("AUTH")),
+        "that account is the proxy's"
+    );
+    drop(hop);
+    bridge.join().unwrap();
+}
+
+#[test]
+fn a_proxy_that_refuses_the_login_touches_no_message_and_no_password_is_logged() {
+    let spool = TempSpool::new();
+    let (address, bridge) = proxy(None, vec![METHODS, (WHO_WE_ARE, b"\x01\x01")]);
+    let file = account_at(address);
+    routed(&spool, "a", "", "");
+    let options = ["--debug", "--client-auth", file.path().to_str().unwrap()];
+    let (code, lines) = run(&spool, &format!("far.example.com:25@socks5:{address}"), &options);
+    assert_eq!((code, spool.ready().len()), (75, 1), "{lines:#?}");
+    assert!(lines.iter().any(|line| line.contains("socks error: authentication failed")), "{lines:#?}");
+    assert!(!lines.iter().any(|line| line.contains("s3cr")), "{lines:#?}");
+    bridge.join().unwrap();
+}
+
+#[test]
+fn version_4a_has_a_user_and_no_password() {
+    let (spool, hop) = (TempSpool::new(), ScriptedHop::start(Script::well()));
+    let request = b"\x04\x01\0\x19\0\0\0\x01me\0far.example.com\0";
+    let (address, bridge) = proxy(Some(hop.address()), vec![(request, b"\0\x5a\0\0\0\0\0\0")]);
+    let file = account_at(address);
+    routed(&spool, "a", "", "");
+    let options = ["--client-auth", file.path().to_str().unwrap()];
+    let (code, lines) = run(&spool, &format!("far.example.com:25@{address}"), &options);
+    assert_eq!(code, 0, "{lines:#?}");
+    assert_eq!(recipients(&hop), ["<a@example.com>"]);
+    drop(hop);
+    bridge.join().unwrap();
 }
 
 #[test]
