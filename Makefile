@@ -42,7 +42,8 @@ FAIL2BAN := filter.d/emailrelay.conf filter.d/emailrelay-null-sender.conf jail.d
 # Under these names below DOCDIR, so that links between them hold.
 DOCS := README.md SECURITY.md CHANGELOG.md LICENSE LICENSE-MIT LICENSE-APACHE $(wildcard docs/*.md) $(wildcard examples/*.sh examples/*.conf examples/*/*)
 
-SUBSTITUTE := sed -e 's|@SBINDIR@|$(SBINDIR)|g' -e 's|@SYSCONFDIR@|$(SYSCONFDIR)|g' -e 's|@DOCDIR@|$(DOCDIR)|g'
+# The units stand in systemd/ with the paths of an installation by the defaults above.
+SUBSTITUTE := sed -e 's|/usr/local/sbin/|$(SBINDIR)/|g' -e 's|/usr/local/share/doc/emailrelay|$(DOCDIR)|g' -e 's|/etc/emailrelay|$(SYSCONFDIR)/emailrelay|g'
 
 # Every file that install makes and uninstall removes. The configuration file is not among them.
 INSTALLED := $(SBIN_PROGRAMS:%=$(SBINDIR)/%) $(BIN_PROGRAMS:%=$(BINDIR)/%) $(FILTERS:%=$(FILTERDIR)/%) $(SCRIPTS:%=$(FILTERDIR)/examples/%) $(UNITS:%=$(UNITDIR)/%) \

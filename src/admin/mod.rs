@@ -12,6 +12,7 @@
 
 pub mod command;
 pub mod event;
+pub mod question;
 pub mod session;
 #[cfg(test)]
 mod tests;
@@ -19,7 +20,8 @@ mod text;
 
 pub use command::{Action, Command, Right, State};
 pub use event::Notice;
-pub use session::{AdminConfig, Answer, CloseReason, FlushEnd, Output, Request, Session};
+pub use question::{Answer, FlushEnd, Request};
+pub use session::{AdminConfig, CloseReason, Output, Session};
 pub use text::TOO_MANY_CONNECTIONS;
 
 /// Longest line of a client, with its end.

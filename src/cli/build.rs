@@ -1,23 +1,24 @@
 //! From typed values to [`Settings`] and [`ProcessSettings`]: what options imply, and what deserves a warning.
 
+mod access;
+
 use std::path::PathBuf;
 use std::time::Duration;
 
+use self::access::{client_auth, dnsbl, policy, server_auth, verifier};
 use super::merge::{Entries, Entry};
 use super::tls;
 use super::typed::{Failure, Values};
 use super::{Environment, Program, filters};
 use crate::admin::Right;
-use crate::config::dnsbl::Dnsbl;
 use crate::config::interface::{self, Item, Place, Server};
 use crate::config::keywords::{self, ClientKeywords, Parsed, ServerKeywords};
 use crate::config::number::limit;
 use crate::config::tls::TlsKeywords;
 use crate::config::verifier::VerifierSpec;
 use crate::config::{
-    AdminSettings, Anonymous, ClientAuth, Compat, Durability, FilterSettings, ForwardSettings, InDoubt,
-    LogFormat, LogSettings, PopSettings, ProcessSettings, Reach, Retry, ServerAuth, Settings, SmtpSettings,
-    Verbosity,
+    AdminSettings, Anonymous, Compat, Durability, FilterSettings, ForwardSettings, InDoubt, LogFormat,
+    LogSettings, PopSettings, ProcessSettings, Reach, Retry, Settings, SmtpSettings, Verbosity,
 };
 use crate::sasl::Policy;
 
@@ -319,58 +320,6 @@ fn pop(
         max_connections: values.number("pop-max-connections").unwrap_or(u32::MAX),
         max_per_address: values.number("pop-max-per-address").filter(|number| *number > 0),
     })
-}
-
-/// Who may log in, by `--server-auth` or `--pop-auth`.
-fn server_auth(values: &Values, option: &str, remarks: &mut Remarks) -> Result<Option<ServerAuth>, Failure> {
-    let Some(value) = values.path(option) else { return Ok(None) };
-    if value.is_empty() {
-        return Err(Failure::Usage(format!("the --{option} value must not be empty")));
-    }
-    if ServerAuth::is_old_spelling(&value) {
-        remarks.user.push("pam authentication should be enabled with pam: rather than /pam".to_owned());
-    }
-    let auth = ServerAuth::parse(&value);
-    if matches!(auth, ServerAuth::Pam { .. }) && !cfg!(feature = "pam") {
-        return Err(Failure::Usage(format!("--{option}=pam: is not built into this version")));
-    }
-    Ok(Some(auth))
-}
-
-/// Our own account at the next hop.
-fn client_auth(values: &Values) -> Result<Option<ClientAuth>, Failure> {
-    let Some(value) = values.path("client-auth") else { return Ok(None) };
-    if value.is_empty() {
-        return Err(Failure::Usage("the --client-auth value must not be empty".to_owned()));
-    }
-    let auth = ClientAuth::parse(&value)
-        .ok_or_else(|| Failure::Usage("invalid client account details".to_owned()))?;
-    Ok(Some(auth))
-}
-
-/// How a value becomes lists.
-type ParsePolicy = fn(&str) -> (Policy, Vec<String>);
-
-/// Lists of mechanisms.
-fn policy(values: &Values, option: &str, parse: ParsePolicy, remarks: &mut Remarks) -> Policy {
-    let (policy, unknown) = parse(&values.text(option).unwrap_or_default());
-    remarks.user.extend(unknown.iter().map(|item| format!("unknown --{option} item [{item}]")));
-    policy
-}
-
-fn verifier(entries: &Entries, env: &Environment, remarks: &mut Remarks) -> Result<VerifierSpec, Failure> {
-    let spec = filters::verifier(entries, env)?;
-    if let VerifierSpec::Account(account) = &spec {
-        for word in &account.unknown {
-            remarks.both(&format!("filter option ignored: [{word}]"));
-        }
-    }
-    Ok(spec)
-}
-
-fn dnsbl(values: &Values) -> Result<Option<Dnsbl>, Failure> {
-    let parsed = values.text("dnsbl").map(|text| Dnsbl::parse(&text)).transpose();
-    parsed.map_err(|error| Failure::Error(format!("invalid dnsbl configuration: {error}")))
 }
 
 /// The administration server is there when its port is given, and in its own program always: on other sockets if there is no

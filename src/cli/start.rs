@@ -30,9 +30,9 @@ use crate::os::{credentials, file, identity, limits, notify, title};
 use crate::role::bind::{self, BindError, Ports, ServerSockets};
 use crate::role::instance::{Handle, Instance, Resources};
 use crate::role::login::Accounts;
-use crate::role::settings;
 use crate::role::supervise::{self, Ended, Process, Signals};
 use crate::role::tls::Tls;
+use crate::role::{fixed, settings};
 use crate::secrets::Files;
 use crate::spool::Spool;
 
@@ -367,10 +367,7 @@ impl Process for Relay {
         let invocation = parse(self.program).map_err(|exit| reason(&exit).to_owned())?;
         // Before the roles, which ask whether a trace is wanted.
         logs.set_level(settings::log_level(&invocation.process.log));
-        settings::report_fixed(
-            &Context::default(),
-            &settings::fixed_process(&self.process, &invocation.process),
-        );
+        fixed::report(&Context::default(), &fixed::of_process(&self.process, &invocation.process));
         for handle in &self.handles {
             let new = invocation.instances.iter().find(|settings| settings.name == handle.name());
             handle.reload(new.ok_or_else(|| format!("instance \"{}\" is gone", handle.name()))?)?;

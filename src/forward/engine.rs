@@ -16,86 +16,21 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::admin::Notice;
-use crate::config::address::Remote;
-use crate::config::tls::TlsStart;
-use crate::filter::Chain;
-use crate::forward::account::Accounts;
-use crate::forward::backoff::Schedule;
+use crate::forward::config::{EngineConfig, Scope};
 use crate::forward::crowd::Crowd;
 use crate::forward::destination::Destination;
 use crate::forward::filtering::{self, Stage};
 use crate::forward::ignored::Ignored;
 use crate::forward::lane::Lane;
 use crate::forward::memory::Memory;
-use crate::forward::outcome::Policy;
 use crate::forward::tally::{RunReport, Tally};
 use crate::forward::ticket::Ticket;
 use crate::forward::{Reason, finish, worker};
 use crate::log::{self, Context, ForwardEvent, SpoolEvent};
-use crate::net::connect;
-use crate::net::ledger::Ledger;
-use crate::smtp::client::ClientConfig;
 use crate::spool::{Envelope, Interrupted, LockError, MessageId, RetryState, Spool, SpoolError, Waiting};
-use crate::tls::Connector;
 
 /// Envelopes looked at in one visit to the blocking pool.
 const SCAN_BATCH: usize = 64;
-
-/// Which messages a run is about.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub enum Scope {
-    /// Those that are due. The run answers the request file.
-    #[default]
-    Due,
-    /// All that wait, whatever their time. The request file is left to whoever makes ordinary runs.
-    Everything,
-}
-
-/// What the engine has to know.
-#[derive(Debug, Clone)]
-pub struct EngineConfig {
-    /// The next hop for messages whose envelope names none.
-    pub next_hop: Remote,
-    /// The SMTP side.
-    pub client: ClientConfig,
-    /// How connections are made.
-    pub connect: connect::Options,
-    /// Our accounts at next hops; none: we log in nowhere.
-    pub accounts: Option<Arc<Accounts>>,
-    /// How connections are made secure; none: they are not.
-    pub tls: Option<Secure>,
-    /// Connections to one destination.
-    pub per_destination: usize,
-    /// Connections in all.
-    pub total: usize,
-    /// When a temporary failure is tried again, and when it is given up.
-    pub schedule: Schedule,
-    /// How replies are judged.
-    pub policy: Policy,
-    /// What each message passes before it is sent.
-    pub filters: Option<Arc<Chain>>,
-    /// How long an idle connection is kept for messages that follow.
-    pub keep: Duration,
-    /// Age from which a `.busy` file that nobody locks is taken back.
-    pub busy_age: Duration,
-    /// Which messages the runs are about.
-    pub scope: Scope,
-    /// Destinations in trouble are noted in the spool directory, for the process that comes after this one.
-    pub remembers: bool,
-    /// Where connections are written down, for administration.
-    pub ledger: Option<Arc<Ledger>>,
-    /// Where the log lines belong.
-    pub context: Context,
-}
-
-/// TLS towards next hops.
-#[derive(Debug, Clone)]
-pub struct Secure {
-    /// Makes connections secure.
-    pub connector: Arc<Connector>,
-    /// When; by command also the session has to know of it.
-    pub start: TlsStart,
-}
 
 /// The forwarding engine of one instance.
 #[derive(Debug)]

@@ -6,6 +6,7 @@
 pub mod account;
 pub mod answer;
 pub mod backoff;
+mod config;
 mod content;
 mod crowd;
 mod deliver;
@@ -28,8 +29,9 @@ mod token;
 mod transcripts;
 mod worker;
 
+pub use config::{EngineConfig, Scope, Secure};
 pub use destination::Destination;
-pub use engine::{Engine, EngineConfig, Scope, Secure};
+pub use engine::Engine;
 pub use tally::RunReport;
 
 /// Why a run is made. The words are those of the log.

@@ -7,9 +7,10 @@ use tokio::time::Instant;
 
 use crate::config::address::Remote;
 use crate::config::tls::TlsStart;
+use crate::forward::config::Secure;
 use crate::forward::deliver;
 use crate::forward::destination::Destination;
-use crate::forward::engine::{Engine, Secure};
+use crate::forward::engine::Engine;
 use crate::net::address::Endpoint;
 use crate::net::client::{Connection, Opened};
 use crate::net::connect;

@@ -59,6 +59,20 @@ pub struct LogConfig {
     pub journal_text: JournalText,
 }
 
+impl LogConfig {
+    /// That of a tool which people and timers start: whoever sees its standard output needs warnings only, and the journal has all.
+    #[must_use]
+    pub fn of_tool(identifier: &str, program: &str) -> Self {
+        Self {
+            identifier: identifier.to_owned(),
+            program: program.to_owned(),
+            stderr: Stderr::Warnings,
+            journal_text: JournalText::Plain,
+            ..Self::default()
+        }
+    }
+}
+
 /// What stderr shows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Stderr {

@@ -6,6 +6,7 @@ pub mod admin;
 pub mod bind;
 pub mod copy;
 pub mod doorbell;
+pub mod fixed;
 pub mod forward;
 #[cfg(test)]
 mod forward_stress;

@@ -10,7 +10,7 @@ use super::site::{self, Site};
 use super::words::{self, Arguments, HelpPart, Level, Spec, Takes, complain, help, print, spec};
 use crate::VERSION;
 use crate::config::number;
-use crate::log::{self, AdminEvent, Context, JournalText, LogConfig, Stderr};
+use crate::log::{self, AdminEvent, Context, LogConfig};
 use crate::os::{clock, journal};
 use crate::spool::{ActionError, FailedMessage, MessageId, Spool, SpoolConfig};
 
@@ -149,16 +149,8 @@ fn code(text: &str) -> Option<Code> {
 }
 
 fn run(program: &str, options: &Options) -> u8 {
-    let config = LogConfig {
-        identifier: PROGRAM.to_owned(),
-        program: program.to_owned(),
-        // Whoever sees our standard output knows already.
-        stderr: Stderr::Warnings,
-        journal_text: JournalText::Plain,
-        ..LogConfig::default()
-    };
     // Without a log there still is standard output.
-    let _log = log::init(&config);
+    let _log = log::init(&LogConfig::of_tool(PROGRAM, program));
     let Ok(spool) = Spool::open(&options.spool_dir, SpoolConfig::default()) else {
         complain(program, "invalid spool directory");
         return 1;

@@ -9,6 +9,7 @@ use crate::forward::{Engine, account};
 use crate::log::{self, Context, ProcessEvent};
 use crate::net::ledger::Ledger;
 use crate::role::admin::AdminRole;
+use crate::role::fixed;
 use crate::role::login::Logins;
 use crate::role::pop::PopRole;
 use crate::role::settings::{self, NextHop};
@@ -114,7 +115,7 @@ impl Handle {
         if let (Some(admin), Some(ledger)) = (&self.admin, &self.ledger) {
             admin.reload(settings::admin(new, &next_hop, ledger, self.context.clone()));
         }
-        settings::report_fixed(&self.context, &settings::fixed_instance(&self.settings, new));
+        fixed::report(&self.context, &fixed::of_instance(&self.settings, new));
         Ok(())
     }
 }

@@ -18,7 +18,7 @@ use nix::sys::stat::{Mode, umask};
 use super::site;
 use super::words::{self, complain, help, print};
 use crate::VERSION;
-use crate::log::{self, JournalText, LogConfig, Stderr};
+use crate::log::{self, LogConfig};
 use crate::spool::{Spool, SpoolConfig};
 #[cfg(any(test, feature = "docs"))]
 pub(crate) use options::TABLE;
@@ -63,16 +63,8 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> u8 {
 fn run(program: &str, options: &Options) -> u8 {
     // Message files are for the owner and the mail group, whatever the caller's mask.
     umask(Mode::S_IRWXO);
-    let config = LogConfig {
-        identifier: PROGRAM.to_owned(),
-        program: program.to_owned(),
-        // Whoever sees our standard output knows already.
-        stderr: Stderr::Warnings,
-        journal_text: JournalText::Plain,
-        ..LogConfig::default()
-    };
     // Without a log there still is standard output.
-    let _log = log::init(&config);
+    let _log = log::init(&LogConfig::of_tool(PROGRAM, program));
     let (spool, carrier) = match open(options) {
         Ok(opened) => opened,
         Err(error) => {

@@ -27,6 +27,10 @@ fn two_spools_of_one_process_never_share_an_id() {
 
 #[test]
 fn every_message_goes_to_one_of_several_threads_and_processes() {
+    // The other processes run this test as well, and find here what they are for.
+    if let Some(directory) = std::env::var_os(SPOOL_VARIABLE) {
+        return forward_all(&open(Path::new(&directory))).iter().for_each(|id| println!("\ntook {id}"));
+    }
     let place = tempfile::tempdir().unwrap();
     let spool = open(place.path());
     let expected: HashSet<String> =
@@ -34,7 +38,7 @@ fn every_message_goes_to_one_of_several_threads_and_processes() {
     let children: Vec<_> = (0..2)
         .map(|_| {
             Command::new(std::env::current_exe().unwrap())
-                .args(["--exact", "spool::tests::concurrency::forwarder", "--ignored", "--nocapture"])
+                .args(["--exact", THIS, "--nocapture"])
                 .env(SPOOL_VARIABLE, place.path())
                 .stdout(std::process::Stdio::piped())
                 .spawn()
@@ -56,16 +60,8 @@ fn every_message_goes_to_one_of_several_threads_and_processes() {
     assert_eq!(names(place.path()), Vec::<String>::new());
 }
 
+const THIS: &str = "spool::tests::concurrency::every_message_goes_to_one_of_several_threads_and_processes";
 const SPOOL_VARIABLE: &str = "EMAILRELAY_TEST_SPOOL";
-
-#[test]
-#[ignore = "run as a process of its own by the test above"]
-fn forwarder() {
-    let Some(directory) = std::env::var_os(SPOOL_VARIABLE) else { return };
-    for id in forward_all(&open(Path::new(&directory))) {
-        println!("\ntook {id}");
-    }
-}
 
 /// Takes what it can until nothing is left, with a recovery in between that must not touch what others hold.
 fn forward_all(spool: &Spool) -> Vec<String> {
