@@ -23,7 +23,6 @@ mod password_hash;
 mod policy;
 pub mod prep;
 pub mod scram;
-mod scrypt;
 mod secret;
 pub mod server;
 

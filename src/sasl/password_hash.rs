@@ -12,7 +12,6 @@ use base64::engine::general_purpose::STANDARD_NO_PAD;
 use zeroize::Zeroizing;
 
 use super::encoding::from_base64;
-use super::scrypt::scrypt;
 use super::secret::{Secret, same};
 
 /// Most memory that one hash may take, in KiB.
@@ -210,7 +209,13 @@ impl Cost {
                     out.clear();
                 }
             }
-            Self::Scrypt { log_n, r, p } => scrypt(password, salt, log_n, r as usize, p as usize, &mut out),
+            Self::Scrypt { log_n, r, p } => {
+                let params = scrypt::Params::new(log_n, r, p).ok();
+                let hashed = params.map(|params| scrypt::scrypt(password.expose(), salt, &params, &mut out));
+                if !matches!(hashed, Some(Ok(()))) {
+                    out.clear();
+                }
+            }
         }
         out
     }
