@@ -18,7 +18,7 @@ use crate::net::client::{Answered, Broken, Connection};
 use crate::net::connect;
 use crate::net::stream::Stream;
 use crate::smtp::client::{self, MessageResult, Outcome, Outgoing, Stage};
-use crate::spool::{FailNote, LockError, LockedMessage, MessageId};
+use crate::spool::{ContentError, FailNote, LockError, LockedMessage, MessageId, Unsendable};
 
 /// What a transfer ends with when the program cannot wait for it any longer.
 const STOPPED: &str = "shutting down";
@@ -138,7 +138,7 @@ fn open(engine: &Arc<Engine>, lane: &Lane, message: LockedMessage, ticket: Ticke
     }
     match load(engine, message, ticket) {
         Ok(job) => Some(job),
-        Err(NotLoaded::NoRoom(_)) => {
+        Err(NotLoaded::NotNow(_)) => {
             lock(&engine.tally).held_back(1, None);
             None
         }
@@ -149,8 +149,9 @@ fn open(engine: &Arc<Engine>, lane: &Lane, message: LockedMessage, ticket: Ticke
 /// Why a message cannot be sent, although it is ours and goes where it should.
 #[derive(Debug)]
 pub(crate) enum NotLoaded {
-    /// There is no room to note who was served, and some would get the message again.
-    NoRoom(Box<LockedMessage>),
+    /// There is trouble of our own, which has been logged: no room to note who was served, so that some would get the message again, or
+    /// content that cannot be read now.
+    NotNow(Box<LockedMessage>),
     /// There is something wrong with it: the reason.
     Unsendable(Box<LockedMessage>, String),
 }
@@ -163,9 +164,10 @@ pub(crate) fn load(engine: &Engine, mut message: LockedMessage, ticket: Ticket) 
         && let Err(error) = message.reserve_edit()
     {
         log::emit(&context, &SpoolEvent::StoreFailed { reason: error.to_string() }.into());
-        return Err(NotLoaded::NoRoom(Box::new(message)));
+        return Err(NotLoaded::NotNow(Box::new(message)));
     }
-    match content(&mut message) {
+    let content = message.content().and_then(|(file, size)| Ok((Content::open(file, size)?, size)));
+    match content {
         Ok((content, _)) if content.is_in_circles() => {
             Err(NotLoaded::Unsendable(Box::new(message), TOO_MANY_HOPS.to_owned()))
         }
@@ -175,15 +177,15 @@ pub(crate) fn load(engine: &Engine, mut message: LockedMessage, ticket: Ticket) 
             let outgoing = outgoing(&message, size);
             Ok(Job { message, ticket, outgoing, content })
         }
-        Err(reason) => Err(NotLoaded::Unsendable(Box::new(message), reason)),
+        Err(ContentError::Gone) => {
+            Err(NotLoaded::Unsendable(Box::new(message), Unsendable::Content.to_string()))
+        }
+        Err(error @ ContentError::Io(_)) => {
+            let reason = format!("{}: {error}", Unsendable::Content);
+            log::emit(&context, &SpoolEvent::StoreFailed { reason }.into());
+            Err(NotLoaded::NotNow(Box::new(message)))
+        }
     }
-}
-
-/// The content and its whole size, which is known before MAIL so that SIZE is right.
-fn content(message: &mut LockedMessage) -> Result<(Content, u64), String> {
-    let (file, size) = message.content().map_err(|error| error.to_string())?;
-    let content = Content::open(file, size).map_err(|error| crate::os::reason(&error))?;
-    Ok((content, size))
 }
 
 fn taken_event(message: &LockedMessage) -> log::Event {

@@ -4,10 +4,9 @@ use std::fs::File;
 
 use nix::errno::Errno;
 
-use super::disk::Access;
 use super::error::StoreError;
 use super::id::{CONTENT, MessageId};
-use super::{Durability, Shared, Spool};
+use super::{ContentError, Durability, Shared, Spool, lock};
 
 /// Suffix of a text that is to take the place of the content.
 pub(super) const CONTENT_EDIT: &str = ".content.tmp";
@@ -25,11 +24,9 @@ impl Spool {
     /// The content of a message, open for reading at its start, and its length in bytes.
     ///
     /// # Errors
-    /// It is not there, or is no regular file.
-    pub fn open_content(&self, id: &MessageId) -> Result<(File, u64), StoreError> {
-        let name = id.file(CONTENT);
-        let opened = self.shared.disk.open(&name, Access::Read);
-        opened.map(|(file, facts)| (file, facts.size)).map_err(|errno| StoreError::Write { name, errno })
+    /// It is gone or no regular file, or cannot be opened now.
+    pub fn open_content(&self, id: &MessageId) -> Result<(File, u64), ContentError> {
+        lock::open_content(&*self.shared.disk, id)
     }
 
     /// The path of the content of a message, to be shown.

@@ -10,11 +10,11 @@ use std::time::Duration;
 
 use nix::errno::Errno;
 
-use super::disk::{self, Access, Facts};
+use super::disk::{self, Access, Disk, Facts};
 use super::envelope::{AppendStyle, Envelope, MAX_ENVELOPE, RetryState, in_doubt_line, interrupted_line};
 use super::error::{EditError, FinishError, LockError, PeekError, Stamp, Unsendable};
 use super::id::{BUSY, CONTENT, EDIT, MessageId, READY};
-use super::{Shared, Spool, unix_time};
+use super::{ContentError, Shared, Spool, unix_time};
 
 /// A message that nobody else forwards while this value lives. Dropping it puts the message back.
 pub struct LockedMessage {
@@ -141,13 +141,13 @@ impl LockedMessage {
     /// The content, open for reading at its start, and its length in bytes.
     ///
     /// # Errors
-    /// It is not there or is no regular file: the message is to be failed with this text as its reason.
-    pub fn content(&mut self) -> Result<(File, u64), Unsendable> {
-        if let Some(content) = self.content.take() {
-            return Ok(content);
+    /// It is gone or no regular file, so that the message can never be sent ([`Unsendable::Content`]); or there is trouble of our own,
+    /// such as too many open files, which says nothing about the message.
+    pub fn content(&mut self) -> Result<(File, u64), ContentError> {
+        match self.content.take() {
+            Some(content) => Ok(content),
+            None => open_content(&*self.shared.disk, &self.id),
         }
-        let opened = self.shared.disk.open(&self.id.file(CONTENT), Access::Read);
-        opened.map(|(file, facts)| (file, facts.size)).map_err(|_| Unsendable::Content)
     }
 
     /// Records that the peer at `address` may have taken the message at `at`, seconds since 1970: everything was sent
@@ -213,14 +213,19 @@ impl LockedMessage {
     /// Opens the content and looks for reasons why the message can never be sent. Trouble of our own, such as too
     /// many open files, is an error instead.
     fn examine(&mut self) -> Result<Option<Unsendable>, Errno> {
-        match self.shared.disk.open(&self.id.file(CONTENT), Access::Read) {
-            Ok((file, facts)) => self.content = Some((file, facts.size)),
-            Err(Errno::ENOENT) => return Ok(Some(Unsendable::Content)),
-            Err(errno) if disk::is_not_regular(errno) => return Ok(Some(Unsendable::Content)),
-            Err(errno) => return Err(errno),
+        match open_content(&*self.shared.disk, &self.id) {
+            Ok(content) => self.content = Some(content),
+            Err(ContentError::Gone) => return Ok(Some(Unsendable::Content)),
+            Err(ContentError::Io(errno)) => return Err(errno),
         }
         Ok(self.envelope.check_addresses().err().map(Unsendable::Address))
     }
+}
+
+/// The content of a message, open for reading, and its length.
+pub(super) fn open_content(disk: &dyn Disk, id: &MessageId) -> Result<(File, u64), ContentError> {
+    let opened = disk.open(&id.file(CONTENT), Access::Read);
+    opened.map(|(file, facts)| (file, facts.size)).map_err(ContentError::of)
 }
 
 impl Drop for LockedMessage {

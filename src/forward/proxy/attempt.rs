@@ -103,7 +103,7 @@ async fn load(engine: &Arc<Engine>, message: LockedMessage) -> Result<Job, Attem
     loaded.map_err(|error| {
         let answer = answer::FAILED.into();
         match error {
-            NotLoaded::NoRoom(message) => {
+            NotLoaded::NotNow(message) => {
                 let text = "insufficient system storage".to_owned();
                 let disposition = Disposition::SessionFault { text: text.clone() };
                 ended(engine, *message, disposition, answer, Some(text))

@@ -13,7 +13,7 @@ use crate::log::{self, Context, NotifyEvent};
 use crate::message::report::{Action, Recipient, Report, status};
 use crate::message::{Headers, date};
 use crate::os::{clock, random};
-use crate::spool::{Envelope, FailNote, LockError, MessageId, RetryState, Spool, SpoolError};
+use crate::spool::{ContentError, Envelope, FailNote, LockError, MessageId, RetryState, Spool, SpoolError};
 
 /// A message is given up only if an earlier run has seen it wait, so long ago: after a long time without power it gets
 /// its chance first.
@@ -150,7 +150,9 @@ impl Run<'_> {
         let mut content = match self.spool.open_content(subject.id) {
             Ok((file, size)) => Some(Content::open(file, size)?),
             // That may be why it failed.
-            Err(_) => None,
+            Err(ContentError::Gone) => None,
+            // Without it nobody knows what would be removed, or whether the message is a report itself.
+            Err(error @ ContentError::Io(_)) => return Err(error.into()),
         };
         let nothing = Headers::default();
         let header = content.as_ref().map_or(&nothing, Content::header);

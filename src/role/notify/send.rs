@@ -11,7 +11,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
 use crate::smtp::Body;
-use crate::spool::{Envelope, Spool, StoreError};
+use crate::spool::{ContentError, Envelope, Spool, StoreError};
 
 /// A command that takes longer is ended.
 const COMMAND_TIME: Duration = Duration::from_secs(120);
@@ -30,6 +30,8 @@ pub(super) enum Carrier {
 pub(super) enum Fault {
     #[error("cannot read content: {}", crate::os::reason(.0))]
     Content(#[from] std::io::Error),
+    #[error("cannot open content: {0}")]
+    Open(#[from] ContentError),
     #[error(transparent)]
     Store(#[from] StoreError),
     #[error("cannot run {program}: {}", crate::os::reason(.error))]

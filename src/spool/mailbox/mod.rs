@@ -66,6 +66,13 @@ pub enum ContentError {
     Io(Errno),
 }
 
+impl ContentError {
+    /// For content that was opened by the name of its message: what is no regular file is none of ours, and so as good as gone.
+    pub(super) fn of(errno: Errno) -> Self {
+        if errno == Errno::ENOENT || disk::is_not_regular(errno) { Self::Gone } else { Self::Io(errno) }
+    }
+}
+
 impl From<io::Error> for ContentError {
     fn from(error: io::Error) -> Self {
         // What has no number of the system's is a fault of reading all the same.

@@ -42,6 +42,7 @@ struct State {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Operation {
+    Open,
     Create,
     Write,
     Preallocate,
@@ -124,8 +125,16 @@ impl TestDisk {
     /// Counts an operation that changes something.
     fn step(&self, operation: Operation) -> DiskResult<()> {
         self.alive()?;
+        self.faultless(operation)?;
         let mut state = self.lock();
-        if let Some((failing, errno, good)) = &mut state.fail
+        state.operations += 1;
+        let limit = state.crash_at;
+        if limit.is_some_and(|limit| state.operations > limit) { Err(Errno::EIO) } else { Ok(()) }
+    }
+
+    /// Unless it is to fail.
+    fn faultless(&self, operation: Operation) -> DiskResult<()> {
+        if let Some((failing, errno, good)) = &mut self.lock().fail
             && *failing == operation
         {
             if *good == 0 {
@@ -133,9 +142,7 @@ impl TestDisk {
             }
             *good -= 1;
         }
-        state.operations += 1;
-        let limit = state.crash_at;
-        if limit.is_some_and(|limit| state.operations > limit) { Err(Errno::EIO) } else { Ok(()) }
+        Ok(())
     }
 
     fn change(&self, change: impl FnOnce(&mut Names)) {
@@ -184,6 +191,7 @@ impl Disk for TestDisk {
 
     fn open(&self, name: &str, access: Access) -> DiskResult<(File, Facts)> {
         self.alive()?;
+        self.faultless(Operation::Open)?;
         self.real.open(name, access)
     }
 

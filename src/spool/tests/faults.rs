@@ -188,7 +188,23 @@ fn a_message_without_content_is_given_to_be_failed() {
     message.content().unwrap();
     fs::remove_file(place.path().join(format!("{id}.content"))).unwrap();
     message.reload().unwrap();
-    assert_eq!(message.content().unwrap_err(), Unsendable::Content);
+    assert_eq!(message.content().unwrap_err(), ContentError::Gone);
+}
+
+/// It would be set aside, or reported and removed, for something that has nothing to do with it.
+#[test]
+fn trouble_of_our_own_says_nothing_about_a_message() {
+    for errno in [Errno::EMFILE, Errno::EIO, Errno::EACCES, Errno::ENOMEM] {
+        let (_place, disk, spool) = faulty();
+        let id = store(&spool, &["b@example.net"]).unwrap();
+        let mut message = lock(&spool, &id);
+        message.content().unwrap();
+        disk.fail(Operation::Open, errno);
+        assert_eq!(message.content().unwrap_err(), ContentError::Io(errno));
+        assert_eq!(spool.open_content(&id).unwrap_err(), ContentError::Io(errno));
+        disk.heal();
+        assert!(message.content().is_ok() && spool.open_content(&id).is_ok());
+    }
 }
 
 #[test]
