@@ -333,7 +333,7 @@ fn kills_of_a_server_that_sends_on_at_once_lose_nothing() {
 }
 
 /// After the last run only files without a message may be left; the sweep takes them all.
-fn sweep(spool: &TempSpool) -> usize {
+pub(crate) fn sweep(spool: &TempSpool) -> usize {
     let left = spool.files();
     let envelopes = [spool.ready(), spool.busy(), spool.bad()].concat();
     assert!(envelopes.is_empty(), "{envelopes:?}");

@@ -4,6 +4,7 @@ use std::io::Write as _;
 use std::process::{Command, Stdio};
 
 use crate::container::installed_container;
+use crate::crash::sweep;
 use crate::support::daemon::{Program, forward};
 use crate::support::hop::{Script, ScriptedHop, reply};
 use crate::support::need::{self, require};
@@ -303,7 +304,9 @@ fn killed_at_any_time_it_reports_twice_at_most_and_never_not_at_all() {
         kills += 1;
     }
     assert_eq!(Program::Notify.run(&args).0, Some(0));
-    assert_eq!(spool.files(), Vec::<String>::new());
+    // Killed between the two files of a message that it removes, it leaves content to be swept.
+    let orphans = sweep(&spool);
+    assert!(orphans <= kills, "{orphans}");
     let reports: Vec<String> =
         other.ready().iter().map(|name| String::from_utf8(other.content(name)).unwrap()).collect();
     for id in &ids {

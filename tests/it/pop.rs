@@ -2,10 +2,12 @@
 
 use std::fs;
 use std::io::Write as _;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::Duration;
 
+use jiff::Timestamp;
 use nix::sys::signal::Signal;
 use tempfile::TempDir;
 
@@ -316,6 +318,11 @@ fn a_large_mailbox_opens_in_no_time() {
         fs::hard_link(&first, pop.spool.path().join(format!("emailrelay.1.1.{n}.envelope"))).unwrap();
     }
     let server = pop.serve(&[]);
+    // A list is shared once the time stamp of the directory tells whether it is still true.
+    wait_for("a directory at rest", PATIENCE, || {
+        let changed = fs::metadata(pop.spool.path()).unwrap().ctime();
+        (changed + 3 < Timestamp::now().as_second()).then_some(())
+    });
     let before = server.memory();
     let mut clients: Vec<PopClient> =
         (0..4).map(|_| PopClient::login(server.pop_address(), "alice", "secret1")).collect();
