@@ -146,3 +146,37 @@ server.user("alice"); server.pass_("secret1")
 assert server.stat() == (0, 0)
 server.quit()
 "#;
+
+#[test]
+fn secrets_of_1_x_open_mailboxes_by_password_and_by_apop() {
+    require!(need::program("python3"));
+    let pop = PopSpool::new();
+    fs::write(
+        &pop.secrets,
+        "login server alice secret1\nAPOP server bob secret2\nlogin client hop secret3\n",
+    )
+    .unwrap();
+    let server = pop.serve(&[]);
+    let port = server.pop_address().port().to_string();
+    let output = run("python3", &["-c", OLD_SECRETS, &port]);
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    server.line("uses the old field order");
+}
+
+const OLD_SECRETS: &str = r#"
+import poplib, sys
+def connect(): return poplib.POP3("127.0.0.1", int(sys.argv[1]))
+for user, password in ("alice", "secret1"), ("bob", "secret2"):
+    server = connect()
+    server.apop(user, password)
+    assert server.stat() == (0, 0)
+    server.quit()
+    server = connect()
+    server.user(user); server.pass_(password)
+    server.quit()
+server = connect()
+server.user("hop")
+try: server.pass_("secret3")
+except poplib.error_proto: pass
+else: sys.exit("our own account at the next hop is nobody's here")
+"#;
