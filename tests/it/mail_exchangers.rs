@@ -11,10 +11,10 @@ use crate::support::spool::TempSpool;
 use crate::support::unbound::Unbound;
 use crate::support::{PATIENCE, free_port, wait_for};
 
-const ZONES: [&str; 5] = ["one.test", "two.test", "null.test", "nosuch.test", "default.test"];
+const ZONES: [&str; 6] = ["one.test", "two.test", "null.test", "nosuch.test", "default.test", "nowhere.test"];
 
-/// `two.test` has no MX record, and the better exchanger of `one.test` is not there.
-const RECORDS: [&str; 7] = [
+/// `two.test` has no MX record, the better exchanger of `one.test` is not there, and that of `nowhere.test` has no address.
+const RECORDS: [&str; 8] = [
     "one.test. 300 IN MX 10 dead.one.test.",
     "one.test. 300 IN MX 20 live.one.test.",
     "dead.one.test. 300 IN A 127.0.0.9",
@@ -22,6 +22,7 @@ const RECORDS: [&str; 7] = [
     "two.test. 300 IN A 127.0.0.1",
     "null.test. 300 IN MX 0 .",
     "default.test. 300 IN A 0.0.0.0",
+    "nowhere.test. 300 IN MX 10 gone.nowhere.test.",
 ];
 
 /// One message for two domains, split when it comes in and routed when it goes out, each part to the exchanger of its domain.
@@ -81,6 +82,8 @@ fn each_domain_has_its_next_hop_and_only_what_is_certain_fails_a_message() {
         ("null", "null.test".to_owned()),
         ("nosuch", "nosuch.test".to_owned()),
         ("silent", format!("silent.test:{}", free_port())),
+        ("refused", "refused.test".to_owned()),
+        ("nowhere", "nowhere.test".to_owned()),
     ] {
         route(&spool, id, &Routing { forward_to: &forward_to, ..Routing::default() });
     }
@@ -96,5 +99,9 @@ fn each_domain_has_its_next_hop_and_only_what_is_certain_fails_a_message() {
         let envelope = spool.envelope(&format!("{id}.envelope.bad"));
         assert_eq!(envelope.first("Reason"), reason, "{id}");
     }
-    assert_eq!(spool.ready(), ["silent.envelope"]);
+    assert_eq!(spool.ready(), ["nowhere.envelope", "refused.envelope", "silent.envelope"]);
+    for (id, word) in [("refused", "rcode 5"), ("nowhere", ""), ("silent", "")] {
+        let reason = spool.envelope(&format!("{id}.envelope")).first("Reason").to_owned();
+        assert!(reason.starts_with("mx: ") && reason.contains(word), "{id}: {reason}");
+    }
 }

@@ -17,8 +17,8 @@ pub(crate) struct Unbound {
 }
 
 impl Unbound {
-    /// Serves these records, in the form of zone files. Other names below the zones do not exist; those below `silent.test` are
-    /// asked of a server that never answers.
+    /// Serves these records, in the form of zone files. Other names below the zones do not exist; questions about `refused.test` are
+    /// refused, and those about names below `silent.test` are asked of a server that never answers.
     pub(crate) fn start(zones: &[&str], records: &[&str], silent: &UdpSocket) -> Self {
         let (dir, port) = (tempfile::tempdir().unwrap(), free_port());
         let mut text = format!(
@@ -28,6 +28,7 @@ impl Unbound {
         );
         // Unbound knows by itself that there is nothing below `test.` (RFC 6761), if it is not told to forget that.
         text.push_str(" local-zone: \"test.\" nodefault\n");
+        text.push_str(" local-zone: \"refused.test.\" always_refuse\n");
         for zone in zones {
             let _ = writeln!(text, " local-zone: \"{zone}.\" static");
         }
