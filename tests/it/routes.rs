@@ -136,6 +136,34 @@ fn a_lone_message_does_not_wait_behind_a_slow_transfer() {
     forward.signal(Signal::SIGKILL);
 }
 
+/// The table of faults of connecting (spec/07 3.2): each has its text, and leaves the message as it is, byte for byte.
+#[test]
+fn what_fails_before_the_connection_is_up_touches_no_message() {
+    let closed = format!("127.0.0.1:{}", free_port());
+    let bind = ["--client-interface", "192.0.2.77"];
+    for (address, more, text) in [
+        (&*closed, &[][..], format!("connect failure: cannot connect to {closed}")),
+        ("/none.s", &[], "connect failure: cannot connect to /none.s: no such file or directory".to_owned()),
+        (
+            "nosuch.invalid:25",
+            &[],
+            "dns error: no such host: \"nosuch.invalid\" (name or service not known)".to_owned(),
+        ),
+        (&*closed, &bind, "socket bind error: cannot assign requested address".to_owned()),
+    ] {
+        let spool = TempSpool::new();
+        routed(&spool, "a", "", "");
+        let before = std::fs::read(spool.path().join("a.envelope")).unwrap();
+        let (code, lines) = run(&spool, address, more);
+        assert_eq!((code, spool.ready().len()), (75, 1), "{address} {more:?}: {lines:#?}");
+        assert_eq!(std::fs::read(spool.path().join("a.envelope")).unwrap(), before, "{address}");
+        assert!(lines.iter().any(|line| line.ends_with(&format!("smtp client error: {text}"))), "{lines:#?}");
+    }
+    let (code, lines) = run(&TempSpool::new(), &closed, &["--client-interface", "foo"]);
+    assert_eq!(code, 1);
+    assert!(lines.iter().any(|line| line.ends_with("invalid network address: foo: 0")), "{lines:#?}");
+}
+
 #[test]
 fn unix_domain_next_hops_are_served() {
     let (spool, hop) = (TempSpool::new(), ScriptedHop::start(Script::well()));
