@@ -4,12 +4,17 @@ use std::fs;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+
 use crate::login::Accounts;
+use crate::routes::routed;
 use crate::support::client::SmtpClient;
 use crate::support::daemon::{Daemon, forward};
-use crate::support::hop::{Script, ScriptedHop};
+use crate::support::hop::{Script, ScriptedHop, reply};
 use crate::support::need::{self, require};
 use crate::support::postfix::RealPostfix;
+use crate::support::script::Scripts;
 use crate::support::spool::TempSpool;
 use crate::support::{PATIENCE, wait_for};
 
@@ -228,4 +233,35 @@ fn a_real_postfix_with_a_real_dovecot_is_logged_in_to_by_every_mechanism_they_ha
         }
     }
     assert_eq!(postfix.messages().len(), 4);
+}
+
+/// The program knows a newer token than the one that the next hop has refused, and is asked for it on the same connection.
+#[test]
+fn a_token_of_a_program_is_used_and_a_stale_one_renewed() {
+    let scripts = Scripts::new();
+    let used = scripts.path("used");
+    let body = format!(
+        "if [ -e '{0}' ]; then echo fresh-token 3600; else : >'{0}'; echo stale-token; fi",
+        used.display()
+    );
+    let program = scripts.shell("token", &body);
+    let accounts = Accounts::new(&format!("client oauth:x alice {program}\n"));
+    let payload = |token: &str| STANDARD.encode(format!("user=alice\x01auth=Bearer {token}\x01\x01"));
+    let hop = ScriptedHop::start(Script {
+        ehlo: reply("250-hop.test\r\n250 AUTH XOAUTH2"),
+        auth_for: vec![(payload("stale-token"), reply("535 5.7.8 expired"))],
+        ..Script::well()
+    });
+    let spool = TempSpool::new();
+    routed(&spool, "a", "", "");
+    let (code, log) = forward(&spool, &hop.arg(), &["--debug", "--client-auth", accounts.arg()]);
+    assert_eq!((code, hop.accepted().len(), hop.connections()), (0, 1, 1), "{log:#?}");
+    let tried: Vec<String> =
+        hop.commands(0).into_iter().filter(|command| command.starts_with("AUTH")).collect();
+    assert_eq!(tried, ["stale-token", "fresh-token"].map(|token| format!("AUTH XOAUTH2 {}", payload(token))));
+    let told = log.iter().any(|line| {
+        line.contains("-token")
+            || ["stale-token", "fresh-token"].iter().any(|token| line.contains(&payload(token)))
+    });
+    assert!(!told, "{log:#?}");
 }

@@ -8,6 +8,7 @@ use crate::login::Accounts;
 use crate::support::client::SmtpClient;
 use crate::support::daemon::{Daemon, forward};
 use crate::support::need::{self, require};
+use crate::support::script::Scripts;
 use crate::support::spool::TempSpool;
 
 /// A key and its own certificate, in one file.
@@ -187,4 +188,43 @@ fn our_own_forwarder_logs_in_over_tls_by_the_strongest_mechanism_and_by_those_th
         assert!(!log.iter().any(|line| line.contains("without tls")), "{log:#?}");
         assert_eq!(arrived.envelope(&arrived.ready()[0]).first("Authentication"), "alice");
     }
+}
+
+/// With `--immediate`: over TLS, by the account that the message names, and with a wrong password the client hears that it failed.
+#[test]
+fn a_client_that_waits_is_sent_on_with_login_and_tls() {
+    let accounts = Accounts::new(
+        "server plain alice pass1\nserver plain bob pass2\nclient plain alice pass1\nclient plain bob pass2 second\n\
+         client plain alice wrong third\n",
+    );
+    let (certificate, arrived, scripts) = (Certificate::new(), TempSpool::new(), Scripts::new());
+    let hop = certificate.server(&accounts, &arrived, &["--server-tls-required"]);
+    // The selector is the local part of the recipient.
+    let select = scripts.shell(
+        "select",
+        "to=$(sed -n 's/^X-MailRelay-To-Remote: \\([a-z]*\\)@.*/\\1/p' \"$2\"); [ \"$to\" = first ] && exit 0\n\
+         sed -i \"s/^X-MailRelay-ClientAccountSelector:.*/X-MailRelay-ClientAccountSelector: $to\\r/\" \"$2\"",
+    );
+    let spool = TempSpool::new();
+    let next = hop.address().to_string();
+    let options =
+        ["--client-tls", "--client-tls-required", "--client-auth", accounts.arg(), "--filter", &select];
+    let relay = Daemon::server(
+        &spool,
+        &[&["--immediate", "--forward-to", &next, "--anonymous=content"], &options[..]].concat(),
+    );
+    let mut client = SmtpClient::connect(relay.address());
+    for (recipient, code, login) in [("first", 250, "alice"), ("second", 250, "bob"), ("third", 452, "")] {
+        let before = arrived.ready();
+        let reply =
+            client.try_send("a@example.com", &[&format!("{recipient}@example.com")], b"x\r\n").unwrap();
+        assert_eq!(reply.code, code, "{recipient}: {reply:?}");
+        let new: Vec<String> = arrived.ready().into_iter().filter(|name| !before.contains(name)).collect();
+        assert_eq!(new.len(), usize::from(code == 250), "{recipient}");
+        if let Some(name) = new.first() {
+            assert_eq!(arrived.envelope(name).first("Authentication"), login);
+        }
+    }
+    assert!(spool.files().is_empty(), "{:?}", spool.files());
+    assert!(!relay.lines().iter().any(|line| line.contains("wrong") || line.contains("pass1")));
 }

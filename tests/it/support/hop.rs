@@ -60,6 +60,8 @@ impl Gate {
 pub(crate) struct Script {
     pub(crate) greeting: Step,
     pub(crate) ehlo: Step,
+    /// For AUTH commands that contain the text; others are accepted.
+    pub(crate) auth_for: Vec<(String, Step)>,
     pub(crate) mail: Step,
     /// For every recipient that has no entry in `rcpt_for`.
     pub(crate) rcpt: Step,
@@ -79,6 +81,7 @@ impl Script {
         Self {
             greeting: reply("220 hop.test ESMTP"),
             ehlo: reply("250-hop.test\r\n250-PIPELINING\r\n250-SIZE 0\r\n250 8BITMIME"),
+            auth_for: Vec::new(),
             mail: ok.clone(),
             rcpt: ok.clone(),
             rcpt_for: Vec::new(),
@@ -316,6 +319,12 @@ impl Connection {
             let argument = argument.split_once(':').map_or("", |(_, path)| path).trim().to_owned();
             match verb.to_ascii_uppercase().as_str() {
                 "EHLO" | "HELO" => drop(self.act(|script| script.ehlo.clone())?),
+                "AUTH" => {
+                    self.act(|script| {
+                        let special = script.auth_for.iter().find(|(text, _)| line.contains(text.as_str()));
+                        special.map_or_else(|| reply("235 2.7.0 welcome"), |(_, step)| step.clone())
+                    })?;
+                }
                 "MAIL" => {
                     self.rcpt.clear();
                     self.chunks.clear();
