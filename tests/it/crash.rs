@@ -160,11 +160,18 @@ impl Load {
     }
 
     /// How many messages have been begun, and which were acknowledged.
-    fn end(self) -> (u64, HashSet<u64>) {
+    fn end(mut self) -> (u64, HashSet<u64>) {
         self.stop.store(true, Ordering::Relaxed);
         let acknowledged =
-            self.submitters.into_iter().flat_map(|submitter| submitter.join().unwrap()).collect();
+            self.submitters.drain(..).flat_map(|submitter| submitter.join().unwrap()).collect();
         (self.number.load(Ordering::Relaxed), acknowledged)
+    }
+}
+
+/// Clients of a test that has failed must not go on for ever.
+impl Drop for Load {
+    fn drop(&mut self) {
+        self.stop.store(true, Ordering::Relaxed);
     }
 }
 
