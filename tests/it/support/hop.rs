@@ -175,6 +175,11 @@ impl ScriptedHop {
         self.shared.state.lock().unwrap().script = script;
     }
 
+    /// How many messages' content arrived.
+    pub(crate) fn delivered(&self) -> usize {
+        self.shared.state.lock().unwrap().deliveries.len()
+    }
+
     /// Everything whose content arrived, in order.
     pub(crate) fn deliveries(&self) -> Vec<Delivery> {
         self.shared.state.lock().unwrap().deliveries.clone()
