@@ -8,7 +8,8 @@
 //! Each of these is a *role*, and each role has a program that systemd starts on sockets or requests that it holds:
 //! `emailrelay-smtp` receives, `emailrelay-forward` sends, `emailrelay-submit` stores from the command line,
 //! or hands a message to the SMTP role where it may not; `emailrelay-admin` answers administrators.
-//! `emailrelay` runs all roles in one process, with the command line of E-MailRelay 2.6. **Roles share the spool and
+//! `emailrelay` runs all roles in one process, with the command line of E-MailRelay 2.6, and is each of the tools when it is called
+//! by its name (a router has it once, and links). **Roles share the spool and
 //! nothing else**: what one must tell another is a file in the spool directory.
 //!
 //! # Code map

@@ -1,7 +1,7 @@
-//! `emailrelay`: all roles in one process, with the command line of E-MailRelay 2.6.
+//! `emailrelay`: all roles in one process, with the command line of E-MailRelay 2.6; and every tool, by whose name it is called.
 
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    emailrelay::cli::start::main(emailrelay::cli::Program::Relay).into()
+    emailrelay::cli::called::main().into()
 }

@@ -13,9 +13,10 @@
 //! | settings | `build` |
 //!
 //! Nothing here prints or ends the program: what is to be shown and the exit code come back in an [`Exit`]. Only [`start`] does,
-//! which brings a process up once its options are known.
+//! which brings a process up once its options are known. [`called`] looks at the name that `emailrelay` was called by before all that.
 
 mod build;
+pub mod called;
 mod check;
 mod checks;
 #[cfg(feature = "docs")]

@@ -17,6 +17,7 @@ mod administrators;
 mod backoff;
 mod bad_config;
 mod bounds;
+mod called;
 mod chunking;
 mod clients;
 mod command_lines;
