@@ -415,6 +415,7 @@ fn forward(
         prompt_timeout: limit(duration("prompt-timeout")),
         connections: connections.unwrap_or(1),
         connections_max: values.number("forward-connections-max").unwrap_or(1),
+        idle: duration("forward-idle"),
         retry: retry(duration("retry-first"), duration("retry-max"), duration("retry-give-up"))?,
         in_doubt: match values.text("in-doubt").as_deref() {
             Some("fail") => InDoubt::Fail,

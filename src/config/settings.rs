@@ -162,6 +162,8 @@ pub struct ForwardSettings {
     pub connections: u32,
     /// `--forward-connections-max`, in total, at least 1.
     pub connections_max: u32,
+    /// `--forward-idle`: how long connections are kept open between runs. Zero: not at all.
+    pub idle: Duration,
     /// `--retry-first`, `--retry-max`, `--retry-give-up`.
     pub retry: Retry,
     /// `--in-doubt`.

@@ -125,7 +125,8 @@ impl Accounts {
         }
     }
 
-    async fn secrets(&self) -> Arc<Secrets> {
+    /// The contents of the file as it is now; a change is seen within a second.
+    pub(super) async fn secrets(&self) -> Arc<Secrets> {
         match &self.source {
             Source::Fixed(secrets) => Arc::clone(secrets),
             Source::File(store) => {

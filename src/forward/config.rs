@@ -70,3 +70,28 @@ pub struct Secure {
     /// When; by command also the session has to know of it.
     pub start: TlsStart,
 }
+
+#[cfg(test)]
+impl EngineConfig {
+    /// For engines of tests that connect to nobody.
+    pub(crate) fn example() -> Self {
+        Self {
+            next_hop: Remote::Ip("192.0.2.1:25".parse().unwrap()),
+            client: ClientConfig::default(),
+            connect: connect::Options::default(),
+            per_destination: 4,
+            total: 16,
+            schedule: Schedule::default(),
+            policy: Policy::default(),
+            keep: Duration::ZERO,
+            busy_age: Duration::ZERO,
+            accounts: None,
+            tls: None,
+            filters: None,
+            scope: Scope::Due,
+            remembers: false,
+            ledger: None,
+            context: Context::default(),
+        }
+    }
+}

@@ -272,18 +272,13 @@ impl State {
 #[cfg(test)]
 mod tests {
     use std::sync::Arc;
-    use std::time::Duration;
 
     use tokio_util::sync::CancellationToken;
 
     use super::*;
     use crate::config::address::Remote;
     use crate::forward::backoff::Schedule;
-    use crate::forward::outcome::Policy;
     use crate::forward::{Engine, EngineConfig};
-    use crate::log::Context;
-    use crate::net::connect;
-    use crate::smtp::client::ClientConfig;
     use crate::spool::{Spool, SpoolConfig};
 
     const NOW: u64 = 1_800_000_000;
@@ -356,25 +351,7 @@ mod tests {
     }
 
     fn engine(spool: &Arc<Spool>) -> Arc<Engine> {
-        let config = EngineConfig {
-            next_hop: Remote::Ip("192.0.2.1:25".parse().unwrap()),
-            client: ClientConfig::default(),
-            connect: connect::Options::default(),
-            per_destination: 4,
-            total: 16,
-            schedule: Schedule::default(),
-            policy: Policy::default(),
-            keep: Duration::ZERO,
-            busy_age: Duration::ZERO,
-            accounts: None,
-            tls: None,
-            filters: None,
-            scope: crate::forward::Scope::Due,
-            remembers: false,
-            ledger: None,
-            context: Context::default(),
-        };
-        Engine::new(Arc::clone(spool), config, CancellationToken::new())
+        Engine::new(Arc::clone(spool), EngineConfig::example(), CancellationToken::new())
     }
 
     #[test]

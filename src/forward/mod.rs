@@ -6,6 +6,7 @@
 pub mod account;
 pub mod answer;
 pub mod backoff;
+mod basis;
 mod config;
 mod content;
 mod crowd;

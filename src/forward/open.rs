@@ -7,6 +7,7 @@ use tokio::time::Instant;
 
 use crate::config::address::Remote;
 use crate::config::tls::TlsStart;
+use crate::forward::basis::Basis;
 use crate::forward::config::Secure;
 use crate::forward::deliver;
 use crate::forward::destination::Destination;
@@ -18,8 +19,14 @@ use crate::net::ledger::Entry;
 use crate::net::stream::Stream;
 use crate::smtp::client::{ClientConfig, Event, FaultKind, Session};
 
-/// A connection, ready for a message, and the peer's address.
-pub(crate) type Open = (Connection<Stream>, String);
+/// A session that is ready for a message.
+pub(crate) struct Open {
+    pub(crate) connection: Connection<Stream>,
+    /// The peer's address.
+    pub(crate) relay: String,
+    /// What it was made with.
+    pub(crate) basis: Basis,
+}
 
 /// Connects, encrypts and says EHLO, or tells what went wrong. The connection is written down in `line`.
 pub(crate) async fn open(
@@ -27,6 +34,7 @@ pub(crate) async fn open(
     destination: &Destination,
     line: Option<&Entry>,
 ) -> Result<Open, String> {
+    let basis = Basis::of(engine, destination).await;
     let config = engine.config();
     let mut login = match &config.accounts {
         Some(accounts) => accounts.login(&destination.selector).await?,
@@ -83,7 +91,7 @@ pub(crate) async fn open(
         session.bind(stream.exporter());
         connection = Connection::secured(stream, session);
     }
-    Ok((connection, peer.to_string()))
+    Ok(Open { connection, relay: peer.to_string(), basis })
 }
 
 /// The reason of a session that ended in a handshake; the log line before it says why.

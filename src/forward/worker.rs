@@ -9,7 +9,7 @@ use crate::forward::deliver;
 use crate::forward::engine::{Engine, lock, unix_now};
 use crate::forward::finish::Finish;
 use crate::forward::lane::{AfterFault, Lane};
-use crate::forward::open;
+use crate::forward::open::{self, Open};
 use crate::forward::ticket::Ticket;
 use crate::log::{self, ForwardEvent};
 use crate::net::client::Connection;
@@ -160,7 +160,7 @@ async fn session(engine: &Arc<Engine>, place: &mut Place<'_>, first: Ticket) -> 
         () = engine.stop.cancelled() => None,
         opened = open::open(engine, lane.destination(), line.as_ref()) => Some(opened),
     };
-    let (mut connection, relay) = match opened {
+    let mut opened = match opened {
         Some(Ok(opened)) => opened,
         Some(Err(text)) => {
             lane.put_back(first);
@@ -172,8 +172,8 @@ async fn session(engine: &Arc<Engine>, place: &mut Place<'_>, first: Ticket) -> 
         }
     };
     place.establish();
-    match converse(engine, lane, &mut connection, first, &relay).await {
-        Ok(Quit::Politely) => connection.quit(&mut deliver::trace(engine, None)).await,
+    match converse(engine, lane, &mut opened, first).await {
+        Ok(Quit::Politely) => opened.connection.quit(&mut deliver::trace(engine, None)).await,
         Ok(Quit::AlreadyClosed) => {}
         Err(fault) => return End::Fault(fault),
     }
@@ -190,10 +190,10 @@ enum Quit {
 async fn converse(
     engine: &Arc<Engine>,
     lane: &Arc<Lane>,
-    connection: &mut Connection<Stream>,
+    opened: &mut Open,
     first: Ticket,
-    relay: &str,
 ) -> Result<Quit, SessionFault> {
+    let Open { connection, relay, basis } = opened;
     let mut finished = 0;
     let mut next = Some(first);
     let mut done: Option<Finish> = None;
@@ -221,6 +221,10 @@ async fn converse(
         if next.is_none() {
             deliver::advance(engine, lane, done.take(), None).await;
             next = match wait_for_work(engine, lane, connection).await {
+                Ok(ticket) if !basis.holds(engine).await => {
+                    lane.put_back(ticket);
+                    return Ok(Quit::Politely);
+                }
                 Ok(ticket) => {
                     rested = true;
                     // A connection that has lain idle is worth being made again if it turns out to be dead.

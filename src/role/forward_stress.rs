@@ -16,10 +16,7 @@ use tokio_util::sync::CancellationToken;
 use super::forward::{REQUESTS, Triggers, serve};
 use crate::config::address::Remote;
 use crate::forward::backoff::Schedule;
-use crate::forward::outcome::Policy;
 use crate::forward::{Engine, EngineConfig, Reason};
-use crate::log::Context;
-use crate::net::connect;
 use crate::smtp::client::ClientConfig;
 use crate::spool::{Durability, Envelope, Spool, SpoolConfig};
 
@@ -133,22 +130,12 @@ impl Process {
         let spool = Spool::open(directory.path(), config).unwrap();
         let second = Duration::from_secs(1);
         let config = EngineConfig {
-            tls: None,
             next_hop: Remote::Ip(next_hop),
             client: ClientConfig { ehlo_name: "a.b".to_owned(), ..ClientConfig::default() },
-            connect: connect::Options::default(),
-            accounts: None,
-            per_destination: 4,
             total,
             schedule: Schedule { first: second, max: second, give_up: 1000 * second },
-            policy: Policy::default(),
-            filters: None,
             keep: 60 * second,
-            busy_age: Duration::ZERO,
-            remembers: false,
-            scope: crate::forward::Scope::Due,
-            ledger: None,
-            context: Context::default(),
+            ..EngineConfig::example()
         };
         let stop = CancellationToken::new();
         let engine = Engine::new(Arc::clone(&spool), config, stop.clone());

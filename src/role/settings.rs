@@ -323,7 +323,7 @@ pub fn engine(
             },
         },
         filters: next_hop.filters.clone(),
-        keep: next_hop.keep,
+        keep: next_hop.keep.max(forward.idle),
         busy_age: forward.busy_timeout,
         scope: Scope::Due,
         remembers: forward.remembers,

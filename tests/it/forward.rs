@@ -8,7 +8,7 @@ use crate::support::client::SmtpClient;
 use crate::support::daemon::{Daemon, Program, forward as run};
 use crate::support::hop::{Script, ScriptedHop, Step, reply};
 use crate::support::spool::TempSpool;
-use crate::support::{free_port, wait_for};
+use crate::support::{PATIENCE, free_port, wait_for};
 
 const CONTENT: &[u8] = b"Subject: test\r\n\r\n.leading dot\r\nbody\r\n";
 
@@ -256,6 +256,44 @@ fn polling_and_disconnecting_forward() {
         assert!(server.stop().success());
         assert_eq!(spool.files(), Vec::<String>::new());
     }
+}
+
+#[test]
+fn connections_are_kept_between_runs_if_that_is_wanted() {
+    for (more, connections) in [(&[][..], 2), (&["--forward-idle", "600"], 1)] {
+        let (spool, hop) = (TempSpool::new(), ScriptedHop::start(Script::well()));
+        let address = hop.arg();
+        let server =
+            Daemon::server(&spool, &[&["--forward-to", &address, "--forward-on-disconnect"], more].concat());
+        for count in 1..=2 {
+            SmtpClient::connect(server.address()).send("a@example.com", &["b@example.com"], CONTENT);
+            hop.wait_accepted(count);
+            if more.is_empty() {
+                wait_for("the connection to be closed", PATIENCE, || (hop.open() == 0).then_some(()));
+            }
+        }
+        assert_eq!(hop.connections(), connections, "{more:?}");
+        assert!(server.stop().success());
+        assert_eq!((hop.open(), spool.files().len()), (0, 0), "{more:?}");
+    }
+}
+
+#[test]
+fn a_kept_connection_is_not_used_for_what_would_be_sent_another_way_now() {
+    let (spool, hop) = (TempSpool::new(), ScriptedHop::start(Script::well()));
+    let address = hop.arg();
+    let server = Daemon::server(
+        &spool,
+        &["--forward-to", &address, "--forward-on-disconnect", "--forward-idle", "600", "--verbose"],
+    );
+    SmtpClient::connect(server.address()).send("a@example.com", &["b@example.com"], CONTENT);
+    hop.wait_accepted(1);
+    server.signal(Signal::SIGHUP);
+    server.line("configuration reloaded");
+    SmtpClient::connect(server.address()).send("a@example.com", &["b@example.com"], CONTENT);
+    hop.wait_accepted(2);
+    assert_eq!(hop.connections(), 2);
+    assert!(server.stop().success());
 }
 
 #[test]

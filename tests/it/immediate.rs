@@ -441,6 +441,30 @@ fn filters_choose_the_way() {
 }
 
 #[test]
+fn a_next_hop_that_does_not_answer_leaves_places_for_others() {
+    let (spool, hop) = (TempSpool::new(), ScriptedHop::start(Script::well()));
+    let silent = ScriptedHop::start(well(|script| script.greeting = Step::Silent));
+    let scripts = Scripts::new();
+    let body = format!(
+        "grep -q silent@ \"$2\" && sed -i 's/^X-MailRelay-ForwardToAddress:.*/X-MailRelay-ForwardToAddress: {}\\r/' \"$2\"; exit 0",
+        silent.arg()
+    );
+    let route = scripts.shell("route", &body);
+    let server = proxy(&spool, &hop.arg(), &["--client-filter", &route, "--forward-connections-max", "4"]);
+    let mut waiting: Vec<_> = (0..6).map(|_| SmtpClient::connect(server.address())).collect();
+    for client in &mut waiting {
+        client
+            .write(b"MAIL FROM:<a@example.com>\r\nRCPT TO:<silent@example.com>\r\nDATA\r\nSubject: x\r\n\r\n.\r\n")
+            .unwrap();
+    }
+    silent.wait_connections(2);
+    for _ in 0..8 {
+        assert_eq!(one(&server, &["b@example.com"]), TAKEN);
+    }
+    assert_eq!((silent.connections(), hop.accepted().len()), (2, 8));
+}
+
+#[test]
 fn a_login_that_is_refused_is_no_fault_of_the_message() {
     let (spool, hop) = (TempSpool::new(), ScriptedHop::start(Script::well()));
     let server = proxy(&spool, &hop.arg(), &["--client-auth", "plain:Ym9i:c2VjcmV0"]);

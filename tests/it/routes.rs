@@ -2,6 +2,7 @@
 
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::thread::JoinHandle;
 
@@ -198,15 +199,25 @@ struct Dante {
 
 impl Dante {
     fn start(rules: &str) -> Self {
+        Self::start_for(rules, None)
+    }
+
+    /// With an account, which is one of the system: the proxy sees files of its own in place of the machine's.
+    fn start_for(rules: &str, account: Option<(&str, &str)>) -> Self {
+        let method = if account.is_some() { "username" } else { "none" };
         let (dir, port) = (tempfile::tempdir().unwrap(), free_port());
         let file = dir.path().join("danted.conf");
         let text = format!(
-            "logoutput: /dev/null\ninternal: 127.0.0.1 port = {port}\nexternal: 127.0.0.1\nsocksmethod: none\n\
+            "logoutput: /dev/null\ninternal: 127.0.0.1 port = {port}\nexternal: 127.0.0.1\nsocksmethod: {method}\n\
              clientmethod: none\nuser.privileged: root\nuser.unprivileged: root\n\
              client pass {{ from: 0.0.0.0/0 to: 0.0.0.0/0 }}\n{rules}\n"
         );
         std::fs::write(&file, text).unwrap();
-        let child = Command::new(need::path("danted"))
+        let mut command = match account {
+            Some((user, password)) => with_account(dir.path(), user, password),
+            None => Command::new(need::path("danted")),
+        };
+        let child = command
             .arg("-f")
             .arg(&file)
             .arg("-p")
@@ -219,6 +230,26 @@ impl Dante {
         wait_for("danted", PATIENCE, || TcpStream::connect(loopback(port)).ok());
         Self { child, port, _dir: dir }
     }
+}
+
+/// The proxy in a mount namespace in which the system has one account more.
+fn with_account(dir: &Path, user: &str, password: &str) -> Command {
+    let hash = Command::new("openssl").args(["passwd", "-6", password]).output().unwrap();
+    let hash = String::from_utf8(hash.stdout).unwrap();
+    let mut mounts = String::new();
+    for (file, line) in [
+        ("passwd", format!("{user}:x:64321:64321::/:/usr/sbin/nologin")),
+        ("shadow", format!("{user}:{}:20000:0:99999:7:::", hash.trim())),
+    ] {
+        let (path, of_the_system) = (dir.join(file), format!("/etc/{file}"));
+        let text = std::fs::read_to_string(&of_the_system).unwrap();
+        std::fs::write(&path, format!("{text}{line}\n")).unwrap();
+        mounts.push_str(&format!("mount --bind {} {of_the_system} && ", path.display()));
+    }
+    let mut command = Command::new("unshare");
+    let program = need::path("danted");
+    command.args(["--mount", "sh", "-c", &format!("{mounts}exec {} \"$@\"", program.display()), "danted"]);
+    command
 }
 
 impl Drop for Dante {
@@ -250,6 +281,25 @@ fn a_real_proxy_is_passed_and_looks_names_up() {
     let (code, lines) = run(&spool, &format!("127.0.0.1:25@socks5:127.0.0.1:{}", refusing.port), &[]);
     assert_eq!((code, spool.ready().len()), (75, 1));
     assert!(lines.iter().any(|line| line.contains("socks error: request rejected")), "{lines:#?}");
+}
+
+#[test]
+fn a_real_proxy_knows_our_account() {
+    require!(need::root(), need::program("danted"), need::program("openssl"), need::program("unshare"));
+    let rules = "socks pass { from: 0.0.0.0/0 to: 0.0.0.0/0 socksmethod: username }";
+    let dante = Dante::start_for(rules, Some(("me", "s3cr et")));
+    let (spool, hop) = (TempSpool::new(), ScriptedHop::start(Script::well()));
+    let address = format!("localhost:{}@socks5:127.0.0.1:{}", hop.address().port(), dante.port);
+    routed(&spool, "a", "", "");
+    let (code, lines) = run(&spool, &address, &[]);
+    assert_eq!((code, spool.ready().len()), (75, 1), "without the account: {lines:#?}");
+    for (password, expected) in [("wrong", (75, 1)), ("s3cr+20et", (0, 0))] {
+        let mut file = tempfile::NamedTempFile::new().unwrap();
+        writeln!(file, "client plain me {password} socks:{}", loopback(dante.port)).unwrap();
+        let (code, lines) = run(&spool, &address, &["--client-auth", file.path().to_str().unwrap()]);
+        assert_eq!((code, spool.ready().len()), expected, "{password}: {lines:#?}");
+    }
+    assert_eq!(recipients(&hop), ["<a@example.com>"]);
 }
 
 /// A proxy that expects each of these requests, answers it, and then passes everything on to `target`, if there is one. It returns

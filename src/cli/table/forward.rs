@@ -34,6 +34,9 @@ pub(super) const ROWS: &[Opt] = &[
         .value(Kind::Number(1, 1_000), "number").default("4").sample("4"),
     opt("forward-connections-max", CLIENT, 4, FORWARD, "Connections at the same time to all destinations.")
         .value(Kind::Number(1, 10_000), "number").default("16").sample("16"),
+    opt("forward-idle", CLIENT, 4, Roles::RELAY,
+        "Keeps connections open for so long after they were last used, so that the next run need not make new ones; 0 for not at all.")
+        .value(Kind::Duration, "time").default("0").sample("60"),
     opt("idle-timeout", CLIENT, 4, Roles::SMTP.with(Roles::POP).with(Roles::RELAY),
         "Limit for a client's silence, in the SMTP and POP servers; 0 for none.")
         .value(Kind::Seconds, "seconds").default("1800").sample("2"),

@@ -54,12 +54,15 @@ pub(super) async fn make(proxy: &Arc<Proxy>, kept: &mut Option<Kept>, message: L
     };
     let mut message = message;
     loop {
-        if let Some(other) = kept.take_if(|kept| kept.destination != destination) {
-            other.leave(proxy);
+        if let Some(old) = kept.take() {
+            match old.serves(engine, &destination).await {
+                true => *kept = Some(old),
+                false => old.leave(proxy),
+            }
         }
         let rested = kept.is_some();
         if !rested {
-            match line::connect(engine, &destination).await {
+            match line::connect(proxy, &destination).await {
                 Ok(made) => *kept = Some(made),
                 Err(fault) => {
                     report(engine, message.id(), &fault);

@@ -9,10 +9,12 @@ use tokio::time::timeout;
 use super::attempt::{self, Attempt};
 use super::{Letter, Proxy};
 use crate::forward::answer::Answer;
+use crate::forward::basis::Basis;
+use crate::forward::deliver;
 use crate::forward::destination::Destination;
 use crate::forward::engine::Engine;
 use crate::forward::finish::{self, Finish};
-use crate::forward::{deliver, open};
+use crate::forward::open::{self, Open};
 use crate::net::client::Connection;
 use crate::net::ledger::Entry;
 use crate::net::stream::Stream;
@@ -29,6 +31,7 @@ pub(super) struct Kept {
     /// The peer's address.
     pub(super) relay: String,
     pub(super) destination: Destination,
+    pub(super) basis: Basis,
     _place: OwnedSemaphorePermit,
     _line: Option<Entry>,
 }
@@ -126,19 +129,22 @@ fn words(answer: &Answer, fault: Option<String>) -> String {
 }
 
 /// Makes a connection, as soon as there are few enough.
-pub(super) async fn connect(engine: &Arc<Engine>, destination: &Destination) -> Result<Kept, String> {
+pub(super) async fn connect(proxy: &Proxy, destination: &Destination) -> Result<Kept, String> {
+    let engine = &proxy.engine;
     let config = engine.config();
-    let place = async {
+    // In this order: who waits for a destination that does not answer takes no place from others.
+    let leave = async { Some((proxy.ways.enter(destination, config.total).await?, engine.permit().await?)) };
+    let leave = async {
         match config.connect.timeout {
-            Some(limit) => timeout(limit, engine.permit()).await.ok().flatten(),
-            None => engine.permit().await,
+            Some(limit) => timeout(limit, leave).await.ok().flatten(),
+            None => leave.await,
         }
     };
     let made = async {
-        let place = place.await.ok_or_else(|| NO_PLACE.to_owned())?;
+        let (_way, place) = leave.await.ok_or_else(|| NO_PLACE.to_owned())?;
         let line = config.ledger.as_ref().map(|ledger| ledger.outgoing(&destination.address));
-        let (connection, relay) = open::open(engine, destination, line.as_ref()).await?;
-        Ok(Kept { connection, relay, destination: destination.clone(), _place: place, _line: line })
+        let Open { connection, relay, basis } = open::open(engine, destination, line.as_ref()).await?;
+        Ok(Kept { connection, relay, destination: destination.clone(), basis, _place: place, _line: line })
     };
     tokio::select! {
         biased;
@@ -148,6 +154,11 @@ pub(super) async fn connect(engine: &Arc<Engine>, destination: &Destination) -> 
 }
 
 impl Kept {
+    /// Whether the next message to `destination` may go over it.
+    pub(super) async fn serves(&self, engine: &Engine, destination: &Destination) -> bool {
+        self.destination == *destination && self.basis.holds(engine).await
+    }
+
     /// Says goodbye without keeping anybody waiting.
     pub(super) fn leave(self, proxy: &Arc<Proxy>) {
         let engine = Arc::clone(&proxy.engine);

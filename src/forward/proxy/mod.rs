@@ -5,11 +5,12 @@
 //! that it is taken, whatever is left to do is ours; when it is told anything else, nothing stays here that would be sent. A client that
 //! goes away without an answer aborts nothing, and its message becomes one like any other in the spool.
 //!
-//! Lines share one limit on connections. One that is kept for a silent client is given up when somebody waits for its place.
+//! Lines share one limit on connections, of which those to one destination that are being made have half. One that is kept for a silent client is given up when somebody waits for its place.
 
 mod attempt;
 mod filters;
 mod line;
+mod ways;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -22,6 +23,7 @@ use crate::forward::answer::{self, Answer};
 use crate::forward::{Engine, EngineConfig};
 use crate::net::limits::Seat;
 use crate::spool::{LockedMessage, Spool};
+use ways::Ways;
 
 /// What becomes of a message that its client was told is not taken.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -45,6 +47,7 @@ pub struct ProxyConfig {
 /// What the lines of one instance share.
 pub struct Proxy {
     engine: Arc<Engine>,
+    ways: Ways,
     keeps_refused: AtomicBool,
     tasks: TaskTracker,
     /// Called when a message stays in the spool for another attempt.
@@ -63,7 +66,8 @@ impl Proxy {
         left: Box<dyn Fn() + Send + Sync>,
     ) -> Arc<Self> {
         let keeps_refused = AtomicBool::new(config.refused == Refused::Kept);
-        Arc::new(Self { engine: Engine::cut_by(spool, config.engine, stop, cut), keeps_refused, tasks, left })
+        let engine = Engine::cut_by(spool, config.engine, stop, cut);
+        Arc::new(Self { engine, ways: Ways::default(), keeps_refused, tasks, left })
     }
 
     /// Connections and messages from now on follow this; connections that exist stay.

@@ -1,7 +1,6 @@
 //! Who has a message when its client has gone.
 
 use std::sync::atomic::AtomicUsize;
-use std::time::Duration;
 
 use tempfile::TempDir;
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
@@ -11,11 +10,6 @@ use tokio::sync::Notify;
 use super::*;
 use crate::config::address::Remote;
 use crate::forward::Scope;
-use crate::forward::backoff::Schedule;
-use crate::forward::outcome::Policy;
-use crate::log::Context;
-use crate::net::connect;
-use crate::smtp::client::ClientConfig;
 use crate::spool::{Committed, Envelope, SpoolConfig};
 
 /// A spool, a next hop that says to MAIL what it was told, and everything in between.
@@ -120,21 +114,10 @@ async fn hop(listener: TcpListener, mail: &'static str, asked: Arc<Notify>, answ
 fn engine(next_hop: Remote) -> EngineConfig {
     EngineConfig {
         next_hop,
-        client: ClientConfig::default(),
-        connect: connect::Options::default(),
         per_destination: 1,
         total: 1,
-        schedule: Schedule::default(),
-        policy: Policy::default(),
-        keep: Duration::ZERO,
-        busy_age: Duration::ZERO,
-        accounts: None,
-        tls: None,
-        filters: None,
-        remembers: false,
         scope: Scope::Everything,
-        ledger: None,
-        context: Context::default(),
+        ..EngineConfig::example()
     }
 }
 

@@ -195,6 +195,11 @@ impl ScriptedHop {
         self.shared.state.lock().unwrap().commands.len()
     }
 
+    /// How many connections are open now.
+    pub(crate) fn open(&self) -> usize {
+        self.shared.state.lock().unwrap().open.0
+    }
+
     /// How many connections have been open at the same time at most.
     pub(crate) fn most_open(&self) -> usize {
         self.shared.state.lock().unwrap().open.1
