@@ -28,7 +28,7 @@ use crate::os::identity::User;
 use crate::os::pidfile::PidFile;
 use crate::os::{credentials, file, identity, limits, notify, title};
 use crate::role::bind::{self, BindError, Ports, ServerSockets};
-use crate::role::instance::{Handle, Instance, Resources};
+use crate::role::instance::{Forwards, Handle, Instance, Resources};
 use crate::role::login::Accounts;
 use crate::role::supervise::{self, Ended, Process, Signals};
 use crate::role::tls::Tls;
@@ -387,10 +387,10 @@ async fn run(
 ) -> anyhow::Result<u8> {
     let signals = Signals::install().context("cannot install signal handlers")?;
     let stop = CancellationToken::new();
-    let split = program != Program::Relay;
+    let forwards = if program == Program::Relay { Forwards::Here } else { Forwards::Elsewhere };
     let mut instances = Vec::new();
     for (settings, resources) in settings.into_iter().zip(resources) {
-        instances.push(Instance::new(settings, resources, &process, descriptors, split, &stop)?);
+        instances.push(Instance::new(settings, resources, &process, descriptors, forwards, &stop)?);
     }
     let relay = Arc::new(Relay {
         handles: instances.iter().map(Instance::handle).collect(),

@@ -12,7 +12,7 @@ use crate::spool::Spool;
 impl Instance {
     /// Whether clients on other machines are offered to send their passwords in clear.
     fn exposes_passwords(&self) -> bool {
-        let Some(logins) = &self.logins else { return false };
+        let Some(logins) = &self.parts.logins else { return false };
         let reachable = |listener: &Bound| listener.local().ip().is_some_and(|ip| !ip.is_loopback());
         logins.offer().clear.iter().any(|mechanism| mechanism.shows_secret())
             && self.sockets.smtp.bound.iter().any(reachable)
@@ -21,20 +21,21 @@ impl Instance {
     /// What is said at the start.
     pub fn announce(&self) {
         if self.exposes_passwords() {
-            log::emit(&self.context, &LoginEvent::Exposed.into());
+            log::emit(&self.parts.context, &LoginEvent::Exposed.into());
         }
-        let instance = Some(&self.settings.name).filter(|name| !name.is_empty()).cloned();
+        let instance = Some(&self.parts.settings.name).filter(|name| !name.is_empty()).cloned();
         let ServerSockets { smtp, admin, pop } = &self.sockets;
         self.announce_filters();
         for (server, sockets) in [(Server::Smtp, smtp), (Server::Admin, admin), (Server::Pop, pop)] {
             self.announce_server(server, sockets);
         }
-        if let Some(pop) = &self.pop {
+        if let Some(pop) = &self.parts.pop {
             let (instance, source) = (instance.clone(), pop.logins().source());
             log::emit(&Context::default(), &PopEvent::Accounts { instance, source }.into());
         }
-        let forwards = self.engine.is_some() || (self.smtp.is_some() && self.settings.forward.immediate);
-        if let Some(to) = self.settings.forward.to.as_ref().filter(|_| forwards) {
+        let forwards = self.parts.engine.is_some()
+            || (self.parts.smtp.is_some() && self.parts.settings.forward.immediate);
+        if let Some(to) = self.parts.settings.forward.to.as_ref().filter(|_| forwards) {
             // The line carries the instance's name in any log format.
             let context = Context::default();
             log::emit(&context, &StartEvent::ForwardingTo { instance, address: to.to_string() }.into());
@@ -43,16 +44,16 @@ impl Instance {
 
     /// Filters that cannot be run are noticed before the first message is.
     fn announce_filters(&self) {
-        let filter = &self.settings.filter;
+        let filter = &self.parts.settings.filter;
         for program in filter.server.iter().chain(&filter.client).map(FilterSpec::program) {
             if let Some(text) = program_warning(program, "filter") {
-                log::emit(&self.context, &StartEvent::Configuration { text }.into());
+                log::emit(&self.parts.context, &StartEvent::Configuration { text }.into());
             }
         }
     }
 
     fn announce_server(&self, server: Server, sockets: &Sockets) {
-        let instance = Some(&self.settings.name).filter(|name| !name.is_empty());
+        let instance = Some(&self.parts.settings.name).filter(|name| !name.is_empty());
         for listener in &sockets.bound {
             let (instance, address) = (instance.cloned(), listener.local().to_string());
             // The line carries the instance's name in any log format.
@@ -61,10 +62,10 @@ impl Instance {
         let without = &sockets.without_address;
         if !without.is_empty() {
             let interfaces = without.clone();
-            log::emit(&self.context, &StartEvent::NoAddresses { interfaces }.into());
+            log::emit(&self.parts.context, &StartEvent::NoAddresses { interfaces }.into());
         }
         if let Some(interface) = without.first().filter(|_| sockets.bound.is_empty()).cloned() {
-            log::emit(&self.context, &StartEvent::WaitingForInterface { server, interface }.into());
+            log::emit(&self.parts.context, &StartEvent::WaitingForInterface { server, interface }.into());
         }
     }
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::config::Settings;
-use crate::filter::Tools;
+use crate::filter::{Chain, Tools};
 use crate::forward::{Engine, account};
 use crate::log::{self, Context, ProcessEvent};
 use crate::net::ledger::Ledger;
@@ -18,6 +18,7 @@ use crate::role::tls::Tls;
 use crate::spool::Spool;
 
 /// A running instance, as supervision sees it.
+#[derive(Clone)]
 pub struct Handle {
     pub(super) context: Context,
     pub(super) settings: Settings,
@@ -30,8 +31,11 @@ pub struct Handle {
     pub(super) admin: Option<Arc<AdminRole>>,
     pub(super) tls: Tls,
     pub(super) engine: Option<Arc<Engine>>,
+    /// Who may log in at the SMTP server.
     pub(super) logins: Option<Arc<Logins>>,
+    /// Our accounts at the next hop.
     pub(super) ours: Option<Arc<account::Accounts>>,
+    /// Connections are written down, if there is anybody who may ask.
     pub(super) ledger: Option<Arc<Ledger>>,
 }
 
@@ -40,6 +44,17 @@ impl Handle {
     #[must_use]
     pub fn name(&self) -> &str {
         &self.settings.name
+    }
+
+    /// What forwarding needs, with the filters of the moment.
+    pub(super) fn next_hop(&self, filters: Option<Arc<Chain>>) -> NextHop {
+        NextHop {
+            accounts: self.ours.clone(),
+            tls: self.tls.connector.clone(),
+            filters,
+            keep: self.keep,
+            alternatives: Arc::clone(&self.filters.alternatives),
+        }
     }
 
     /// Connections and messages, in words.
@@ -78,13 +93,7 @@ impl Handle {
     /// Filters cannot be made; nothing has changed.
     pub fn reload(&self, new: &Settings) -> Result<(), String> {
         let filters = settings::filters(new, &self.filters).map_err(|error| error.to_string())?;
-        let next_hop = NextHop {
-            accounts: self.ours.clone(),
-            tls: self.tls.connector.clone(),
-            filters: filters.client,
-            keep: self.keep,
-            alternatives: Arc::clone(&self.filters.alternatives),
-        };
+        let next_hop = self.next_hop(filters.client);
         let immediate = settings::immediate(new, &next_hop, self.ledger.clone(), self.context.clone());
         let immediate = immediate.map_err(|error| error.to_string())?;
         self.tls.reload(new);
