@@ -4,13 +4,17 @@ use std::future::{Future, poll_fn};
 use std::io;
 use std::pin::Pin;
 use std::task::Poll;
+use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, timeout, timeout_at};
 
 use crate::net::read::read_some;
 use crate::sasl::Secret;
 use crate::smtp::client::{Event, Fault, MessageResult, Outgoing, Output, Session};
+
+/// How long a polite close may take.
+const CLOSE_TIME: Duration = Duration::from_secs(1);
 
 /// Where the content of the message in hand comes from.
 pub trait Content: Send {
@@ -176,7 +180,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
                 break;
             }
         }
-        let _ = self.stream.shutdown().await;
+        // Closing a secure stream takes a peer that reads.
+        let _ = timeout(CLOSE_TIME, self.stream.shutdown()).await;
     }
 
     /// Pumps until the session wants something that only the caller can give.
@@ -222,7 +227,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
         let mut rest = bytes;
         let mut input = Vec::new();
         // Once the session is over nothing limits the time that a peer who reads no more could take.
-        while !rest.is_empty() && !self.session.is_over() {
+        while !self.session.is_over() {
             let deadline = self.session.deadline().map(Instant::from_std);
             let progress = exchange(&mut self.stream, rest, &mut input);
             let done = match deadline {
@@ -231,6 +236,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
             };
             match done {
                 Err(_) => return self.session.timer(now()),
+                Ok(Ok(Progress::Flushed)) => return,
                 Ok(Ok(Progress::Wrote(count))) => {
                     rest = rest.get(count..).unwrap_or_default();
                     self.session.progress(now());
@@ -242,12 +248,6 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
                 }
                 Ok(Err(error)) => return self.session.closed(Some(&crate::os::reason(&error)), now()),
             }
-        }
-        if self.session.is_over() {
-            return;
-        }
-        if let Err(error) = self.stream.flush().await {
-            self.session.closed(Some(&crate::os::reason(&error)), now());
         }
     }
 
@@ -269,18 +269,26 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
 }
 
 enum Progress {
+    /// All is with the kernel.
+    Flushed,
     Wrote(usize),
     Read(usize),
 }
 
-/// Whichever comes first: room to write, or something to read.
+/// Whichever comes first: room to write, or something to read. With no more to write the stream is flushed: a secure one takes more than it
+/// has sent.
 async fn exchange<S>(stream: &mut S, output: &[u8], input: &mut Vec<u8>) -> io::Result<Progress>
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
     poll_fn(|cx| {
-        if let Poll::Ready(wrote) = Pin::new(&mut *stream).poll_write(cx, output) {
-            return Poll::Ready(wrote.map(Progress::Wrote));
+        let mut writer = Pin::new(&mut *stream);
+        let wrote = match output {
+            [] => writer.as_mut().poll_flush(cx).map_ok(|()| Progress::Flushed),
+            _ => writer.as_mut().poll_write(cx, output).map_ok(Progress::Wrote),
+        };
+        if wrote.is_ready() {
+            return wrote;
         }
         let mut read = std::pin::pin!(read_some(stream, input));
         read.as_mut().poll(cx).map(|count| count.map(Progress::Read))
@@ -292,3 +300,6 @@ fn now() -> std::time::Instant {
     // The runtime's clock, so that tests can pause it.
     Instant::now().into_std()
 }
+
+#[cfg(test)]
+mod tests;

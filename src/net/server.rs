@@ -285,11 +285,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<'_, S> {
     }
 }
 
+/// Closes politely, within a time that the peer cannot prolong: to close a secure stream takes writing, too.
 pub(crate) async fn finish<S: AsyncRead + AsyncWrite + Unpin>(stream: &mut S) {
-    if stream.shutdown().await.is_err() {
-        return;
-    }
     let drain = async {
+        if stream.shutdown().await.is_err() {
+            return;
+        }
         let mut dropped = Vec::new();
         let mut total = 0;
         while let Ok(read @ 1..) = read_some(stream, &mut dropped).await {
