@@ -5,6 +5,7 @@ use std::time::Duration;
 use crate::forward::backoff::MAX_INTERRUPTIONS;
 use crate::forward::engine::{Engine, lock, unix_now};
 use crate::forward::outcome::{Disposition, Failure};
+use crate::forward::proxy::Refused;
 use crate::forward::ticket::Ticket;
 use crate::log::{self, Context, Delivery, ForwardEvent, SpoolEvent};
 use crate::message::report::status::TOO_OLD;
@@ -100,16 +101,37 @@ pub(crate) fn apply(engine: &Engine, finish: Finish) -> Ticket {
 fn sent(engine: &Engine, context: &Context, message: LockedMessage, size: u64, relay: &str, reply: String) {
     let record = ForwardEvent::Forwarded(delivery(&message, size, relay, reply));
     let id = message.id().to_string();
+    // First of all: whatever goes wrong from here on, it is not sent again.
+    let removed = message.sent();
     lock(&engine.tally).sent();
-    log::emit(context, &ForwardEvent::EnvelopeDeleted { id: id.clone() }.into());
-    log::emit(context, &ForwardEvent::ContentDeleted { id: id.clone() }.into());
-    report(context, &id, message.sent());
+    tell_removed(context, &id, removed);
     log::emit(context, &record.into());
 }
 
-/// Gives a message back to the client that waits for the outcome, and is told of this `reply`: nobody sends it on from here.
-/// Blocking. It is removed, or kept as `.bad` if it is to be `kept`.
-pub(crate) fn hand_back(engine: &Engine, finish: Finish, reply: String, kept: bool) {
+fn tell_removed(context: &Context, id: &str, removed: Result<(), FinishError>) {
+    log::emit(context, &ForwardEvent::EnvelopeDeleted { id: id.to_owned() }.into());
+    log::emit(context, &ForwardEvent::ContentDeleted { id: id.to_owned() }.into());
+    report(context, id, removed);
+}
+
+/// What came of giving a message back to its client.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum HandedBack {
+    /// Nobody sends it on from here.
+    Done,
+    /// It could not be taken out of the queue, and will be sent: the client is not to have it too.
+    StillOurs,
+}
+
+impl HandedBack {
+    fn of(finished: &Result<(), FinishError>) -> Self {
+        if finished.as_ref().is_err_and(FinishError::leaves_it_queued) { Self::StillOurs } else { Self::Done }
+    }
+}
+
+/// Gives a message back to the client that waits for the outcome, and is told of this `reply`. Blocking. The message is removed, or set
+/// aside as `.bad`.
+pub(crate) fn hand_back(engine: &Engine, finish: Finish, reply: String, refused: Refused) -> HandedBack {
     let Finish { message, disposition, relay, size, .. } = finish;
     let context = engine.context().with_message(&message.id().to_string());
     let failure = match disposition {
@@ -122,15 +144,19 @@ pub(crate) fn hand_back(engine: &Engine, finish: Finish, reply: String, kept: bo
         log::emit(&context, &ForwardEvent::InDoubt { id, relay, next: CLIENT_NEXT }.into());
     }
     let record = ForwardEvent::HandedBack(delivery(&message, size, &relay, reply));
-    log::emit(&context, &record.into());
-    if kept {
+    let handed_back = if refused == Refused::Kept {
         let note = FailNote { rejected: rejected(&failure), reason: failure.reason, code: failure.code };
-        return fail(engine, message, &note);
+        fail(engine, message, &note)
+    } else {
+        let (id, removed) = (message.id().to_string(), message.remove());
+        let handed_back = HandedBack::of(&removed);
+        tell_removed(&context, &id, removed);
+        handed_back
+    };
+    if handed_back == HandedBack::Done {
+        log::emit(&context, &record.into());
     }
-    let id = message.id().to_string();
-    log::emit(&context, &ForwardEvent::EnvelopeDeleted { id: id.clone() }.into());
-    log::emit(&context, &ForwardEvent::ContentDeleted { id: id.clone() }.into());
-    report(&context, &id, message.remove());
+    handed_back
 }
 
 pub(crate) fn give_up(engine: &Engine, message: LockedMessage, size: u64, failure: &Failure, relay: &str) {
@@ -160,19 +186,24 @@ pub(crate) fn unlock(engine: &Engine, message: LockedMessage) {
 }
 
 /// Sets a message aside as `.bad`. Blocking.
-pub(crate) fn fail(engine: &Engine, message: LockedMessage, note: &FailNote) {
+pub(crate) fn fail(engine: &Engine, message: LockedMessage, note: &FailNote) -> HandedBack {
     let context = engine.context().with_message(&message.id().to_string());
     let id = message.id().to_string();
     lock(&engine.tally).failed();
     log::emit(&context, &ForwardEvent::EnvelopeFailed { id: id.clone() }.into());
-    report(&context, &id, message.fail(note));
+    let failed = message.fail(note);
+    let handed_back = HandedBack::of(&failed);
+    report(&context, &id, failed);
+    handed_back
 }
 
 /// Sets a message aside whose envelope names a destination that is none. Blocking.
 pub(crate) fn unroutable(engine: &Engine, ticket: &Ticket, reason: String) {
     let id = ticket.id();
     match engine.spool.lock(id) {
-        Ok(Some(message)) => fail(engine, message, &FailNote { reason, ..FailNote::default() }),
+        Ok(Some(message)) => {
+            fail(engine, message, &FailNote { reason, ..FailNote::default() });
+        }
         Ok(None) => {}
         Err(error) => engine.ignoring(id, &error),
     }

@@ -281,3 +281,14 @@ pub enum FinishError {
     #[error(transparent)]
     Edit(#[from] EditError),
 }
+
+impl FinishError {
+    /// Whether the message is still in the queue, whatever was to become of it: it is `.busy`, and sent when it has been recovered.
+    #[must_use]
+    pub fn leaves_it_queued(&self) -> bool {
+        match self {
+            Self::Envelope { .. } | Self::Rename { .. } => true,
+            Self::Content { .. } | Self::Reason { .. } | Self::Edit(_) => false,
+        }
+    }
+}

@@ -80,7 +80,7 @@ mod recover;
 mod scan;
 mod sweep;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 mod trouble;
 mod watch;
 

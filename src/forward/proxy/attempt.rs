@@ -20,6 +20,8 @@ use crate::spool::{LockedMessage, MessageId};
 pub(super) enum Attempt {
     /// The message has been dealt with: only the answer is left.
     Settled(Answer),
+    /// By a bug it was put back by its guard, as a message like any other.
+    Lost,
     /// It is decided what is to become of the message.
     Ended {
         finish: Box<Finish>,
@@ -35,6 +37,7 @@ pub(super) async fn make(proxy: &Arc<Proxy>, kept: &mut Option<Kept>, message: L
     let message = match filters::pass(engine, message).await {
         Filtered::Passed(message) => message,
         Filtered::Settled(answer) => return Attempt::Settled(answer),
+        Filtered::Lost => return Attempt::Lost,
         Filtered::Refused { message, disposition, answer, reason } => {
             return ended(engine, message, disposition, answer, Some(reason));
         }
@@ -71,7 +74,7 @@ pub(super) async fn make(proxy: &Arc<Proxy>, kept: &mut Option<Kept>, message: L
                 }
             }
         }
-        let Some(hop) = kept else { return Attempt::Settled(answer::FAILED.into()) };
+        let Some(hop) = kept else { return Attempt::Lost };
         let job = match load(engine, message).await {
             Ok(job) => job,
             Err(attempt) => return attempt,
@@ -96,13 +99,13 @@ fn of(engine: &Engine, sent: Sent) -> Attempt {
     Attempt::Ended { finish: Box::new(finish), answer, fault }
 }
 
-/// Gets ready what is needed.
+/// Gets ready what is needed. A message is on one line only, so there is always a ticket for it.
 async fn load(engine: &Arc<Engine>, message: LockedMessage) -> Result<Job, Attempt> {
-    let Some(ticket) = Ticket::draw(engine, message.id().clone()) else { return Err(impossible()) };
+    let Some(ticket) = Ticket::draw(engine, message.id().clone()) else { return Err(Attempt::Lost) };
     let worker = Arc::clone(engine);
     let loaded = spawn_blocking(move || deliver::load(&worker, message, ticket));
     // The runtime reports a panic; the message is put back by its guard.
-    let Ok(loaded) = loaded.await else { return Err(impossible()) };
+    let Ok(loaded) = loaded.await else { return Err(Attempt::Lost) };
     loaded.map_err(|error| {
         let answer = answer::FAILED.into();
         match error {
@@ -127,18 +130,13 @@ fn ended(
     answer: Answer,
     fault: Option<String>,
 ) -> Attempt {
-    let Some(ticket) = Ticket::draw(engine, message.id().clone()) else { return impossible() };
+    let Some(ticket) = Ticket::draw(engine, message.id().clone()) else { return Attempt::Lost };
     let size = message.content().map_or(0, |(_, size)| size);
     Attempt::Ended {
         finish: Box::new(Finish::new(message, ticket, disposition, "", size, None)),
         answer,
         fault,
     }
-}
-
-/// A message is on one line only, so it cannot be on another already. If it were it would be put back by its guard.
-fn impossible() -> Attempt {
-    Attempt::Settled(answer::FAILED.into())
 }
 
 fn report(engine: &Engine, id: &MessageId, fault: &str) {

@@ -22,6 +22,8 @@ pub(super) enum Filtered {
     Passed(LockedMessage),
     /// It has been dealt with.
     Settled(Answer),
+    /// By a bug it was put back by its guard.
+    Lost,
     /// It is not to be sent.
     Refused { message: LockedMessage, disposition: Disposition, answer: Answer, reason: String },
 }
@@ -52,7 +54,7 @@ pub(super) async fn pass(engine: &Arc<Engine>, message: LockedMessage) -> Filter
             }
             Ok(filtered) => return filtered,
             // The runtime reports the panic; the message is put back by its guard.
-            Err(_) => return Filtered::Settled(answer::FAILED.into()),
+            Err(_) => return Filtered::Lost,
         }
     }
 }
@@ -67,7 +69,8 @@ async fn unshare(
     match unshared.await {
         Ok((true, message)) => Ok(message),
         Ok((false, message)) => Err(fault(message, "cannot copy content file")),
-        Err(_) => Err(Filtered::Settled(answer::FAILED.into())),
+        // As above.
+        Err(_) => Err(Filtered::Lost),
     }
 }
 

@@ -7,13 +7,13 @@ use tokio::task::spawn_blocking;
 use tokio::time::timeout;
 
 use super::attempt::{self, Attempt};
-use super::{Letter, Proxy};
-use crate::forward::answer::Answer;
+use super::{Letter, Proxy, Refused};
+use crate::forward::answer::{self, Answer};
 use crate::forward::basis::Basis;
 use crate::forward::deliver;
 use crate::forward::destination::Destination;
 use crate::forward::engine::Engine;
-use crate::forward::finish::{self, Finish};
+use crate::forward::finish::{self, Finish, HandedBack};
 use crate::forward::open::{self, Open};
 use crate::net::client::Connection;
 use crate::net::ledger::Entry;
@@ -84,6 +84,10 @@ async fn carry(proxy: &Arc<Proxy>, kept: &mut Option<Kept>, letter: Letter) {
     let orphaned = client.is_gone() || told.is_closed() || proxy.engine.cut.is_cancelled();
     let answer = match attempt {
         Attempt::Settled(answer) => answer,
+        Attempt::Lost => {
+            (proxy.left)();
+            answer::FAILED.into()
+        }
         Attempt::Ended { finish, answer, fault } => settle(proxy, *finish, answer, fault, orphaned).await,
     };
     // A client that could not wait does not hear it.
@@ -100,19 +104,23 @@ async fn settle(
 ) -> Answer {
     let engine = Arc::clone(&proxy.engine);
     // compat: 2.6 told its client one thing and did another.
-    let kept = proxy.keeps_refused();
-    let ours = finish.is_sent() || orphaned || (kept && engine.config().policy.compat26);
-    let left = ours && finish.leaves_message();
+    let refused = proxy.refused();
+    let ours = finish.is_sent() || orphaned || (refused == Refused::Kept && engine.config().policy.compat26);
+    let leaves = ours && finish.leaves_message();
     let reply = words(&answer, fault);
     let done = spawn_blocking(move || {
-        if ours {
-            drop(finish::apply(&engine, finish));
-        } else {
-            finish::hand_back(&engine, finish, reply, kept);
+        if !ours {
+            return finish::hand_back(&engine, finish, reply, refused);
         }
+        drop(finish::apply(&engine, finish));
+        HandedBack::Done
     });
-    // A panic has been reported by the runtime.
-    let _ = done.await;
+    let (left, answer) = match done.await {
+        Ok(HandedBack::Done) => (leaves, answer),
+        Ok(HandedBack::StillOurs) => (true, Answer::Accepted),
+        // The runtime has reported the panic. Where the message is now cannot be known: the client keeps it, and somebody looks.
+        Err(_) => (true, answer),
+    };
     if left {
         (proxy.left)();
     }

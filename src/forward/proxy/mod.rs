@@ -5,21 +5,21 @@
 //! that it is taken, whatever is left to do is ours; when it is told anything else, nothing stays here that would be sent. A client that
 //! goes away without an answer aborts nothing, and its message becomes one like any other in the spool.
 //!
-//! Lines share one limit on connections, of which those to one destination that are being made have half. One that is kept for a silent client is given up when somebody waits for its place.
+//! Lines share one limit on connections. Those to one destination that are being made have half of it at most. One that is kept for a silent client is given up when somebody waits for its place.
 
 mod attempt;
 mod filters;
 mod line;
 mod ways;
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
 
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::forward::answer::{self, Answer};
+use crate::forward::engine::lock;
 use crate::forward::{Engine, EngineConfig};
 use crate::net::limits::Seat;
 use crate::spool::{LockedMessage, Spool};
@@ -48,7 +48,7 @@ pub struct ProxyConfig {
 pub struct Proxy {
     engine: Arc<Engine>,
     ways: Ways,
-    keeps_refused: AtomicBool,
+    refused: Mutex<Refused>,
     tasks: TaskTracker,
     /// Called when a message stays in the spool for another attempt.
     left: Box<dyn Fn() + Send + Sync>,
@@ -65,19 +65,19 @@ impl Proxy {
         cut: CancellationToken,
         left: Box<dyn Fn() + Send + Sync>,
     ) -> Arc<Self> {
-        let keeps_refused = AtomicBool::new(config.refused == Refused::Kept);
+        let refused = Mutex::new(config.refused);
         let engine = Engine::cut_by(spool, config.engine, stop, cut);
-        Arc::new(Self { engine, ways: Ways::default(), keeps_refused, tasks, left })
+        Arc::new(Self { engine, ways: Ways::default(), refused, tasks, left })
     }
 
     /// Connections and messages from now on follow this; connections that exist stay.
     pub fn reload(&self, config: ProxyConfig) {
-        self.keeps_refused.store(config.refused == Refused::Kept, Ordering::Relaxed);
+        *lock(&self.refused) = config.refused;
         self.engine.reload(config.engine);
     }
 
-    fn keeps_refused(&self) -> bool {
-        self.keeps_refused.load(Ordering::Relaxed)
+    fn refused(&self) -> Refused {
+        *lock(&self.refused)
     }
 }
 
@@ -112,11 +112,23 @@ impl Line {
     pub async fn send(&mut self, message: LockedMessage, client: Arc<Seat>) -> Answer {
         let (told, answer) = oneshot::channel();
         let letters = self.letters.get_or_insert_with(|| line::start(&self.proxy));
-        if letters.send(Letter { message, client, told }).await.is_err() {
-            // The task has ended by a bug, which the runtime has reported. The message is put back by its guard.
-            self.letters = None;
-        }
-        answer.await.unwrap_or(answer::FAILED.into())
+        let sent = letters.send(Letter { message, client, told }).await;
+        let lost = match sent {
+            Ok(()) => answer.await,
+            // The task has ended by a bug.
+            Err(_) => {
+                self.letters = None;
+                return self.lost();
+            }
+        };
+        lost.unwrap_or_else(|_| self.lost())
+    }
+
+    /// The answer to a message that a task had which has ended by a bug. The runtime has reported it, and the message, unless it was dealt
+    /// with, was put back by its guard.
+    fn lost(&self) -> Answer {
+        (self.proxy.left)();
+        answer::FAILED.into()
     }
 }
 

@@ -1,6 +1,6 @@
 //! Who has a message when its client has gone.
 
-use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use tempfile::TempDir;
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
@@ -10,6 +10,7 @@ use tokio::sync::Notify;
 use super::*;
 use crate::config::address::Remote;
 use crate::forward::Scope;
+use crate::spool::tests::spool_that_may_keep_its_files;
 use crate::spool::{Committed, Envelope, SpoolConfig};
 
 /// A spool, a next hop that says to MAIL what it was told, and everything in between.
@@ -27,12 +28,16 @@ struct Bench {
 
 impl Bench {
     async fn new(mail: &'static str) -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let spool = Spool::open(directory.path(), SpoolConfig::default()).unwrap();
+        Self::with(directory, spool, mail).await
+    }
+
+    async fn with(directory: TempDir, spool: Arc<Spool>, mail: &'static str) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let next_hop = Remote::Ip(listener.local_addr().unwrap());
         let (asked, answers) = (Arc::<Notify>::default(), Arc::<Notify>::default());
         tokio::spawn(hop(listener, mail, Arc::clone(&asked), Arc::clone(&answers)));
-        let directory = tempfile::tempdir().unwrap();
-        let spool = Spool::open(directory.path(), SpoolConfig::default()).unwrap();
         let (left, cut) = (Arc::<AtomicUsize>::default(), CancellationToken::new());
         let count = Arc::clone(&left);
         let proxy = Proxy::new(
@@ -127,6 +132,16 @@ async fn a_client_that_hears_of_the_refusal_has_its_message_back() {
     let (answer, left) = bench.send(|_| {}).await;
     assert_eq!(answer, Answer::refused(451, "4.3.0 later"));
     assert_eq!((left, bench.left()), (vec![], 0));
+}
+
+#[tokio::test]
+async fn a_message_that_cannot_be_given_back_is_taken() {
+    let directory = tempfile::tempdir().unwrap();
+    let (spool, break_removal) = spool_that_may_keep_its_files(directory.path());
+    let bench = Bench::with(directory, spool, "451 4.3.0 later\r\n").await;
+    let (answer, left) = bench.send(|_| break_removal()).await;
+    assert_eq!(answer, Answer::Accepted, "it will be recovered and sent");
+    assert_eq!((left, bench.left()), (vec![".busy".to_owned()], 1));
 }
 
 #[tokio::test]

@@ -24,6 +24,13 @@ use super::*;
 
 const CONTENT_TEXT: &[u8] = b"Subject: test\r\n\r\nhello\r\n";
 
+/// A spool, and what makes its disk remove nothing from then on.
+pub(crate) fn spool_that_may_keep_its_files(place: &Path) -> (Arc<Spool>, impl Fn() + use<>) {
+    let disk = Arc::new(disk::TestDisk::new(place));
+    let spool = Spool::with_disk(disk.clone(), place, SpoolConfig::default()).unwrap();
+    (spool, move || disk.fail(disk::Operation::Unlink, nix::errno::Errno::EIO))
+}
+
 fn envelope(recipients: &[&str]) -> Envelope {
     Envelope {
         sender: "a@example.com".to_owned(),
