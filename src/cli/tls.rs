@@ -10,6 +10,7 @@ use super::typed::{Failure, Values};
 use crate::config::tls::{
     self, CertificateFiles, ClientTls, ServerTls, TlsKeywords, TlsStart, Verify, certificate_files,
 };
+use crate::tls::LIBRARY;
 
 /// Options that make TLS happen.
 const USES: [&str; 4] = ["server-tls", "server-tls-connection", "client-tls", "client-tls-connection"];
@@ -17,7 +18,7 @@ const USES: [&str; 4] = ["server-tls", "server-tls-connection", "client-tls", "c
 /// The keywords of `--tls-config`, if any instance uses TLS.
 ///
 /// # Errors
-/// Keywords that leave no protocol version.
+/// Keywords that leave no protocol version; TLS that is not built in.
 pub(super) fn keywords<'a>(
     process: &Values,
     mut instances: impl Iterator<Item = &'a Entries>,
@@ -25,6 +26,9 @@ pub(super) fn keywords<'a>(
 ) -> Result<TlsKeywords, Failure> {
     if !instances.any(|entries| USES.iter().any(|name| entries.contains_key(name))) {
         return Ok(TlsKeywords::default());
+    }
+    if LIBRARY.is_none() {
+        return Err(Failure::Usage("TLS is not built into this version".to_owned()));
     }
     let text = process.text("tls-config").unwrap_or_default();
     let parsed = tls::keywords(&text).map_err(Failure::Error)?;

@@ -3,6 +3,7 @@
 use std::fmt::Write;
 
 use super::table;
+use crate::tls;
 use crate::{PRODUCT, VERSION};
 
 pub(super) const COPYRIGHT: &str = "Copyright (C) 2026 the authors of this E-MailRelay";
@@ -18,7 +19,7 @@ fn features() -> Vec<(&'static str, String)> {
         ("Unix domain sockets", "enabled".to_owned()),
         ("POP server", built("pop")),
         ("Admin server", built("admin")),
-        ("TLS library", "rustls 0.23".to_owned()),
+        ("TLS library", tls::LIBRARY.unwrap_or("none").to_owned()),
         ("Systemd", "enabled".to_owned()),
         ("SMTPUTF8", "enabled".to_owned()),
         ("Filters", built("filter")),
@@ -52,7 +53,7 @@ mod tests {
         assert!(!short.contains("enabled"));
         let long = text(true);
         let lines = "\n\nMulti-threading: enabled\nUnix domain sockets: enabled\nPOP server: enabled\n\
-                     Admin server: enabled\nTLS library: rustls 0.23\nSystemd: enabled\n";
+                     Admin server: enabled\nTLS library: rustls 0.23 with ";
         assert!(long.contains(lines));
     }
 }

@@ -19,10 +19,11 @@ use tokio_util::sync::CancellationToken;
 use super::certificate::{Facts, to_pem};
 use super::checked::{ListedServer, NameMismatch, Wanted};
 use super::error::{HandshakeError, SetupError};
+use super::provider::provider;
 use super::reload::{self, Material};
 use super::unchecked::AnyServer;
 use super::verifier::{JudgesServers as _, Verifier};
-use super::{Secured, files, names, provider, versions};
+use super::{Secured, files, names, versions};
 use crate::config::tls::{ClientTls, Verify};
 use crate::log::{self, Context, TlsEvent};
 use crate::net::address::Endpoint;
@@ -229,7 +230,7 @@ impl Material for Connector {
 
 impl Current {
     fn load(settings: &ClientTls) -> Result<Self, SetupError> {
-        let provider = provider();
+        let provider = provider()?;
         let other = |error: Error| SetupError::Other(error.to_string());
         let identity = match &settings.certificate {
             Some(files) => Some(files::identity(files, &provider)?),
@@ -269,7 +270,7 @@ impl Current {
 }
 
 fn verifier(settings: &ClientTls, verify: &Verify) -> Result<Arc<dyn ServerCertVerifier>, SetupError> {
-    let algorithms = provider().signature_verification_algorithms;
+    let algorithms = provider()?.signature_verification_algorithms;
     let authorities = match verify {
         Verify::Absent | Verify::None => return Ok(Arc::new(Verifier::new(AnyServer, algorithms))),
         Verify::System | Verify::SystemAndName => files::system_authorities()?,
@@ -287,7 +288,7 @@ fn verifier(settings: &ClientTls, verify: &Verify) -> Result<Arc<dyn ServerCertV
 /// What certificates are measured by when nothing is required of them: what `--client-tls-verify=<auto>` would require.
 fn measure() -> Option<ListedServer> {
     let authorities = files::system_authorities().ok()?;
-    let algorithms = provider().signature_verification_algorithms;
+    let algorithms = provider().ok()?.signature_verification_algorithms;
     Some(ListedServer { authorities, wanted: Wanted::Host, algorithms })
 }
 

@@ -8,6 +8,7 @@
 //! | `files`, `certificate` | reading keys, certificates and authorities, and what can be said of them |
 //! | `verifier`, `checked`, `unchecked`, `signature` | verifiers; every departure from the built-in ones is in these |
 //! | `hello`, `names`, `error` | what log lines say, in OpenSSL's words |
+//! | `provider` | the cryptography that is built in |
 //! | `crowd` | the limit on handshakes |
 //! | `watch`, `reload` | renewed files, certificates that run out |
 //!
@@ -22,6 +23,7 @@ mod error;
 mod files;
 mod hello;
 mod names;
+mod provider;
 mod reload;
 mod server;
 mod signature;
@@ -33,17 +35,16 @@ mod watch;
 pub(crate) mod tests;
 
 use std::future::Future;
-use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use rustls::SupportedProtocolVersion;
-use rustls::crypto::CryptoProvider;
 use rustls::version::{TLS12, TLS13};
 use tokio::time::timeout;
 
 pub use client::Connector;
 pub use crowd::{FAIR_SHARE, MAX_HANDSHAKES, MAX_WAITING};
 pub use error::{HandshakeError, SetupError, is_end, read_fault};
+pub use provider::LIBRARY;
 pub use server::Acceptor;
 
 use crate::config::tls::{TlsKeywords, TlsVersion};
@@ -66,12 +67,6 @@ impl Secured {
         let (address, protocol, cipher) = (peer.to_string(), self.protocol, self.cipher.clone());
         TlsEvent::Established { address, protocol, cipher }.into()
     }
-}
-
-/// The one implementation of cryptography, always passed by hand: the process-wide default of rustls is never used.
-fn provider() -> Arc<CryptoProvider> {
-    static PROVIDER: OnceLock<Arc<CryptoProvider>> = OnceLock::new();
-    Arc::clone(PROVIDER.get_or_init(|| Arc::new(rustls::crypto::aws_lc_rs::default_provider())))
 }
 
 fn versions(keywords: &TlsKeywords) -> &'static [&'static SupportedProtocolVersion] {

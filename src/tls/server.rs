@@ -4,7 +4,6 @@ use std::path::PathBuf;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
-use rustls::crypto::aws_lc_rs::Ticketer;
 use rustls::server::danger::ClientCertVerifier;
 use rustls::server::{NoServerSessionStorage, WebPkiClientVerifier};
 use rustls::sign::SingleCertAndKey;
@@ -16,10 +15,11 @@ use super::checked::ListedClient;
 use super::crowd::{Crowd, MAX_HANDSHAKES};
 use super::error::{HandshakeError, SetupError};
 use super::hello::{self, First};
+use super::provider::{provider, ticketer};
 use super::reload::{self, Material};
 use super::unchecked::AnyClient;
 use super::verifier::Verifier;
-use super::{Secured, files, names, provider, versions, within};
+use super::{Secured, files, names, versions, within};
 use crate::config::tls::{ServerTls, Verify};
 use crate::log::{self, Context, Server, TlsEvent};
 use crate::net::address::Endpoint;
@@ -202,7 +202,7 @@ impl Acceptor {
 
 impl Current {
     fn load(settings: &ServerTls) -> Result<Self, SetupError> {
-        let provider = provider();
+        let provider = provider()?;
         let identity = files::identity(&settings.certificate, &provider)?;
         let other = |error: rustls::Error| SetupError::Other(error.to_string());
         let algorithms = provider.signature_verification_algorithms;
@@ -227,7 +227,7 @@ impl Current {
         if settings.keywords.no_tickets || settings.keywords.no_resumption {
             config.send_tls13_tickets = 0;
         } else {
-            config.ticketer = Ticketer::new().map_err(other)?;
+            config.ticketer = ticketer().map_err(other)?;
         }
         let mut pop = config.clone();
         pop.alpn_protocols = vec![POP3.to_vec()];
