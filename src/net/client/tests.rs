@@ -26,7 +26,10 @@ impl AsyncRead for Unread {
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         match self.lines.pop_front() {
-            Some(line) => Poll::Ready(Ok(buffer.put_slice(line))),
+            Some(line) => {
+                buffer.put_slice(line);
+                Poll::Ready(Ok(()))
+            }
             None => Poll::Pending,
         }
     }
