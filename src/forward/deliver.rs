@@ -12,13 +12,14 @@ use crate::forward::filtering::Passed;
 use crate::forward::finish::{self, Finish};
 use crate::forward::lane::Lane;
 use crate::forward::outcome::{self, Disposition, Failure};
+use crate::forward::take;
 use crate::forward::ticket::Ticket;
 use crate::log::{self, ForwardEvent, SpoolEvent};
 use crate::net::client::{Answered, Broken, Connection};
 use crate::net::connect;
 use crate::net::stream::Stream;
 use crate::smtp::client::{self, MessageResult, Outcome, Outgoing, Stage};
-use crate::spool::{ContentError, FailNote, LockError, LockedMessage, MessageId, Unsendable};
+use crate::spool::{ContentError, LockedMessage, MessageId, Unsendable};
 
 /// What a transfer ends with when the program cannot wait for it any longer.
 const STOPPED: &str = "shutting down";
@@ -67,15 +68,18 @@ pub(crate) async fn advance(
         return None;
     }
     let (worker, lane) = (Arc::clone(engine), Arc::clone(lane));
-    spawn_blocking(move || {
+    let ids = [done.as_ref().map(Finish::id), next.as_ref().map(Ticket::id)].map(Option::<&_>::cloned);
+    let advanced = spawn_blocking(move || {
         if let Some(done) = done {
             drop(finish::apply(&worker, done));
         }
         next.and_then(|ticket| take(&worker, &lane, ticket))
+    });
+    advanced.await.unwrap_or_else(|_| {
+        // The runtime reports the panic; the message is unlocked by its guard.
+        ids.iter().flatten().for_each(|id| engine.try_later(id));
+        None
     })
-    .await
-    // The runtime reports the panic; the message is unlocked by its guard.
-    .unwrap_or_default()
 }
 
 /// Finishes a message whose session has failed. Returns its ticket if nothing at all was done to it.
@@ -89,40 +93,15 @@ pub(crate) async fn after_fault(engine: &Arc<Engine>, finish: Finish) -> Option<
 
 /// Locks a message and reads what is needed to send it. Blocking.
 fn take(engine: &Arc<Engine>, lane: &Lane, mut ticket: Ticket) -> Option<Job> {
-    if let Some(Passed { message, place }) = ticket.take_passed() {
-        // Another may come in its place.
-        drop(place);
-        return open(engine, lane, message, ticket);
-    }
-    let id = ticket.id();
-    match engine.spool.lock(id) {
-        Ok(Some(message)) => open(engine, lane, message, ticket),
-        // Another forwarder was faster, or the message is gone.
-        Ok(None) => None,
-        Err(LockError::Unsendable { message, fault }) => {
-            finish::fail(engine, *message, &FailNote { reason: fault.to_string(), ..FailNote::default() });
-            None
+    let message = match ticket.take_passed() {
+        Some(Passed { message, place }) => {
+            // Another may come in its place.
+            drop(place);
+            take::fit(engine, message)?
         }
-        Err(error) => {
-            engine.ignoring(id, &error);
-            None
-        }
-    }
-}
-
-fn open(engine: &Arc<Engine>, lane: &Lane, message: LockedMessage, ticket: Ticket) -> Option<Job> {
-    let context = engine.context().with_message(&message.id().to_string());
-    // Another process may have tried it since it was listed.
-    if let Some(next) = engine.waits_for(&message.retry_state()) {
-        lock(&engine.tally).not_due(next);
-        return None;
-    }
-    let message = finish::unless_deadly(engine, message)?;
-    let fail = |message, reason| {
-        finish::fail(engine, message, &FailNote { reason, ..FailNote::default() });
-        None
+        None => take::take(engine, &ticket)?,
     };
-    // Nor need the envelope name the same destination as when it was listed.
+    // The envelope need not name the same destination as when it was listed.
     match engine.destination(message.envelope()) {
         Ok(destination) if destination == *lane.destination() => {}
         Ok(destination) => {
@@ -130,19 +109,21 @@ fn open(engine: &Arc<Engine>, lane: &Lane, message: LockedMessage, ticket: Ticke
             engine.queue(ticket, destination);
             return None;
         }
-        Err(reason) => return fail(message, reason),
-    }
-    if message.envelope().remote.is_empty() {
-        log::emit(&context, &ForwardEvent::NoRecipients { id: message.id().to_string() }.into());
-        return fail(message, "no remote recipients".to_owned());
+        Err(reason) => {
+            finish::fail(engine, message, &take::note(reason));
+            return None;
+        }
     }
     match load(engine, message, ticket) {
         Ok(job) => Some(job),
-        Err(NotLoaded::NotNow(_)) => {
-            lock(&engine.tally).held_back(1, None);
+        Err(NotLoaded::NotNow(message)) => {
+            engine.try_later(message.id());
             None
         }
-        Err(NotLoaded::Unsendable(message, reason)) => fail(*message, reason),
+        Err(NotLoaded::Unsendable(message, reason)) => {
+            finish::fail(engine, *message, &take::note(reason));
+            None
+        }
     }
 }
 

@@ -5,7 +5,7 @@
 //! join the run. Only ids are held in memory.
 
 use std::collections::{HashMap, HashSet};
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -23,7 +23,7 @@ use crate::forward::filtering::{self, Stage};
 use crate::forward::ignored::Ignored;
 use crate::forward::lane::Lane;
 use crate::forward::memory::Memory;
-use crate::forward::tally::{RunReport, Tally};
+use crate::forward::tally::{Left, RunReport, Tally};
 use crate::forward::ticket::Ticket;
 use crate::forward::{Reason, finish, worker};
 use crate::log::{self, Context, ForwardEvent, SpoolEvent};
@@ -59,7 +59,8 @@ pub struct Engine {
     unannounced: Mutex<Option<Reason>>,
     drained: Notify,
     requested: Notify,
-    asked: AtomicBool,
+    /// Why a run that is under way is to look at the spool again, if it is.
+    asked: Mutex<Option<Reason>>,
     ignored: Mutex<Ignored>,
 }
 
@@ -95,15 +96,26 @@ impl Engine {
             unannounced: Mutex::default(),
             drained: Notify::new(),
             requested: Notify::new(),
-            asked: AtomicBool::new(false),
+            asked: Mutex::default(),
             ignored: Mutex::default(),
         })
     }
 
-    /// Makes a run that is under way look at the spool again.
-    pub fn request(&self) {
-        self.asked.store(true, Ordering::Release);
+    /// Makes a run that is under way look at the spool again, as a run with this reason does.
+    pub fn request(&self, reason: Reason) {
+        let mut asked = lock(&self.asked);
+        if !asked.is_some_and(Reason::is_explicit) {
+            *asked = Some(reason);
+        }
+        drop(asked);
         self.requested.notify_one();
+    }
+
+    /// The same if some message that had to wait is due by now.
+    pub(crate) fn request_due(&self) {
+        if lock(&self.tally).is_due(unix_now()) {
+            self.request(Reason::Retry);
+        }
     }
 
     /// Does one run and tells what came of it.
@@ -123,19 +135,25 @@ impl Engine {
         *lock(&self.unannounced) = Some(reason);
         loop {
             self.scan().await;
-            let again = self.wait().await;
+            let mut again = self.wait().await;
             self.compare_notes().await;
-            if again {
-                continue;
+            if again.is_none() {
+                self.flush().await;
+                // Whoever has asked meanwhile was told that this run will see to it.
+                again = self.take_request();
             }
-            self.flush().await;
-            // Whoever has asked meanwhile was told that this run will see to it.
-            if !self.is_asked() {
-                break;
+            match again {
+                None => break,
+                // As if a run began, for messages that are not in this one.
+                Some(reason) if reason.is_explicit() => {
+                    self.stage.begin();
+                    self.forget_troubles().await;
+                }
+                Some(_) => {}
             }
         }
         self.forget_lanes();
-        let report = lock(&self.tally).report();
+        let report = lock(&self.tally).end();
         let begun = lock(&self.unannounced).take().is_none();
         self.tell_end(&report, begun);
         // A run that left everything where it was has said why, and must not call the spool empty.
@@ -274,16 +292,16 @@ impl Engine {
     }
 
     /// Takes the request to look at the spool again, if there is one.
-    fn is_asked(&self) -> bool {
-        !self.stop.is_cancelled() && self.asked.swap(false, Ordering::AcqRel)
+    fn take_request(&self) -> Option<Reason> {
+        lock(&self.asked).take().filter(|_| !self.stop.is_cancelled())
     }
 
-    /// Waits for the end of all work in hand. `true`: look at the spool again.
-    async fn wait(&self) -> bool {
+    /// Waits for the end of all work in hand, or for a request to look at the spool again.
+    async fn wait(&self) -> Option<Reason> {
         loop {
             let drained = self.drained.notified();
-            let asked = self.is_asked();
-            if asked || self.outstanding.load(Ordering::Acquire) == 0 {
+            let asked = self.take_request();
+            if asked.is_some() || self.outstanding.load(Ordering::Acquire) == 0 {
                 return asked;
             }
             tokio::select! {
@@ -297,6 +315,7 @@ impl Engine {
         self.compare_notes().await;
         let (spool, by_name) = (Arc::clone(&self.spool), self.config().policy.compat26);
         let scope = self.config().scope;
+        let mut left = lock(&self.tally).start_scan();
         let listed = spawn_blocking(move || {
             if scope == Scope::Due {
                 spool.take_forward_request()?;
@@ -314,33 +333,38 @@ impl Engine {
             Err(error) => return self.local_error(&error.to_string()),
         };
         lock(&self.ignored).keep_listed(&waiting);
-        lock(&self.tally).start_scan();
         let mut rest = waiting.into_iter();
         while !self.stop.is_cancelled() {
             let batch: Vec<MessageId> = rest.by_ref().take(SCAN_BATCH).map(|entry| entry.id).collect();
             if batch.is_empty() {
                 break;
             }
-            self.dispatch(batch).await;
+            self.dispatch(batch, &mut left).await;
         }
     }
 
-    /// Looks at a batch of envelopes and queues those that are due.
-    async fn dispatch(self: &Arc<Self>, mut batch: Vec<MessageId>) {
+    /// Looks at a batch of envelopes and queues those that are due. `left` are those that the run has left behind before.
+    async fn dispatch(self: &Arc<Self>, mut batch: Vec<MessageId>, left: &mut Left) {
         {
             let in_run = lock(&self.in_run);
-            batch.retain(|id| !in_run.contains(id));
+            batch.retain(|id| {
+                let busy = in_run.contains(id);
+                if let Some(until) = left.remove(id).filter(|_| busy) {
+                    lock(&self.tally).left(id, until);
+                }
+                !busy
+            });
         }
-        let spool = Arc::clone(&self.spool);
+        let (spool, ids) = (Arc::clone(&self.spool), batch.clone());
         let peeked =
-            spawn_blocking(move || batch.into_iter().map(|id| (spool.peek(&id), id)).collect::<Vec<_>>())
-                .await
-                .unwrap_or_default();
+            spawn_blocking(move || batch.into_iter().map(|id| (spool.peek(&id), id)).collect::<Vec<_>>());
+        // The runtime reports the panic.
+        let Ok(peeked) = peeked.await else { return ids.iter().for_each(|id| self.try_later(id)) };
         for (envelope, id) in peeked {
             match envelope {
                 Ok(None) => {}
                 Ok(Some((envelope, retry))) => match self.waits_for(&retry) {
-                    Some(next) => lock(&self.tally).not_due(next),
+                    Some(next) => lock(&self.tally).found_waiting(1, Some(next)),
                     None => self.enqueue(id, &envelope),
                 },
                 Err(error) => self.ignoring(&id, &error.into()),
@@ -369,7 +393,7 @@ impl Engine {
             // Filters may change where it goes, but a destination that is in trouble is not worth their work.
             (destination, Some(chain)) => match self.left_alone(envelope, destination.as_ref().ok()) {
                 None => filtering::submit(self, &chain, ticket, envelope, destination.ok()),
-                Some(until) => lock(&self.tally).held_back(1, Some(until)),
+                Some(until) => lock(&self.tally).found_waiting(1, Some(until)),
             },
             (Err(reason), None) => {
                 let engine = Arc::clone(self);
@@ -399,7 +423,7 @@ impl Engine {
         let lane = self.lane(destination);
         match lane.push(ticket, unix_now()) {
             Ok(()) => self.man(&lane),
-            Err(until) => lock(&self.tally).held_back(1, Some(until)),
+            Err((ticket, until)) => lock(&self.tally).left(ticket.id(), Some(until)),
         }
     }
 
@@ -452,8 +476,18 @@ impl Engine {
         }
     }
 
+    /// There is trouble of our own with a message, which stays where it is: its time comes as if the next hop had put it off for
+    /// the first time.
+    pub(crate) fn try_later(&self, id: &MessageId) {
+        let wait = self.config().schedule.first.as_secs().max(1);
+        lock(&self.tally).left(id, Some(unix_now().saturating_add(wait)));
+    }
+
     /// An envelope that cannot be read or locked stays where it is. It is reported once, and again when that has changed.
     pub(crate) fn ignoring(&self, id: &MessageId, error: &LockError) {
+        if error.is_ours() {
+            self.try_later(id);
+        }
         let reason = error.to_string();
         if !lock(&self.ignored).is_news(id, error.stamp(), &reason) {
             return;

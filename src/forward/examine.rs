@@ -11,8 +11,9 @@ use crate::forward::engine::{Engine, lock};
 use crate::forward::filtering::Passed;
 use crate::forward::finish;
 use crate::forward::outcome::{Disposition, Failure};
+use crate::forward::take;
 use crate::forward::ticket::Ticket;
-use crate::log::{self, FilterEvent, ForwardEvent};
+use crate::log::{self, FilterEvent};
 use crate::spool::{FailNote, LockError, LockedMessage, Reloaded};
 
 /// Code that goes with the reason of a filter that gave none.
@@ -59,27 +60,9 @@ pub(super) fn position(message: &LockedMessage) -> Position {
 
 /// Locks a message. Blocking. None: it is not to be sent now, or not at all.
 fn take(engine: &Engine, chain: &Chain, ticket: &Ticket) -> Option<LockedMessage> {
-    let id = ticket.id();
-    let message = match engine.spool.lock(id) {
-        Ok(Some(message)) => message,
-        // Another forwarder was faster, or the message is gone.
-        Ok(None) => return None,
-        Err(LockError::Unsendable { message, fault }) => {
-            finish::fail(engine, *message, &note(fault.to_string()));
-            return None;
-        }
-        Err(error) => {
-            engine.ignoring(id, &error);
-            return None;
-        }
-    };
-    if let Some(next) = engine.waits_for(&message.retry_state()) {
-        lock(&engine.tally).not_due(next);
-        return None;
-    }
-    let mut message = with_recipients(engine, finish::unless_deadly(engine, message)?)?;
+    let mut message = take::take(engine, ticket)?;
     if !unshare(engine, chain, &mut message) {
-        lock(&engine.tally).held_back(1, None);
+        engine.try_later(message.id());
         return None;
     }
     Some(message)
@@ -95,18 +78,6 @@ pub(super) fn unshare(engine: &Engine, chain: &Chain, message: &mut LockedMessag
         return false;
     }
     true
-}
-
-/// A message without anybody to send it to is failed.
-fn with_recipients(engine: &Engine, message: LockedMessage) -> Option<LockedMessage> {
-    if !message.envelope().remote.is_empty() {
-        return Some(message);
-    }
-    let id = message.id().to_string();
-    let context = engine.context().with_message(&id);
-    log::emit(&context, &ForwardEvent::NoRecipients { id }.into());
-    finish::fail(engine, message, &note("no remote recipients".to_owned()));
-    None
 }
 
 /// A message as filters get it.
@@ -144,21 +115,25 @@ fn decide(
         return None;
     }
     match judge(engine, message, outcome) {
-        Judged::Passed(message) => return with_recipients(engine, message),
+        Judged::Passed(message) => return take::with_recipients(engine, message),
         Judged::Abandoned(message) => put_back(engine, message),
         Judged::Refused(message, failure) => refused(engine, position, message, failure),
         // The filter has dealt with it.
         Judged::Gone => {}
         Judged::Unsendable(message, reason) => {
-            finish::fail(engine, message, &FailNote { code: Some(CODE), ..note(reason) });
+            finish::fail(engine, message, &FailNote { code: Some(CODE), ..take::note(reason) });
         }
         Judged::Trouble(message, Some(error)) => {
             // Trouble of our own: another time.
-            engine.ignoring(&message.id().clone(), &error);
+            let id = message.id().clone();
             put_back(engine, message);
+            engine.ignoring(&id, &error);
         }
         // It stays as it is, and is put back with this value.
-        Judged::Trouble(message, None) => drop(message),
+        Judged::Trouble(message, None) => {
+            engine.try_later(message.id());
+            drop(message);
+        }
     }
     None
 }
@@ -244,7 +219,7 @@ pub(super) fn verdict(engine: &Engine, position: Position, failure: Refusal) -> 
 /// Puts a message back for the next run, unless the filters have taken it away.
 fn put_back(engine: &Engine, mut message: LockedMessage) {
     if !matches!(message.reload(), Ok(Reloaded::Gone)) {
-        lock(&engine.tally).held_back(1, None);
+        lock(&engine.tally).left(message.id(), None);
         finish::unlock(engine, message);
     }
 }
@@ -255,7 +230,7 @@ async fn send_on(engine: &Arc<Engine>, ticket: Ticket, passed: Passed) {
         Err(reason) => {
             let worker = Arc::clone(engine);
             let failed = spawn_blocking(move || {
-                finish::fail(&worker, passed.message, &note(reason));
+                finish::fail(&worker, passed.message, &take::note(reason));
                 drop(ticket);
             });
             // A panic has been reported by the runtime.
@@ -267,8 +242,4 @@ async fn send_on(engine: &Arc<Engine>, ticket: Ticket, passed: Passed) {
 fn exception(engine: &Engine, message: &LockedMessage, name: &str, reason: String) {
     let context = engine.context().with_message(&message.id().to_string());
     log::emit(&context, &FilterEvent::Exception { reason, name: name.to_owned() }.into());
-}
-
-fn note(reason: String) -> FailNote {
-    FailNote { reason, ..FailNote::default() }
 }

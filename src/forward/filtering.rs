@@ -92,7 +92,7 @@ pub(crate) fn submit(
     destination: Option<Destination>,
 ) {
     if engine.stage.is_broken() {
-        return lock(&engine.tally).held_back(1, None);
+        return lock(&engine.tally).left(ticket.id(), None);
     }
     let group = match envelope.forward_to.as_str() {
         "" => Group::To(destination),
@@ -123,7 +123,7 @@ async fn work(engine: Arc<Engine>, chain: Arc<Chain>, group: Group) {
         // The semaphore is never closed.
         let Ok(place) = places.acquire_owned().await else { return };
         if engine.stop.is_cancelled() || engine.stage.is_broken() {
-            lock(&engine.tally).held_back(1, None);
+            lock(&engine.tally).left(ticket.id(), None);
             continue;
         }
         examine::pass(&engine, &chain, ticket, place).await;

@@ -247,8 +247,9 @@ pub(crate) fn put_off(
         first_try,
         rejected: rejected(failure),
     };
+    let waiting = message.id().clone();
     report(&context, &id, message.retry(&note));
-    lock(&engine.tally).deferred(next_attempt);
+    lock(&engine.tally).left(&waiting, Some(next_attempt));
 }
 
 /// The record of an attempt.

@@ -95,11 +95,12 @@ impl Lane {
         &self.destination
     }
 
-    /// Queues a message, unless the destination is being left alone at `now` (unix seconds); then it tells until when.
-    pub(crate) fn push(&self, ticket: Ticket, now: u64) -> Result<(), u64> {
+    /// Queues a message, unless the destination is being left alone at `now` (unix seconds); then it comes back, with the time
+    /// until when.
+    pub(crate) fn push(&self, ticket: Ticket, now: u64) -> Result<(), (Ticket, u64)> {
         let mut state = self.lock();
         if !state.backoff.may_try(now) {
-            return Err(state.backoff.until());
+            return Err((ticket, state.backoff.until()));
         }
         state.queue.push_back(ticket);
         drop(state);

@@ -23,6 +23,7 @@ mod memory;
 mod open;
 pub mod outcome;
 pub mod proxy;
+mod take;
 mod tally;
 mod ticket;
 mod token;

@@ -119,7 +119,9 @@ impl Place<'_> {
         if let AfterFault::Down(untouched, until) = self.lane.failed(self.established, unix_now()) {
             let mut tally = lock(&self.engine.tally);
             tally.fault(fault);
-            tally.held_back(untouched.len(), Some(until));
+            for ticket in &untouched {
+                tally.left(ticket.id(), Some(until));
+            }
             drop(tally);
             let (address, reason) = (self.lane.destination().to_string(), fault.to_owned());
             let next = Duration::from_secs(until.saturating_sub(unix_now()));
@@ -144,7 +146,7 @@ fn take(engine: &Engine, lane: &Lane) -> Option<Ticket> {
         return lane.pop();
     }
     while let Some(ticket) = lane.pop() {
-        lock(&engine.tally).held_back(1, None);
+        lock(&engine.tally).left(ticket.id(), None);
         drop(ticket);
     }
     None

@@ -23,6 +23,9 @@ const RECOVER_EVERY: Duration = Duration::from_secs(60);
 /// Longest time to a retry that is believed: an envelope may name any time.
 const LONGEST_RETRY: u64 = 24 * 60 * 60;
 
+/// Times in envelopes are whole seconds: so often a run asks whether one of them has come. The clock may be set meanwhile.
+const SECOND: Duration = Duration::from_secs(1);
+
 /// Runs of a poll with this period or a shorter one are only worth a line when they find something.
 const QUIET_POLL: Duration = Duration::from_secs(60);
 
@@ -79,12 +82,9 @@ pub async fn serve(
                 }
             },
         };
-        let report = run_with_requests(&engine, reason, &mut requests, stop_timeout).await;
-        retry_at = report
-            .next_due
-            .filter(|_| triggers.retry)
-            .map(|due| due.saturating_sub(unix_now()).clamp(1, LONGEST_RETRY))
-            .map(|seconds| Instant::now() + Duration::from_secs(seconds));
+        let alarms = Alarms { poll: poll.as_mut(), often, retry: triggers.retry };
+        let report = run_with_requests(&engine, reason, &mut requests, alarms, stop_timeout).await;
+        retry_at = due(&report, triggers.retry);
         if engine.is_stopped() {
             break;
         }
@@ -110,14 +110,28 @@ impl Faults {
     }
 }
 
-/// One run, during which further requests make it look at the spool again.
+/// The times at which a run that is under way looks at the spool again, although nobody has asked: one slow transfer is not to
+/// keep everything else waiting.
+#[derive(Default)]
+struct Alarms<'a> {
+    poll: Option<&'a mut Interval>,
+    /// The polling period is short.
+    often: bool,
+    /// When a message that had to wait is due.
+    retry: bool,
+}
+
+/// One run, during which requests and alarms make it look at the spool again.
 /// After a stop the messages in hand have `stop_timeout` to get through.
 async fn run_with_requests(
     engine: &Arc<Engine>,
     reason: Reason,
     requests: &mut mpsc::Receiver<Reason>,
+    mut alarms: Alarms<'_>,
     stop_timeout: Duration,
 ) -> RunReport {
+    let mut seconds = every(SECOND);
+    let often = alarms.often;
     let run = engine.run(reason);
     let too_long = async {
         engine.stopped().await;
@@ -129,7 +143,9 @@ async fn run_with_requests(
             biased;
             report = &mut run => return report,
             () = &mut too_long => break,
-            Some(_) = requests.recv() => engine.request(),
+            Some(reason) = requests.recv() => engine.request(reason),
+            () = tick(alarms.poll.as_deref_mut()) => engine.request(Reason::Poll { often }),
+            _ = seconds.tick(), if alarms.retry => engine.request_due(),
         }
     }
     engine.cut();
@@ -139,7 +155,7 @@ async fn run_with_requests(
 /// One run that nobody can ask for more. After a stop the messages in hand have `stop_timeout` to get through.
 pub async fn one(engine: &Arc<Engine>, reason: Reason, stop_timeout: Duration) -> RunReport {
     let (_ask, mut requests) = mpsc::channel(1);
-    run_with_requests(engine, reason, &mut requests, stop_timeout).await
+    run_with_requests(engine, reason, &mut requests, Alarms::default(), stop_timeout).await
 }
 
 /// The one-shot program: a run, then `linger` with open connections for what follows closely. Returns the last report.
@@ -152,24 +168,29 @@ pub async fn once(
 ) -> RunReport {
     let (ask, mut requests) = mpsc::channel(REQUESTS);
     let watcher = tokio::spawn(watch(Arc::clone(&spool), ask));
-    let mut report = run_with_requests(&engine, reason, &mut requests, stop_timeout).await;
-    let mut until = Instant::now() + if is_worth_lingering(&report) { linger } else { Duration::ZERO };
+    // compat: 2.6 never tries again by itself.
+    let retry = !engine.config().policy.compat26;
+    let alarms = || Alarms { retry, ..Alarms::default() };
+    let mut report = run_with_requests(&engine, reason, &mut requests, alarms(), stop_timeout).await;
+    let mut end = Instant::now() + if is_worth_lingering(&report) { linger } else { Duration::ZERO };
     loop {
-        tokio::select! {
+        let reason = tokio::select! {
+            biased;
             () = engine.stopped() => break,
-            () = sleep_until(until) => break,
-            Some(reason) = requests.recv() => {
-                let before = report;
-                report = run_with_requests(&engine, reason, &mut requests, stop_timeout).await;
-                report.add_counts(&before);
-                if report.local_error.is_some() {
-                    // The request is still there, and would be found again and again.
-                    break;
-                }
-                if report.taken > before.taken {
-                    until = Instant::now() + linger;
-                }
-            }
+            () = sleep_until(end) => break,
+            Some(reason) = requests.recv() => reason,
+            () = until(due(&report, retry)) => Reason::Retry,
+        };
+        let before = report;
+        report = run_with_requests(&engine, reason, &mut requests, alarms(), stop_timeout).await;
+        report.add_counts(&before);
+        if report.local_error.is_some() {
+            // The request is still there, and would be found again and again.
+            break;
+        }
+        // What fails again and again is no reason to stay.
+        if report.taken > before.taken && reason != Reason::Retry {
+            end = Instant::now() + linger;
         }
     }
     watcher.abort();
@@ -200,6 +221,13 @@ fn every(period: Duration) -> Interval {
     let mut every = interval_at(Instant::now() + period, period);
     every.set_missed_tick_behavior(MissedTickBehavior::Skip);
     every
+}
+
+/// When the first message that waits is due, if it is to be tried then.
+fn due(report: &RunReport, retry: bool) -> Option<Instant> {
+    let due = report.next_due.filter(|_| retry)?;
+    let seconds = due.saturating_sub(unix_now()).clamp(1, LONGEST_RETRY);
+    Some(Instant::now() + Duration::from_secs(seconds))
 }
 
 async fn tick(poll: Option<&mut Interval>) {

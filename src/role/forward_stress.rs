@@ -21,17 +21,17 @@ use crate::smtp::client::ClientConfig;
 use crate::spool::{Durability, Envelope, Spool, SpoolConfig};
 
 /// What the hop has got: by subject, how often it said 250 and how often it left the sender in doubt.
-type Got = Arc<Mutex<HashMap<String, (u32, u32)>>>;
+pub(super) type Got = Arc<Mutex<HashMap<String, (u32, u32)>>>;
 
 /// A next hop of changing temper.
-struct Hop {
-    address: SocketAddr,
-    got: Got,
+pub(super) struct Hop {
+    pub(super) address: SocketAddr,
+    pub(super) got: Got,
     flapping: Arc<AtomicBool>,
 }
 
 impl Hop {
-    async fn start(flapping: bool) -> Self {
+    pub(super) async fn start(flapping: bool) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let (got, flapping) = (Got::default(), Arc::new(AtomicBool::new(flapping)));
@@ -176,20 +176,25 @@ struct Submitter {
 impl Submitter {
     /// Stores a message and asks for forwarding, as a session does. Blocking.
     fn submit(&self, subject: &str, forward_to_address: &str) {
-        let mut message = self.spool.create(&self.spool.next_id()).unwrap();
-        message.append(format!("Subject: {subject}\r\n\r\n").as_bytes()).unwrap();
-        let envelope = Envelope {
-            sender: "a@b.c".to_owned(),
-            remote: vec!["d@e.f".to_owned()],
-            forward_to_address: forward_to_address.to_owned(),
-            ..Envelope::default()
-        };
-        message.write_envelope(&envelope).unwrap();
-        let (done, stored) = std_mpsc::channel();
-        message.commit(move |result| done.send(result).unwrap());
-        stored.recv().unwrap().unwrap();
+        store(&self.spool, subject, forward_to_address);
         let _ = self.ask.try_send(Reason::Disconnect);
     }
+}
+
+/// Stores a message. Blocking.
+pub(super) fn store(spool: &Spool, subject: &str, forward_to_address: &str) {
+    let mut message = spool.create(&spool.next_id()).unwrap();
+    message.append(format!("Subject: {subject}\r\n\r\n").as_bytes()).unwrap();
+    let envelope = Envelope {
+        sender: "a@b.c".to_owned(),
+        remote: vec!["d@e.f".to_owned()],
+        forward_to_address: forward_to_address.to_owned(),
+        ..Envelope::default()
+    };
+    message.write_envelope(&envelope).unwrap();
+    let (done, stored) = std_mpsc::channel();
+    message.commit(move |result| done.send(result).unwrap());
+    stored.recv().unwrap().unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]

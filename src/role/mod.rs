@@ -10,6 +10,8 @@ pub mod fixed;
 pub mod forward;
 #[cfg(test)]
 mod forward_stress;
+#[cfg(test)]
+mod forward_trouble;
 pub mod instance;
 pub mod login;
 pub mod notify;

@@ -208,6 +208,12 @@ pub enum LockError {
 }
 
 impl LockError {
+    /// The system failed us, which says nothing about the message: it may be taken another time.
+    #[must_use]
+    pub fn is_ours(&self) -> bool {
+        matches!(self, Self::Io { .. } | Self::Unreadable(PeekError::Io(_)))
+    }
+
     /// The state of the file, if it was read and found damaged.
     #[must_use]
     pub fn stamp(&self) -> Option<Stamp> {

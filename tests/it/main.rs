@@ -14,6 +14,7 @@
 #[cfg(test)]
 mod admin;
 mod administrators;
+mod alarms;
 mod backoff;
 mod bad_config;
 mod bounds;

@@ -14,7 +14,7 @@ use crate::spool::disk::{Access, Disk, DiskResult, Facts, Hold, Kind, RealDisk, 
 type FileNumber = usize;
 type Names = BTreeMap<String, FileNumber>;
 
-pub(super) struct TestDisk {
+pub(crate) struct TestDisk {
     real: RealDisk,
     path: PathBuf,
     /// Path below the first one; empty for that.
@@ -29,6 +29,8 @@ struct State {
     crash_at: Option<usize>,
     /// Operations that give this error, after so many that do not; the disk goes on.
     fail: Option<(Operation, Errno, usize)>,
+    /// Operations that panic.
+    bug: Option<Operation>,
     numbers: HashMap<u64, FileNumber>,
     files: usize,
     /// Data that survives a power cut.
@@ -41,7 +43,7 @@ struct State {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Operation {
+pub(crate) enum Operation {
     Open,
     Create,
     Write,
@@ -67,7 +69,7 @@ impl TestDisk {
         state.crash_at = Some(state.operations + operations);
     }
 
-    pub(super) fn fail(&self, operation: Operation, errno: Errno) {
+    pub(crate) fn fail(&self, operation: Operation, errno: Errno) {
         self.fail_after(0, operation, errno);
     }
 
@@ -79,8 +81,13 @@ impl TestDisk {
         self.lock().before_directory_sync = Some(Box::new(act));
     }
 
-    pub(super) fn heal(&self) {
-        self.lock().fail = None;
+    pub(crate) fn panic_at(&self, operation: Operation) {
+        self.lock().bug = Some(operation);
+    }
+
+    pub(crate) fn heal(&self) {
+        let mut state = self.lock();
+        (state.fail, state.bug) = (None, None);
     }
 
     pub(super) fn crashed(&self) -> bool {
@@ -134,6 +141,8 @@ impl TestDisk {
 
     /// Unless it is to fail.
     fn faultless(&self, operation: Operation) -> DiskResult<()> {
+        let bug = self.lock().bug;
+        assert!(bug != Some(operation), "a bug at {operation:?}");
         if let Some((failing, errno, good)) = &mut self.lock().fail
             && *failing == operation
         {

@@ -3,7 +3,7 @@
 mod concurrency;
 mod crash;
 mod delivery;
-mod disk;
+pub(crate) mod disk;
 mod failed;
 mod faults;
 mod filters;
@@ -42,6 +42,13 @@ fn envelope(recipients: &[&str]) -> Envelope {
 
 fn open(directory: &Path) -> Arc<Spool> {
     Spool::open(directory, SpoolConfig::default()).unwrap()
+}
+
+/// A spool whose disk fails when it is told to.
+pub(crate) fn on_test_disk(directory: &Path) -> (Arc<Spool>, Arc<disk::TestDisk>) {
+    let disk = Arc::new(disk::TestDisk::new(directory));
+    let spool = Spool::with_disk(Arc::clone(&disk) as Arc<dyn Disk>, directory, SpoolConfig::default());
+    (spool.unwrap(), disk)
 }
 
 /// Stores a message and waits for the outcome.

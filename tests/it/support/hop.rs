@@ -49,6 +49,11 @@ impl Gate {
         self.0.1.notify_all();
     }
 
+    /// Whether it was opened; if not, nobody is through it.
+    pub(crate) fn is_open(&self) -> bool {
+        *self.0.0.lock().unwrap()
+    }
+
     fn wait(&self) {
         let closed = |open: &mut bool| !*open;
         drop(self.0.1.wait_timeout_while(self.0.0.lock().unwrap(), PATIENCE, closed).unwrap());
