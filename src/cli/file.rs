@@ -1,9 +1,4 @@
-//! Configuration files: one option per line.
-//!
-//! A line is a key, which is a long name without dashes, then any run of blanks, tabs and `=`, then the value
-//! up to the end of the line.
-//! Lines whose first character is `#` are comments; there are no comments behind values. One pair
-//! of double quotes around a value is removed; nothing is escaped.
+//! Configuration files: one option per line, as [`crate::config::line`] reads it.
 
 use std::ffi::OsString;
 use std::io::Read as _;
@@ -12,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
 use super::given::{Given, Origin, lookup, missing, unknown};
+use crate::config::line::{self, Line};
 
 /// What a file says.
 #[derive(Debug, Default)]
@@ -78,7 +74,7 @@ impl Read {
 
     /// Reads the text of one file.
     pub(super) fn text(&mut self, path: &Path, bytes: &[u8]) -> Result<(), FileError> {
-        let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
+        let bytes = line::text(bytes);
         if bytes.contains(&0) {
             return Err(FileError::NulByte(path.to_owned()));
         }
@@ -86,24 +82,16 @@ impl Read {
             return Err(FileError::Pem(path.to_owned()));
         }
         let path: Rc<Path> = Rc::from(path);
-        for (index, line) in bytes.split(|byte| *byte == b'\n').enumerate() {
-            let line = line.strip_suffix(b"\r").unwrap_or(line);
-            self.line(line, &Origin::File(Rc::clone(&path), index + 1));
+        for line in line::lines(bytes) {
+            self.line(line, &Origin::File(Rc::clone(&path), line.number));
         }
         Ok(())
     }
 
-    fn line(&mut self, line: &[u8], origin: &Origin) {
-        let line = trim_start(line, is_separator);
-        if line.is_empty() || line.starts_with(b"#") {
-            return;
-        }
-        let end = line.iter().position(|byte| is_separator(*byte)).unwrap_or(line.len());
-        let (key, rest) = line.split_at(end);
-        let value = unquoted(trim_end(trim_start(rest, is_separator)));
-        let name = self.name(key, origin);
+    fn line(&mut self, line: Line<'_>, origin: &Origin) {
+        let name = self.name(line, origin);
         match lookup(&name) {
-            Some((prefix, opt)) => self.option(prefix, opt, &name, value, origin),
+            Some((prefix, opt)) => self.option(prefix, opt, &name, line.value, origin),
             // A line that does not even look like an option may be anything, a key or a letter: none of it is shown.
             None if !is_name(&name) => self.errors.push(format!("invalid option{}", origin.suffix())),
             None => self.errors.push(unknown(&format!("--{name}"), origin)),
@@ -134,24 +122,15 @@ impl Read {
         }
     }
 
-    /// The key without dashes in front of it, which belong to the command line.
-    fn name(&mut self, key: &[u8], origin: &Origin) -> String {
-        let key = String::from_utf8_lossy(key);
-        let name = key.trim_start_matches('-');
-        if name.len() != key.len() && lookup(name).is_some() {
+    /// What the line is about; dashes in front of it belong to the command line.
+    fn name(&mut self, line: Line<'_>, origin: &Origin) -> String {
+        let (key, name) = (String::from_utf8_lossy(line.key), String::from_utf8_lossy(line.name()));
+        if name.len() != key.len() && lookup(&name).is_some() {
             self.warnings
                 .push(format!("\"{key}\" should be \"{name}\" in a configuration file{}", origin.suffix()));
         }
-        name.to_owned()
+        name.into_owned()
     }
-}
-
-fn is_separator(byte: u8) -> bool {
-    byte == b'=' || is_blank(byte)
-}
-
-fn is_blank(byte: u8) -> bool {
-    byte == b' ' || byte == b'\t'
 }
 
 /// Lower-case letters, digits and dashes, and perhaps the prefix of an instance in front.
@@ -160,18 +139,4 @@ fn is_name(name: &str) -> bool {
     let word = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-' || byte == b'_';
     let letter = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
     (1..=64).contains(&name.len()) && name.bytes().all(letter) && tail.bytes().all(word)
-}
-
-fn trim_start(bytes: &[u8], what: fn(u8) -> bool) -> &[u8] {
-    let start = bytes.iter().position(|byte| !what(*byte)).unwrap_or(bytes.len());
-    bytes.split_at(start).1
-}
-
-fn trim_end(bytes: &[u8]) -> &[u8] {
-    let end = bytes.iter().rposition(|byte| !is_blank(*byte)).map_or(0, |last| last + 1);
-    bytes.split_at(end).0
-}
-
-fn unquoted(value: &[u8]) -> &[u8] {
-    value.strip_prefix(b"\"").and_then(|rest| rest.strip_suffix(b"\"")).unwrap_or(value)
 }

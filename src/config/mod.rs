@@ -14,6 +14,7 @@ pub mod dnsbl;
 pub mod filter;
 pub mod interface;
 pub mod keywords;
+pub mod line;
 mod logging;
 pub mod network;
 pub mod number;
