@@ -33,6 +33,12 @@ impl Headers {
         self.lines.push(line);
     }
 
+    /// Whether a line can be the next one of the block: a field, or the continuation of one.
+    #[must_use]
+    pub fn goes_on_with(&self, line: &[u8]) -> bool {
+        if is_continuation(line) { !self.lines.is_empty() } else { field_name(line).is_some() }
+    }
+
     /// Adds a line in front of all others.
     pub fn add_in_front(&mut self, line: impl Into<Vec<u8>>) {
         self.lines.insert(0, line.into());
@@ -122,9 +128,7 @@ impl<'a> Field<'a> {
     /// The name as written, or nothing when this is not a field.
     #[must_use]
     pub fn name(&self) -> Option<&'a [u8]> {
-        let (name, _) = self.halves()?;
-        let name = name.trim_ascii_end();
-        (!name.is_empty() && name.iter().all(|&byte| byte.is_ascii_graphic())).then_some(name)
+        field_name(self.lines.first()?)
     }
 
     /// Whether it has this name, in any letter case.
@@ -136,18 +140,21 @@ impl<'a> Field<'a> {
     /// The value, unfolded: continuation lines joined on without the line ends between them.
     #[must_use]
     pub fn value(&self) -> Vec<u8> {
-        let mut value = self.halves().map_or(&[] as &[u8], |(_, value)| value).to_vec();
+        let first = self.lines.first().map(Vec::as_slice).unwrap_or_default();
+        let colon = first.iter().position(|&byte| byte == b':');
+        let mut value = colon.and_then(|colon| first.get(colon + 1..)).unwrap_or_default().to_vec();
         for line in self.lines.iter().skip(1) {
             value.extend_from_slice(line);
         }
         value
     }
+}
 
-    fn halves(&self) -> Option<(&'a [u8], &'a [u8])> {
-        let first = self.lines.first()?;
-        let colon = first.iter().position(|&byte| byte == b':')?;
-        Some((first.get(..colon)?, first.get(colon + 1..)?))
-    }
+/// The name in front of the colon (RFC 5322 section 2.2).
+fn field_name(line: &[u8]) -> Option<&[u8]> {
+    let colon = line.iter().position(|&byte| byte == b':')?;
+    let name = line.get(..colon)?.trim_ascii_end();
+    (!name.is_empty() && name.iter().all(u8::is_ascii_graphic)).then_some(name)
 }
 
 fn is_continuation(line: &[u8]) -> bool {
@@ -197,6 +204,25 @@ mod tests {
         assert_eq!(headers.fields().filter(|field| field.name().is_some()).count(), 1);
         headers.remove(&["to"]);
         assert_eq!(text(&headers), source.replace("To: x\n", ""));
+    }
+
+    #[test]
+    fn fields_and_their_continuations_go_on_with_a_block() {
+        let (none, some) = (Headers::default(), block("To: x"));
+        for (line, first, behind) in [
+            ("Subject: s", true, true),
+            ("X-Y\t:", true, true),
+            (" continued", false, true),
+            ("\tcontinued: x", false, true),
+            ("hello world", false, false),
+            ("hello world: x", false, false),
+            ("From me@x Thu Nov 26 10:00:00 2026", false, false),
+            (": x", false, false),
+            ("\u{fc}: x", false, false),
+        ] {
+            let found = (none.goes_on_with(line.as_bytes()), some.goes_on_with(line.as_bytes()));
+            assert_eq!(found, (first, behind), "{line:?}");
+        }
     }
 
     #[test]

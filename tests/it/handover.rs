@@ -220,7 +220,7 @@ fn locked_down(container: &Container, script: &str) -> i32 {
 fn sendmail_works_for_everybody_in_a_booted_system() {
     require!(Rootfs::missing());
     let relay = Relay::enabled_with(
-        "forward-to 127.0.0.1:2526\nretry-first 1\nretry-max 2\ndomain relay.example.com\n",
+        "forward-to 127.0.0.1:2526\nretry-first 1\nretry-max 2\ndomain = relay.example.com\n",
     );
     let container = &relay.container;
     container.systemctl(&["enable", "--now", "emailrelay-submit.socket"]);
@@ -281,7 +281,9 @@ fn sendmail_works_for_everybody_in_a_booted_system() {
         "emailrelay-forward.timer",
         "emailrelay-forward.service",
     ]);
-    container.sh("printf 'Subject: waits\n\n' | sendmail -f me@example.com you@example.com");
+    container.sh("printf 'it waits\nfor all\n' | sendmail -f me@example.com you@example.com");
+    let content = container.sh("cat /var/spool/emailrelay/*.content").replace('\r', "");
+    assert!(content.ends_with("\n\nit waits\nfor all"), "{content}");
     let listed = container.sh("sendmail -bp");
     let words: Vec<&str> = listed.split_whitespace().collect();
     assert!(words.contains(&"me@example.com") && words.contains(&"you@example.com"), "{listed}");

@@ -67,6 +67,8 @@ pub(super) struct Options {
     pub(super) copy: bool,
     /// The authenticated id, for the envelope.
     pub(super) auth: OsString,
+    /// The header ends where a line is no field, and the line of a mailbox in front of it is dropped.
+    pub(super) free_form: bool,
     /// The input is body text only.
     pub(super) body: bool,
     /// Lines of content, each in base64.
@@ -216,6 +218,7 @@ fn options(arguments: &Arguments<Opt>, app: &Path) -> Result<Options, UsageError
         add_from: None,
         header_recipients: false,
         dots: false,
+        free_form: false,
         copy: arguments.has(Opt::Copy),
         auth: owned(Opt::Auth).unwrap_or_default(),
         body: arguments.has(Opt::Body),

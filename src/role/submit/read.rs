@@ -21,6 +21,8 @@ const LINE_END: usize = 3;
 const CHUNK: usize = 64 * 1024;
 /// Ends a message that is typed on a terminal.
 const TERMINAL_END: &[u8] = b".";
+/// How the line begins that mailbox files have in front of each message.
+const MAILBOX_LINE: &[u8] = b"From ";
 
 /// A line in base64, padded or not.
 const BASE64: GeneralPurpose = GeneralPurpose::new(
@@ -31,6 +33,8 @@ const BASE64: GeneralPurpose = GeneralPurpose::new(
 /// Where the message comes from.
 pub(super) struct Input {
     reader: Box<dyn BufRead>,
+    /// A line that was read and belongs to what follows, as it came.
+    unread: Vec<u8>,
     /// A person types it: a lone dot ends it.
     typed: bool,
     ended: bool,
@@ -65,10 +69,15 @@ impl Input {
 
     /// Reads from any source; `typed` ones end with a lone dot.
     pub(super) fn new(source: impl Read + 'static, typed: bool) -> Self {
-        Self { reader: Box::new(BufReader::with_capacity(CHUNK, source)), typed, ended: false }
+        Self {
+            reader: Box::new(BufReader::with_capacity(CHUNK, source)),
+            unread: Vec::new(),
+            typed,
+            ended: false,
+        }
     }
 
-    /// The next line without its line end, or nothing at the end.
+    /// The next line with its line end, or nothing at the end.
     fn line(&mut self, limit: usize) -> Result<Option<Vec<u8>>, Fault> {
         let mut line = Vec::new();
         if self.ended
@@ -76,8 +85,7 @@ impl Input {
         {
             return Ok(None);
         }
-        strip_line_end(&mut line);
-        self.ended = self.typed && line == TERMINAL_END;
+        self.ended = self.typed && stripped(&line) == TERMINAL_END;
         Ok((!self.ended).then_some(line))
     }
 
@@ -85,12 +93,14 @@ impl Input {
     fn copy_to(&mut self, sink: &mut impl FnMut(&[u8]) -> Result<(), Fault>) -> Result<(), Fault> {
         let mut line_ends = LineEnds::default();
         let mut converted = Vec::with_capacity(CHUNK + CHUNK / 8);
+        line_ends.convert(&std::mem::take(&mut self.unread), &mut converted);
+        sink(&converted)?;
         while !self.ended {
             converted.clear();
             if self.typed {
                 // A terminal gives whole lines, shorter than any buffer.
                 let Some(line) = self.line(CHUNK)? else { break };
-                line_ends.convert(&line, &mut converted);
+                line_ends.convert(stripped(&line), &mut converted);
                 line_ends.convert(b"\n", &mut converted);
             } else {
                 let chunk = match self.reader.fill_buf() {
@@ -143,14 +153,35 @@ pub(super) fn read(options: &Options, mut input: Option<Input>) -> Result<(Heade
     let mut header = HeaderReader { headers: Headers::default(), room: MAX_HEADER };
     given.into_iter().try_for_each(|line| header.add(line))?;
     if let Some(input) = input.as_mut().filter(|_| !options.body) {
-        while let Some(line) = input.line(header.room + LINE_END)?.filter(|line| !line.is_empty()) {
-            header.add(line)?;
-        }
+        header.read(input, options.free_form)?;
     }
     Ok((header.headers, Body { lines: body_lines, input }))
 }
 
 impl HeaderReader {
+    /// Reads up to the empty line; one that is `free_form` up to whatever is no header, as Postfix and sendmail do: programs
+    /// give them bare text, and messages out of mailbox files.
+    fn read(&mut self, input: &mut Input, free_form: bool) -> Result<(), Fault> {
+        let mut is_first = true;
+        while let Some(line) = input.line(self.room + LINE_END)? {
+            let text = stripped(&line);
+            let is_dropped = free_form && is_first && text.starts_with(MAILBOX_LINE);
+            is_first = false;
+            if is_dropped {
+                continue;
+            }
+            if text.is_empty() {
+                break;
+            }
+            if free_form && !self.headers.goes_on_with(text) {
+                input.unread = line;
+                break;
+            }
+            self.add(text.to_vec())?;
+        }
+        Ok(())
+    }
+
     fn add(&mut self, line: Vec<u8>) -> Result<(), Fault> {
         self.room = self.room.checked_sub(line.len() + 2).ok_or(Fault::HeaderSize(MAX_HEADER))?;
         self.headers.push(line);
@@ -164,17 +195,17 @@ fn content_lines(value: &[u8]) -> Result<Vec<Vec<u8>>, Fault> {
     if value.len() <= 1 {
         return Ok(vec![Vec::new()]);
     }
-    let mut text = BASE64.decode(value).map_err(|_| Fault::Base64)?;
-    strip_line_end(&mut text);
-    let lines =
-        text.split(|&byte| byte == b'\n').map(|line| line.strip_suffix(b"\r").unwrap_or(line).to_vec());
+    let text = BASE64.decode(value).map_err(|_| Fault::Base64)?;
+    let lines = stripped(&text)
+        .split(|&byte| byte == b'\n')
+        .map(|line| line.strip_suffix(b"\r").unwrap_or(line).to_vec());
     Ok(lines.collect())
 }
 
-/// Drops one LF and then one CR.
-fn strip_line_end(line: &mut Vec<u8>) {
-    line.pop_if(|byte| *byte == b'\n');
-    line.pop_if(|byte| *byte == b'\r');
+/// The line without one LF and then one CR.
+fn stripped(line: &[u8]) -> &[u8] {
+    let line = line.strip_suffix(b"\n").unwrap_or(line);
+    line.strip_suffix(b"\r").unwrap_or(line)
 }
 
 #[cfg(test)]

@@ -15,8 +15,12 @@ fn options(arguments: &[&str]) -> Options {
 
 /// The header and the body that come out, line ends shown as LF.
 fn read_all(arguments: &[&str], input: Option<&[u8]>, typed: bool) -> Result<(String, String), Fault> {
+    read_by(&options(arguments), input, typed)
+}
+
+fn read_by(options: &Options, input: Option<&[u8]>, typed: bool) -> Result<(String, String), Fault> {
     let input = input.map(|bytes| Input::new(io::Cursor::new(bytes.to_vec()), typed));
-    let (headers, mut body) = read(&options(arguments), input)?;
+    let (headers, mut body) = read(options, input)?;
     let mut text = Vec::new();
     body.copy_to(|bytes| {
         text.extend_from_slice(bytes);
@@ -44,6 +48,27 @@ fn the_header_ends_at_the_first_empty_line() {
 fn input_without_an_empty_line_is_all_header() {
     assert_eq!(parts(&[], "x\ny"), pair("x\ny\n", ""));
     assert_eq!(parts(&[], ""), pair("", ""));
+}
+
+#[test]
+fn a_free_form_header_ends_where_a_line_is_no_field() {
+    let free = Options { free_form: true, ..options(&[]) };
+    let parts = |input: &str| read_by(&free, Some(input.as_bytes()), false).unwrap();
+    assert_eq!(parts("hello world\nsecond line\n"), pair("", "hello world\nsecond line\n"));
+    assert_eq!(parts("Subject: x\r\nhello\r\n\r\nA: b"), pair("Subject: x\n", "hello\n\nA: b\n"));
+    assert_eq!(parts("Subject: x\n y\n\n z"), pair("Subject: x\n y\n", " z\n"));
+    assert_eq!(parts(" z\nA: b\n"), pair("", " z\nA: b\n"));
+    assert_eq!(parts("From me@x Thu Nov 26\nA: b\n\nFrom x\n"), pair("A: b\n", "From x\n"));
+    assert_eq!(parts("From me@x Thu Nov 26\nFrom here\n"), pair("", "From here\n"));
+    assert_eq!(parts("A: b\nFrom me@x\n"), pair("A: b\n", "From me@x\n"));
+    assert_eq!(parts("\nA: b\n"), pair("", "A: b\n"));
+    assert_eq!(parts(""), pair("", ""));
+    // A line is the body's whatever its length.
+    let long = "x".repeat(MAX_HEADER + CHUNK);
+    assert_eq!(parts(&format!("{long}\ny")), pair("", &format!("{long}\ny\n")));
+    let typed = read_by(&free, Some(b"A: b\nhello\n.\nx\n"), true).unwrap();
+    assert_eq!(typed, pair("A: b\n", "hello\n"));
+    assert_eq!(read_by(&free, Some(b".\nx\n"), true).unwrap(), pair("", ""));
 }
 
 #[test]

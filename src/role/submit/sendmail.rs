@@ -73,6 +73,7 @@ impl Letter {
             recipients: self.recipients,
             header_recipients: self.from_header,
             dots: self.dots,
+            free_form: true,
             add_from: Some(full_name.unwrap_or_default()),
             content_date: true,
             content_message_id: site.domain.clone(),
@@ -260,6 +261,13 @@ mod tests {
         ] {
             assert_eq!(letter(line), expected, "{line}");
         }
+    }
+
+    #[test]
+    fn only_sendmail_takes_text_without_a_header() {
+        let Ok(Request::Submit(site)) = options::parse([], Path::new("/")) else { panic!("no options") };
+        assert!(!site.free_form);
+        assert!(letter("sendmail a@b").into_options(*site).free_form);
     }
 
     #[test]
