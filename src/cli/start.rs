@@ -6,8 +6,9 @@
 //! 4. pid file, then root is given up for good;
 //! 5. the log's thread, runtime, spool, roles; ready.
 
+mod source;
+
 use std::num::NonZero;
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread::available_parallelism;
 
@@ -16,8 +17,9 @@ use tokio::runtime::Runtime;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
+use self::source::Source;
 use super::terminal::{fail, leave, reason, say, warn};
-use super::{Environment, Exit, Invocation, Program};
+use super::{Invocation, Program};
 use crate::config::interface::{self, Item, Place, Server};
 use crate::config::{ProcessSettings, Settings};
 use crate::forward::RunReport;
@@ -26,7 +28,7 @@ use crate::os::activation::{self, Inherited};
 use crate::os::daemon::{self, Daemonised, ReadyPipe};
 use crate::os::identity::User;
 use crate::os::pidfile::PidFile;
-use crate::os::{credentials, file, identity, limits, notify, title};
+use crate::os::{file, identity, limits, notify, title};
 use crate::role::bind::{self, BindError, Ports, ServerSockets};
 use crate::role::instance::{Forwards, Handle, Instance, Resources};
 use crate::role::login::Accounts;
@@ -54,9 +56,6 @@ const MAX_WORKERS: usize = 4;
 /// Threads that work on files at the same time. More only wait for each other and for the disk.
 const FILE_THREADS: usize = 32;
 
-/// Where the accounts of POP users were when 1.x was not told otherwise.
-const OLD_SECRETS: &str = "/etc/emailrelay.auth";
-
 /// The user that never gives up root.
 const ROOT: &str = "root";
 
@@ -64,7 +63,8 @@ const ROOT: &str = "root";
 pub fn main(program: Program) -> u8 {
     let inherited = activation::take();
     title::hide(password);
-    let mut invocation = match parse(program) {
+    let source = Source::of(program);
+    let mut invocation = match source.read() {
         Ok(invocation) => invocation,
         Err(exit) => return leave(&exit),
     };
@@ -77,7 +77,7 @@ pub fn main(program: Program) -> u8 {
             say(&format!("{}: {text}", invocation.process.name));
             0
         }
-        Ok(Start::Go { resources, user }) => background(program, invocation, resources, user.as_ref(), logs),
+        Ok(Start::Go { resources, user }) => background(source, invocation, resources, user.as_ref(), logs),
         Err(error) => {
             fatal(&invocation.process.name, &error, logs.as_ref());
             let bind = |error: &BindError| matches!(error, BindError::Bind { .. });
@@ -158,19 +158,6 @@ fn password(argument: &[u8]) -> Option<usize> {
     Some(at + PLAIN.len())
 }
 
-/// Reads the options of this process.
-fn parse(program: Program) -> Result<Invocation, Exit> {
-    let executable = std::env::current_exe().unwrap_or_default();
-    let environment = Environment {
-        app_dir: executable.parent().map(Path::to_owned).unwrap_or_default(),
-        cwd: std::env::current_dir().unwrap_or_default(),
-        credentials_dir: credentials::directory(),
-        columns: std::env::var("COLUMNS").ok().and_then(|columns| columns.parse().ok()),
-        old_secrets: Some(PathBuf::from(OLD_SECRETS)).filter(|file| file.is_file()),
-    };
-    super::parse(program, title::arguments(), &environment)
-}
-
 /// Who to become; the role programs, started by a service manager as who they are to be, have no such option. The account
 /// must exist even if nothing is going to change.
 fn unprivileged(name: &str) -> anyhow::Result<Option<User>> {
@@ -240,7 +227,7 @@ fn fatal(name: &str, error: &anyhow::Error, logs: Option<&LogHandle>) {
 
 /// Goes to the background if asked for; in the foreground the same steps report to nobody.
 fn background(
-    program: Program,
+    source: Source,
     invocation: Invocation,
     resources: Vec<Resources>,
     user: Option<&User>,
@@ -263,7 +250,7 @@ fn background(
         }
     }
     let Some(mut logs) = logs else { return CODE_ERROR };
-    match serve(program, invocation, resources, user, &mut logs, &mut pipe) {
+    match serve(source, invocation, resources, user, &mut logs, &mut pipe) {
         Ok(code) => code,
         Err(error) => {
             fatal(&name, &error, Some(&logs));
@@ -276,7 +263,7 @@ fn background(
 }
 
 fn serve(
-    program: Program,
+    source: Source,
     invocation: Invocation,
     resources: Vec<Resources>,
     user: Option<&User>,
@@ -301,7 +288,7 @@ fn serve(
     }
     warn_about_rights(&process.user);
     let runtime = runtime(&instances).context("cannot start the runtime")?;
-    let result = runtime.block_on(run(program, instances, process, resources, descriptors, logs, pipe));
+    let result = runtime.block_on(run(source, instances, process, resources, descriptors, logs, pipe));
     runtime.shutdown_background();
     result
 }
@@ -350,7 +337,7 @@ fn log_panics() {
 /// All instances, and the process around them.
 struct Relay {
     handles: Vec<Handle>,
-    program: Program,
+    source: Source,
     process: Arc<ProcessSettings>,
 }
 
@@ -364,7 +351,7 @@ impl Process for Relay {
     }
 
     fn reload(&self, logs: &LogHandle) -> Result<(), String> {
-        let invocation = parse(self.program).map_err(|exit| reason(&exit).to_owned())?;
+        let invocation = self.source.read().map_err(|exit| reason(&exit).to_owned())?;
         // Before the roles, which ask whether a trace is wanted.
         logs.set_level(settings::log_level(&invocation.process.log));
         fixed::report(&Context::default(), &fixed::of_process(&self.process, &invocation.process));
@@ -377,7 +364,7 @@ impl Process for Relay {
 }
 
 async fn run(
-    program: Program,
+    source: Source,
     settings: Vec<Settings>,
     process: Arc<ProcessSettings>,
     resources: Vec<Resources>,
@@ -387,6 +374,7 @@ async fn run(
 ) -> anyhow::Result<u8> {
     let signals = Signals::install().context("cannot install signal handlers")?;
     let stop = CancellationToken::new();
+    let program = source.program;
     let forwards = if program == Program::Relay { Forwards::Here } else { Forwards::Elsewhere };
     let mut instances = Vec::new();
     for (settings, resources) in settings.into_iter().zip(resources) {
@@ -394,7 +382,7 @@ async fn run(
     }
     let relay = Arc::new(Relay {
         handles: instances.iter().map(Instance::handle).collect(),
-        program,
+        source,
         process: Arc::clone(&process),
     });
     instances.iter().for_each(Instance::announce);

@@ -177,6 +177,36 @@ fn reload_changes_the_next_session_and_keeps_the_present_one() {
 }
 
 #[test]
+fn a_reload_in_the_background_reads_relative_paths_as_the_start_did() {
+    let dir = tempfile::tempdir().unwrap();
+    fs::create_dir(dir.path().join("spool")).unwrap();
+    let configuration = |size: &str| {
+        let text = format!("size {size}\nserver-auth secrets\n");
+        fs::write(dir.path().join("relay.conf"), text).unwrap();
+    };
+    configuration("1000");
+    fs::write(dir.path().join("secrets"), "server plain alice secret\n").unwrap();
+    fs::set_permissions(dir.path().join("secrets"), fs::Permissions::from_mode(0o600)).unwrap();
+    let port = free_port();
+    let mut command = Program::Emailrelay.command();
+    command.args(["--as-server", "--no-syslog", "--user", "root", "--interface", "127.0.0.1", "--port"]);
+    command.args([&port.to_string(), "--spool-dir", "spool", "--pid-file", "pid", "--log-file", "log"]);
+    let output = command.arg("relay.conf").current_dir(&dir).stdin(Stdio::null()).output().unwrap();
+    assert!(output.status.success(), "{}", stderr(&output));
+    let daemon = Background { pid: pid_in(&dir.path().join("pid")).unwrap() };
+    configuration("2000");
+    kill(daemon.pid, Signal::SIGHUP).unwrap();
+    let log = || fs::read_to_string(dir.path().join("log")).unwrap_or_default();
+    let ended = wait_for("the reload", PATIENCE, || {
+        let log = log();
+        (log.contains("configuration reloaded") || log.contains("reload failed")).then_some(log)
+    });
+    assert!(ended.contains("configuration reloaded"), "{ended}");
+    assert!(!ended.contains("needs a restart"), "{ended}");
+    assert!(SmtpClient::connect(loopback(port)).command("EHLO x").lines.contains(&"SIZE 2000".to_owned()));
+}
+
+#[test]
 fn signals_reopen_the_log_and_tell_the_status() {
     let (spool, dir) = (TempSpool::new(), tempfile::tempdir().unwrap());
     let log = dir.path().join("relay.log");
