@@ -1,3 +1,5 @@
+//! Peers that say their lines and take nothing.
+
 use std::collections::VecDeque;
 use std::pin::Pin;
 use std::sync::Arc;
