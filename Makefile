@@ -31,7 +31,7 @@ BUILT ?= $(CARGO_TARGET_DIR)/release
 SBIN_PROGRAMS := emailrelay emailrelay-smtp emailrelay-forward emailrelay-pop emailrelay-admin emailrelay-passwd \
 	emailrelay-notify emailrelay-resubmit
 BIN_PROGRAMS := emailrelay-submit
-# Named by configurations as filters, where older versions had them.
+# Named by configurations as filters, where older versions had them: links to emailrelay, which the server knows as its own.
 FILTERS := emailrelay-filter-copy emailrelay-multicast
 FILTERDIR ?= $(LIBDIR)/emailrelay
 # Names of the scripts of older versions, below FILTERDIR/examples.
@@ -106,7 +106,7 @@ install: $(BUILT)/emailrelay
 	$(INSTALL) -d $(sort $(dir $(INSTALLED:%=$(DESTDIR)%))) '$(DESTDIR)$(SYSCONFDIR)'
 	for f in $(SBIN_PROGRAMS); do $(INSTALL) -m 0755 "$(BUILT)/$$f" '$(DESTDIR)$(SBINDIR)/' || exit; done
 	for f in $(BIN_PROGRAMS); do $(INSTALL) -m 0755 "$(BUILT)/$$f" '$(DESTDIR)$(BINDIR)/' || exit; done
-	for f in $(FILTERS); do $(INSTALL) -m 0755 "$(BUILT)/$$f" '$(DESTDIR)$(FILTERDIR)/' || exit; done
+	for f in $(FILTERS); do ln -sf '$(SBINDIR)/emailrelay' '$(DESTDIR)$(FILTERDIR)/'"$$f" || exit; done
 	for f in notify resubmit; do \
 		ln -sf "$(SBINDIR)/emailrelay-$$f" '$(DESTDIR)$(FILTERDIR)/examples/'"emailrelay-$$f.sh" || exit; \
 	done

@@ -10,6 +10,7 @@
 //! | `code` | exit codes, of programs and of `exit:`, at each position |
 //! | `text` | what a program or server wrote for the client |
 //! | `program` | external programs, over [`crate::program`] |
+//! | [`filter_copy`] | the program `emailrelay-filter-copy`, without a process |
 //! | `mailboxes` | `copy:` and `deliver:` |
 //! | `split` | `split:` |
 //! | `mx` | `mx:` |
@@ -22,6 +23,7 @@
 mod breaker;
 mod chain;
 mod code;
+pub mod filter_copy;
 mod mailboxes;
 mod msgid;
 mod mx;

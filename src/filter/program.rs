@@ -4,10 +4,11 @@ use std::ffi::OsString;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{Failure, Filter, Job, Outcome, Running, Tools, Verdict, code, text};
-use crate::config::filter::ProgramSpec;
+use super::{Failure, Filter, Job, Outcome, Running, Tools, Verdict, code, filter_copy, text};
+use crate::config::filter::{Arguments, ProgramSpec};
 use crate::log::{self, FilterEvent};
 use crate::program::{Call, Ended, Runner};
+use crate::spool::Spool;
 
 /// Exit code that stands for a program that could not be executed.
 const NOT_EXECUTED: u32 = 127;
@@ -17,6 +18,7 @@ const NOT_EXECUTED: u32 = 127;
 pub(super) struct Program {
     spec: ProgramSpec,
     runner: Arc<Runner>,
+    spool: Arc<Spool>,
     limit: Option<Duration>,
     abandon_warning: bool,
 }
@@ -24,7 +26,8 @@ pub(super) struct Program {
 impl Program {
     pub(super) fn new(spec: ProgramSpec, tools: &Tools) -> Self {
         let (runner, limit) = (Arc::clone(&tools.runner), tools.timeout);
-        Self { spec, runner, limit, abandon_warning: tools.abandon_warning }
+        let spool = Arc::clone(&tools.spool);
+        Self { spec, runner, spool, limit, abandon_warning: tools.abandon_warning }
     }
 
     async fn filter(&self, job: &Job) -> Outcome {
@@ -36,7 +39,7 @@ impl Program {
             path: self.spec.path.display().to_string(),
         };
         log::emit(&job.context, &running.into());
-        match self.runner.run(self.call(job)).await {
+        match self.ended(job).await {
             Ended::Exited { code, output } => {
                 let text = String::from_utf8_lossy(&output).into_owned();
                 log::emit(&job.context, &FilterEvent::Output { text }.into());
@@ -60,6 +63,16 @@ impl Program {
                 Outcome::fail(Failure { code: Some(451), ..busy })
             }
         }
+    }
+
+    async fn ended(&self, job: &Job) -> Ended {
+        // With words it is not what old configurations have.
+        if self.spec.arguments == Arguments::Both
+            && let Some(ended) = filter_copy::run(&self.spool, &self.spec.path, job).await
+        {
+            return ended;
+        }
+        self.runner.run(self.call(job)).await
     }
 
     fn call(&self, job: &Job) -> Call {

@@ -164,6 +164,77 @@ fn multicast_shares_the_content() {
     assert_eq!(inside(&spool, "bob").len(), 2);
 }
 
+/// What the log says of filters, without what is different each time.
+fn filter_lines(server: &Daemon, path: &str) -> Vec<String> {
+    let lines = server.lines().into_iter().filter(|line| line.contains("filter"));
+    let no_digits = |line: String| line.replace(path, "PATH").replace(|c: char| c.is_ascii_digit(), "");
+    lines.map(no_digits).collect()
+}
+
+/// Sends once without sub-directories and once with one: replies, log lines, what there is then.
+fn copied_by(filter: &str, start: impl FnOnce(&[&str]) -> Daemon) -> (Vec<String>, Vec<String>, Vec<u32>) {
+    let spool = TempSpool::new();
+    let server = start(&[
+        "--interface",
+        "127.0.0.1",
+        "--port",
+        "0",
+        "--verbose",
+        "--spool-dir",
+        spool.arg(),
+        "--filter",
+        filter,
+    ]);
+    let mut client = SmtpClient::connect(server.address());
+    let refused = client.try_send("a@example.com", &["b@example.net"], CONTENT).unwrap();
+    let alice = spool.path().join("alice");
+    fs::create_dir(&alice).unwrap();
+    fs::set_permissions(&alice, fs::Permissions::from_mode(0o2770)).unwrap();
+    let taken = client.try_send("a@example.com", &["b@example.net"], CONTENT).unwrap();
+    let replies = [refused, taken].map(|reply| format!("{} {}", reply.code, reply.lines.join("|"))).to_vec();
+    let envelope = crate::support::spool::list(&alice).pop().unwrap();
+    let modes = vec![fs::metadata(alice.join(envelope)).unwrap().permissions().mode() & 0o7777];
+    assert_eq!((spool.ending(".content").len(), spool.files().len()), (1, 1));
+    let lines = filter_lines(&server, filter);
+    drop(client);
+    assert!(server.stop().success());
+    (replies, lines, modes)
+}
+
+#[test]
+fn filter_copy_needs_no_process_where_it_is_a_link_to_the_server() {
+    let program = Program::FilterCopy.path();
+    let apart = copied_by(program, |args| Daemon::foreground(Program::Emailrelay.command(), args));
+    assert!(apart.0[0].starts_with("452 "), "{:?}", apart.0);
+    assert!(apart.0[1].starts_with("250 "), "{:?}", apart.0);
+
+    let root = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+    let own = root.path().join("emailrelay");
+    fs::copy(Program::Emailrelay.path(), &own).unwrap();
+    let link = root.path().join("emailrelay-filter-copy");
+    std::os::unix::fs::symlink("emailrelay", &link).unwrap();
+    let start = |args: &[&str]| {
+        let server = Daemon::foreground(Program::command_of(&own), args);
+        // From now on nobody can start it.
+        fs::set_permissions(&own, fs::Permissions::from_mode(0o644)).unwrap();
+        server
+    };
+    assert_eq!(copied_by(link.to_str().unwrap(), start), apart);
+}
+
+#[test]
+fn a_filter_copy_of_somebody_else_is_run() {
+    let (spool, root) = (TempSpool::new(), tempfile::tempdir().unwrap());
+    let script = root.path().join("emailrelay-filter-copy");
+    fs::write(&script, "#!/bin/sh\nexit 0\n").unwrap();
+    fs::set_permissions(&script, fs::Permissions::from_mode(0o755)).unwrap();
+    fs::set_permissions(root.path(), fs::Permissions::from_mode(0o755)).unwrap();
+    let server = Daemon::server(&spool, &["--filter", script.to_str().unwrap()]);
+    let mut client = SmtpClient::connect(server.address());
+    client.send("a@example.com", &["b@example.net"], CONTENT);
+    assert_eq!(spool.ready().len(), 1);
+}
+
 #[test]
 fn a_server_runs_them_as_filters() {
     for program in [Program::FilterCopy, Program::Multicast] {

@@ -7,24 +7,21 @@
 
 mod multicast;
 
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use nix::sys::stat::{Mode, umask};
 
 use super::words::{self, Arguments, HelpPart, Level, Spec, Takes, complain, help, print, spec};
-use crate::spool::{
-    CopyStyle, DeliveryError, Folders, LockedMessage, MessageId, Original, Spool, SpoolConfig, Stage,
-};
+use crate::filter::filter_copy::{self, Left, copy, told};
+use crate::spool::{CopyStyle, LockedMessage, MessageId, Original, Spool, SpoolConfig, Stage};
 #[cfg(feature = "docs")]
 pub(crate) use multicast::ABOUT as MULTICAST_ABOUT;
 pub use multicast::main as multicast_main;
 
 /// Name in messages when the caller gives none.
 const PROGRAM: &str = "emailrelay-filter-copy";
-/// To the server: the message is gone, and nothing is wrong.
-const ABANDON: u8 = 100;
 /// Files of ours, by the beginning of their names.
 const PREFIX: &str = "emailrelay";
 
@@ -59,26 +56,10 @@ enum Fault {
     Usage,
     #[error("usage error: {0}")]
     Option(String),
-    #[error("no such file")]
-    NoSuchFile,
-    #[error("invalid filename")]
-    Name,
-    #[error("no envelope file \"{}\"", .0.display())]
-    NoEnvelope(PathBuf),
-    #[error("no sub-directories to copy into: check permissions")]
-    NoFolders,
-    #[error("failed to copy envelope file {} into the \"{folder}\" sub-directory: {error}", path.display())]
-    Copy { path: PathBuf, folder: String, error: DeliveryError },
+    #[error(transparent)]
+    Message(#[from] filter_copy::Fault),
     #[error("{0}")]
     Spool(String),
-}
-
-/// What has become of the original.
-#[derive(Debug, PartialEq, Eq)]
-enum Left {
-    Nothing,
-    /// It is copied, and still there.
-    Envelope,
 }
 
 /// Runs `emailrelay-filter-copy` with its whole argument list, the program's name first. Returns the exit code.
@@ -95,15 +76,9 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> u8 {
     if let Some(directory) = arguments.value(Opt::SpoolDir).filter(|_| arguments.errors.is_empty()) {
         return copy_all(&program, Path::new(directory), arguments.has(Opt::Verbose));
     }
-    match filter(&arguments) {
-        Ok(Left::Nothing) => ABANDON,
-        Ok(Left::Envelope) => 0,
-        Err(fault) => {
-            // The first is for the client, the second for the log.
-            print(&format!("<<filter failed>>\n<<filter error: {fault}>>\n"));
-            1
-        }
-    }
+    let (code, output) = told(filter(&arguments));
+    print(&output);
+    code
 }
 
 /// As a filter: one message.
@@ -115,24 +90,21 @@ fn filter(arguments: &Arguments<Opt>) -> Result<Left, Fault> {
     let (spool, id) = locate(content)?;
     let style = CopyStyle { envelope_only: true, ..CopyStyle::default() };
     match spool.original(&id, Stage::New) {
-        Ok(original) => copy(&original, style, true),
+        Ok(original) => Ok(copy(&original, style, true)?),
         // Run by hand on a message that waits.
         Err(_) => match lock(&spool, &id)? {
-            Some(_locked) => copy(&original_of(&spool, &id, Stage::Locked)?, style, true),
-            None => Err(Fault::NoEnvelope(Original::envelope_path(&spool, &id, Stage::New))),
+            Some(_locked) => Ok(copy(&original_of(&spool, &id, Stage::Locked)?, style, true)?),
+            None => {
+                let path = Original::envelope_path(&spool, &id, Stage::New);
+                Err(filter_copy::Fault::NoEnvelope(path).into())
+            }
         },
     }
 }
 
 /// The spool and id of a content file.
 fn locate(content: &Path) -> Result<(Arc<Spool>, MessageId), Fault> {
-    if !content.exists() {
-        return Err(Fault::NoSuchFile);
-    }
-    let name = content.file_name().and_then(OsStr::to_str).ok_or(Fault::Name)?;
-    // 2.4 put `envelope` in the place of the one `content`.
-    let once = name.matches("content").count() == 1;
-    let id = MessageId::of_content_file(name).filter(|_| once).ok_or(Fault::Name)?;
+    let id = filter_copy::id_of(content)?;
     let directory = content.parent().filter(|path| !path.as_os_str().is_empty()).unwrap_or(Path::new("."));
     Ok((open(directory)?, id))
 }
@@ -147,21 +119,6 @@ fn lock(spool: &Spool, id: &MessageId) -> Result<Option<LockedMessage>, Fault> {
 
 fn original_of(spool: &Spool, id: &MessageId, stage: Stage) -> Result<Original, Fault> {
     spool.original(id, stage).map_err(|error| Fault::Spool(error.to_string()))
-}
-
-/// Copies into all sub-directories, then removes the original.
-fn copy(original: &Original, style: CopyStyle, keep_content: bool) -> Result<Left, Fault> {
-    let failed = |error: DeliveryError| Fault::Copy {
-        path: original.path(),
-        folder: error.folder().unwrap_or_default(),
-        error,
-    };
-    let copies = original.copy(Folders::All, style).map_err(failed)?;
-    if copies.to.is_empty() {
-        return Err(Fault::NoFolders);
-    }
-    copies.publish().map_err(failed)?;
-    Ok(original.remove(keep_content).map_or(Left::Envelope, |()| Left::Nothing))
 }
 
 /// `-d`: all messages that wait and have names of ours.

@@ -7,7 +7,8 @@ use std::path::Path;
 use nix::sys::stat::{Mode, umask};
 
 use super::super::words::{self, complain, print};
-use super::{ABANDON, Fault, Left, copy, locate, original_of};
+use super::{Fault, locate, original_of};
+use crate::filter::filter_copy::{self, ABANDON, Left, copy};
 use crate::spool::{CopyStyle, Stage};
 
 /// Name in messages when the caller gives none.
@@ -34,7 +35,7 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> u8 {
     };
     match multicast(Path::new(content), Path::new(envelope)) {
         Ok(Left::Nothing) => ABANDON,
-        Ok(Left::Envelope) | Err(Fault::NoFolders) => 0,
+        Ok(Left::Envelope) | Err(Fault::Message(filter_copy::Fault::NoFolders)) => 0,
         Err(fault) => {
             let content = Path::new(content).display();
             print(&format!("<<multicast failed>>\n<<{program}: {content}: {fault}>>\n"));
@@ -45,10 +46,14 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> u8 {
 
 fn multicast(content: &Path, envelope: &Path) -> Result<Left, Fault> {
     let (spool, id) = locate(content)?;
-    let stage = envelope.file_name().and_then(OsStr::to_str).and_then(Stage::of_file).ok_or(Fault::Name)?;
+    let stage = envelope
+        .file_name()
+        .and_then(OsStr::to_str)
+        .and_then(Stage::of_file)
+        .ok_or(filter_copy::Fault::Name)?;
     let original = original_of(&spool, &id, stage)?;
     if original.path().file_name() != envelope.file_name() {
-        return Err(Fault::Name);
+        return Err(filter_copy::Fault::Name.into());
     }
-    copy(&original, CopyStyle { hardlink: true, envelope_only: false }, false)
+    Ok(copy(&original, CopyStyle { hardlink: true, envelope_only: false }, false)?)
 }

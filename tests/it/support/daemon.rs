@@ -1,5 +1,6 @@
 //! One of our programs, running.
 
+use std::ffi::OsStr;
 use std::io::{BufRead as _, BufReader};
 use std::net::SocketAddr;
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -55,7 +56,12 @@ impl Program {
 
     /// A command without any variable of a surrounding service manager.
     pub(crate) fn command(self) -> Command {
-        let mut command = Command::new(self.path());
+        Self::command_of(self.path())
+    }
+
+    /// The same for a program elsewhere.
+    pub(crate) fn command_of(path: impl AsRef<OsStr>) -> Command {
+        let mut command = Command::new(path);
         for name in
             ["NOTIFY_SOCKET", "LISTEN_FDS", "LISTEN_PID", "LISTEN_FDNAMES", "WATCHDOG_USEC", "WATCHDOG_PID"]
         {
@@ -107,14 +113,19 @@ impl Daemon {
 
     /// The same without a trace of every line in its log: for a load that would drown in it.
     pub(crate) fn quiet_server(spool: &TempSpool, args: &[&str]) -> Self {
-        let mut all = vec!["--no-daemon", "--log", "--no-syslog", "--interface", "127.0.0.1", "--port", "0"];
-        all.extend(["--spool-dir", spool.arg()]);
+        let all = ["--interface", "127.0.0.1", "--port", "0", "--spool-dir", spool.arg()];
+        Self::foreground(Program::Emailrelay.command(), &[&all, args].concat())
+    }
+
+    /// `emailrelay` by this command, with these arguments and its log on stderr, ready to serve SMTP.
+    pub(crate) fn foreground(mut command: Command, args: &[&str]) -> Self {
+        command.args(["--no-daemon", "--log", "--no-syslog"]);
         if is_root() {
             // The temporary directory belongs to root.
-            all.extend(["--user", "root"]);
+            command.args(["--user", "root"]);
         }
-        all.extend(args);
-        let daemon = Self::spawn(Program::Emailrelay, &all);
+        command.args(args);
+        let daemon = Self::start(command);
         daemon.address();
         daemon
     }
