@@ -65,6 +65,63 @@ fn socket_from(local: &str, remote: std::net::SocketAddr) -> std::net::TcpStream
 }
 
 #[test]
+fn mail_of_unknown_clients_is_dropped() {
+    let spool = TempSpool::new();
+    let server = server(&spool, &[&example("check-ipaddress.sh")]);
+    SmtpClient::connect(server.address()).send("a@example.com", &["b@example.net"], b"x\r\n");
+    assert_eq!(spool.files().len(), 2);
+    let mut other = SmtpClient::over(socket_from("127.0.0.13", server.address()));
+    let reply = other.try_send("a@example.com", &["b@example.net"], b"x\r\n").unwrap();
+    assert_eq!((line(&reply).as_str(), spool.files().len()), ("250 message processed", 2));
+}
+
+#[test]
+fn hidden_recipients_stay_hidden() {
+    let spool = TempSpool::new();
+    let server = server(&spool, &[&example("bcc-check.sh")]);
+    let mut client = SmtpClient::connect(server.address());
+    let mut reply = |to: &[&str], header: &str| {
+        let content = format!("Subject: x\r\n{header}\r\nBcc: in@the.body\r\n");
+        line(&client.try_send("a@example.com", to, content.as_bytes()).unwrap())
+    };
+    let one = &["b@example.net"];
+    for header in
+        ["", "Bcc:\r\n", "bcc : B@Example.net\r\n", "Bcc: Bob\r\n <b@example.net>,\r\n", "X-Bcc: c@d\r\n"]
+    {
+        assert_eq!(reply(one, header), "250 message processed", "{header:?}");
+    }
+    for (to, header) in [
+        (&one[..], "Bcc: c@example.net\r\n"),
+        (one, "Bcc: b@example.net\r\n , c@example.net\r\n"),
+        (one, "Bcc: b@example.net\r\nTo: x@y\r\nBCC: c@example.net\r\n"),
+        (&["b@example.net", "c@example.net"], "Bcc: b@example.net\r\n"),
+        (&["b@example.net", "c@example.net"], "Bcc: b@example.net, c@example.net\r\n"),
+    ] {
+        assert_eq!(reply(to, header), "550 5.7.1 bcc error", "{header:?}");
+    }
+    server.line("rejected by filter: [the Bcc header is not for the one recipient]");
+    assert_eq!(spool.ready().len(), 5);
+}
+
+#[test]
+fn one_sender_stands_in_all_messages() {
+    let sent = b"Subject: x\r\nFROM: a@b\r\n (folded)\r\nTo: c@d,\r\n\te@f\r\nSender: g@h\r\n\
+        Reply-to: i@j\r\nX-From: \xe9\r\n\r\nFrom: the body\r\n\xff\r\n";
+    let spool = TempSpool::new();
+    let server = server(&spool, &[&example("set-from.sh")]);
+    SmtpClient::connect(server.address()).send("a@example.com", &["b@example.net"], sent);
+    let stored = spool.content(&spool.ready()[0]);
+    let office = "Our Office <office@example.com>\r\n";
+    let head = format!("From: {office}Reply-To: {office}Received: ");
+    assert!(stored.starts_with(head.as_bytes()), "{}", String::from_utf8_lossy(&stored));
+    let tail = b"Subject: x\r\nTo: c@d,\r\n\te@f\r\nX-From: \xe9\r\n\r\nFrom: the body\r\n\xff\r\n";
+    assert!(stored.ends_with(tail), "{}", String::from_utf8_lossy(&stored));
+    // All of it is header.
+    let (_, stored, ..) = run("set-from.sh", b"Sender: x@y\r\nSubject: y\r\n");
+    assert!(stored.unwrap().ends_with("Subject: y\r\n"));
+}
+
+#[test]
 fn test_mail_is_accepted_and_dropped() {
     let (reply, _, server, spool) = run("drop-test-mail.sh", b"X-Test-Only: yes\r\n\r\nx\r\n");
     assert_eq!((reply.as_str(), spool.files().len()), ("250 message processed", 0));
