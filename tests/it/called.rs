@@ -9,7 +9,7 @@ use std::process::{Command, Stdio};
 use tempfile::TempDir;
 
 use crate::support::daemon::Program;
-use crate::support::spool;
+use crate::support::{package, spool};
 
 /// A directory with `emailrelay` in `sbin`, and a place for links to it.
 struct Installed {
@@ -71,6 +71,21 @@ fn a_link_is_the_program_of_its_name() {
         let own = program.run(args);
         assert!(format!("{}{}", own.1, own.2).contains(name), "{name}: {own:?}");
         assert_eq!(run(installed.link(name), args, ""), own, "{name}");
+    }
+}
+
+/// The links of the package for routers.
+#[test]
+fn every_link_of_openwrt_is_a_tool() {
+    let installed = Installed::new();
+    let makefile = fs::read_to_string(package().join("packaging/openwrt/Makefile")).unwrap();
+    let readme = fs::read_to_string(package().join("packaging/openwrt/README.md")).unwrap();
+    let tools = makefile.lines().find_map(|line| line.strip_prefix("TOOLS:=")).unwrap();
+    for tool in tools.split_whitespace() {
+        let (_, stdout, stderr) = run(installed.link(tool), &["--help"], "");
+        let usage = format!("{stdout}{stderr}");
+        assert!(usage.contains(&format!("usage: {tool} ")), "{tool}: {usage}");
+        assert!(readme.contains(&format!("`{tool}`")), "{tool}");
     }
 }
 

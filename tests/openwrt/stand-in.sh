@@ -1,5 +1,5 @@
 # What the init script needs of OpenWrt, for busybox ash: reads a UCI file, runs start_service, and prints the words of each
-# process, one on a line. Usage: busybox ash stand-in.sh INIT-SCRIPT UCI-FILE ROOT
+# process, one on a line; behind them in brackets what else procd is told of it. Usage: busybox ash stand-in.sh INIT-SCRIPT UCI-FILE ROOT
 
 init=$1 uci=$2 root=$3
 
@@ -66,10 +66,13 @@ procd_set_param() {
 	procd_append_param command "$@"
 }
 procd_append_param() {
+	local kind=$1 word
 	shift
-	local word
 	for word in "$@"; do
-		echo "$word"
+		case "$kind" in
+		command) echo "$word" ;;
+		*) echo "($kind $word)" ;;
+		esac
 	done
 }
 
