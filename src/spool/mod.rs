@@ -55,8 +55,10 @@
 //! | published | C N or C B, and D | [`Published`] | original removed, or committed as it is; `undo` → gone | some of D, each whole; the original as before |
 //! | shared | C, and D elsewhere | nobody | the last D goes: see [`Mailbox`]. The original may be on its way all the while (`copy:pop;nodelete`) | C: kept by the sweep while there is a D |
 //!
-//! Everything else in the directory is left alone, but for the control files (`control`) and write probes.
+//! Everything else in the directory is left alone, but for the control files (`control`) and write probes. Messages that versions up to
+//! 2.4 set aside for local users are imported only when an administrator wants it ([`LocalMessage`]).
 
+mod check;
 mod commit;
 mod committed;
 mod content_edit;
@@ -71,6 +73,8 @@ mod filtered;
 mod finish;
 mod health;
 mod id;
+mod inspect;
+mod local;
 mod lock;
 mod mailbox;
 mod needs;
@@ -92,6 +96,7 @@ use std::time::{Duration, SystemTime};
 use nix::errno::Errno;
 
 pub use crate::smtp::Body;
+pub use check::{Problem, ProblemKind};
 use commit::Committer;
 pub use committed::Committed;
 pub use content_edit::ContentEdit;
@@ -116,10 +121,11 @@ pub use finish::FailNote;
 use health::Health;
 use id::Ids;
 pub use id::{InvalidId, MessageId};
+pub use inspect::{Inspection, Listed, MessageState};
+pub use local::LocalMessage;
 pub use lock::LockedMessage;
 pub use mailbox::{ContentError, Held, Mailbox, MailboxError, Removal};
 pub use new_message::NewMessage;
-pub use operate::{Inspection, MessageState};
 pub use recover::Recovery;
 pub use scan::{Counts, Waiting};
 pub use sweep::{Fate, Orphan, SweepMode};

@@ -5,7 +5,7 @@
 //! do so at the same time at least one sees that there is none.
 
 use std::collections::{HashMap, HashSet};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
@@ -90,6 +90,38 @@ pub(super) fn borrowed(
     Ok(envelopes)
 }
 
+/// The directory above, if it has content of this message: this one is a mailbox then, and shares it.
+pub(super) fn above(disk: &dyn Disk, id: &MessageId) -> Option<Arc<dyn Disk>> {
+    let above = disk.open_folder("..").ok()?;
+    let regular = above.facts_at(&id.file(CONTENT)).is_ok_and(|facts| facts.regular);
+    regular.then_some(above)
+}
+
+/// Whether any envelope is left that needs content in this directory. All sub-directories are read.
+pub(super) fn is_needed_in(disk: &dyn Disk, id: &MessageId) -> Result<bool, Errno> {
+    if has_envelope(disk, id)? {
+        return Ok(true);
+    }
+    let stem = id.to_string();
+    for folder in folders(disk, |_| {})? {
+        if !borrowed(disk, &folder, |other| other == stem)?.is_empty() {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+/// The sub-directories; other names are given to `each`.
+fn folders(disk: &dyn Disk, mut each: impl FnMut(&str)) -> Result<Vec<String>, Errno> {
+    let mut folders = Vec::new();
+    disk.list(None, &mut |name, kind| match kind {
+        Kind::Directory if matches!(name, "." | "..") => {}
+        Kind::Directory => folders.push(name.to_owned()),
+        Kind::File | Kind::Other => each(name),
+    })?;
+    Ok(folders)
+}
+
 /// What mailboxes need of the messages in the spool directory, as it was a moment ago.
 #[derive(Debug, Default)]
 pub(super) struct Needs(Mutex<Option<Known>>);
@@ -146,7 +178,7 @@ impl Shared {
         if ids.is_empty() {
             return Ok(());
         }
-        for folder in self.folders(|_| {})? {
+        for folder in folders(&*self.disk, |_| {})? {
             let wanted = |stem: &str| stem.parse().is_ok_and(|id: MessageId| ids.contains(&id));
             for id in borrowed(&*self.disk, &folder, wanted)?.iter().filter_map(|stem| stem.parse().ok()) {
                 ids.remove(&id);
@@ -159,8 +191,8 @@ impl Shared {
         let (taken, at) = (unix_time(), Instant::now());
         let links = self.disk.facts_at(".")?.links;
         let mut ours = HashSet::from([also.clone()]);
-        let folders =
-            self.folders(|name| ours.extend(stem_of_envelope(name).and_then(|stem| stem.parse().ok())))?;
+        let note = |name: &str| ours.extend(stem_of_envelope(name).and_then(|stem| stem.parse().ok()));
+        let folders = folders(&*self.disk, note)?;
         let mut shared: HashMap<MessageId, Vec<usize>> = HashMap::new();
         for (at, folder) in folders.iter().enumerate() {
             let wanted = |stem: &str| stem.parse().is_ok_and(|id: MessageId| ours.contains(&id));
@@ -170,16 +202,5 @@ impl Shared {
         }
         let counts = links == NO_FOLDERS.saturating_add(folders.len() as u64);
         Ok(Known { folders, shared, taken, at, counts })
-    }
-
-    /// The sub-directories; other names are given to `each`.
-    fn folders(&self, mut each: impl FnMut(&str)) -> Result<Vec<String>, Errno> {
-        let mut folders = Vec::new();
-        self.disk.list(None, &mut |name, kind| match kind {
-            Kind::Directory if matches!(name, "." | "..") => {}
-            Kind::Directory => folders.push(name.to_owned()),
-            Kind::File | Kind::Other => each(name),
-        })?;
-        Ok(folders)
     }
 }

@@ -1,4 +1,4 @@
-//! What an administrator does with messages: look, hold, release, try again, give up, delete.
+//! What an administrator does with messages: hold, release, try again, give up, delete.
 //!
 //! A message that nobody is at work on changes its state by one rename that replaces nothing, or goes by one removal. Of
 //! all who act on it at the same time, a forwarder or E-MailRelay 2.6 among them, exactly one succeeds. A busy message, or
@@ -9,88 +9,16 @@ use std::time::Duration;
 
 use nix::errno::Errno;
 
-use super::disk::{Access, Facts};
-use super::envelope::{Envelope, MAX_ENVELOPE, RetryState, make_due};
+use super::disk::{Access, Disk, Facts};
+use super::envelope::{RetryState, make_due};
 use super::error::{ActionError, LockError, SpoolError};
 use super::finish::FailNote;
 use super::id::{BAD, BUSY, CONTENT, HELD, MessageId, NEW, READY};
-use super::needs::has_envelope;
+use super::needs::{above, has_envelope, is_needed_in};
 use super::recover::is_older;
 use super::{Spool, StoreError, unix_time};
 
-/// So much of the content is looked at for its header.
-const MAX_HEADER: usize = 64 * 1024;
-
-/// The state of a message, by the name of its envelope.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum MessageState {
-    /// Being received.
-    New,
-    /// Waits to be sent, perhaps for its next attempt.
-    Ready,
-    /// Being sent.
-    Busy,
-    /// Failed for good.
-    Failed,
-    /// Kept back by an administrator.
-    Held,
-}
-
-impl MessageState {
-    const ALL: [Self; 5] = [Self::Ready, Self::Busy, Self::Failed, Self::Held, Self::New];
-
-    pub(super) fn suffix(self) -> &'static str {
-        match self {
-            Self::New => NEW,
-            Self::Ready => READY,
-            Self::Busy => BUSY,
-            Self::Failed => BAD,
-            Self::Held => HELD,
-        }
-    }
-}
-
-/// What is known of a message.
-#[derive(Clone, Debug)]
-pub struct Inspection {
-    /// Where it is.
-    pub state: MessageState,
-    /// Its envelope; if it cannot be read, what is wrong with it.
-    pub envelope: Result<Envelope, String>,
-    /// What earlier attempts left.
-    pub retry: RetryState,
-    /// Bytes of its content; none if there is no such file.
-    pub size: Option<u64>,
-    /// The beginning of its content.
-    pub head: Vec<u8>,
-}
-
 impl Spool {
-    /// Looks at a message in any state, and locks nothing.
-    ///
-    /// # Errors
-    /// [`ActionError::NoSuchMessage`], or the system failed us.
-    pub fn inspect(&self, id: &MessageId) -> Result<Inspection, ActionError> {
-        let disk = &self.shared.disk;
-        let failed = |errno| ActionError::Io { action: "read", id: id.clone(), errno };
-        // Twice, for it may change its state while we look.
-        for state in MessageState::ALL.into_iter().chain(MessageState::ALL) {
-            let file = match disk.open(&id.file(state.suffix()), Access::Read) {
-                Ok((file, _)) => file,
-                Err(Errno::ENOENT) => continue,
-                Err(errno) => return Err(failed(errno)),
-            };
-            let bytes = disk.read(&file, MAX_ENVELOPE + 1).map_err(failed)?;
-            let envelope = Envelope::parse(&bytes).map_err(|error| error.to_string());
-            let retry = envelope.as_ref().map(RetryState::of).unwrap_or_default();
-            let content = disk.open(&id.file(CONTENT), Access::Read).ok();
-            let head = content.as_ref().and_then(|(file, _)| disk.read(file, MAX_HEADER).ok());
-            let size = content.map(|(_, facts)| facts.size);
-            return Ok(Inspection { state, envelope, retry, size, head: head.unwrap_or_default() });
-        }
-        Err(ActionError::NoSuchMessage)
-    }
-
     /// Keeps a ready or failed message back, durably: nobody sends it until it is released.
     ///
     /// # Errors
@@ -224,6 +152,27 @@ impl Spool {
         Err(self.absence(id))
     }
 
+    /// Whether a process that lives holds a message which is neither being received nor sent: a forwarder that is about to take it,
+    /// or who reports its failure. To be asked before a message is renamed under their hands, which they would bear.
+    ///
+    /// # Errors
+    /// The system does not tell.
+    pub fn is_claimed(&self, id: &MessageId) -> Result<bool, ActionError> {
+        let disk = &self.shared.disk;
+        for suffix in [READY, BAD, HELD] {
+            let claimed = match disk.open(&id.file(suffix), Access::Edit) {
+                Ok((file, _)) => disk.try_lock(&file).map(|free| !free),
+                Err(errno) => Err(errno),
+            };
+            match claimed {
+                Ok(true) => return Ok(true),
+                Ok(false) | Err(Errno::ENOENT) => {}
+                Err(errno) => return Err(ActionError::Io { action: "lock", id: id.clone(), errno }),
+            }
+        }
+        Ok(false)
+    }
+
     /// False: there is no such file.
     fn remove_envelope(&self, id: &MessageId, suffix: &str) -> Result<bool, ActionError> {
         let disk = &self.shared.disk;
@@ -263,13 +212,15 @@ impl Spool {
         }
     }
 
+    /// Removes the content of a message that has lost an envelope, unless another one needs it.
     pub(super) fn remove_content(&self, id: &MessageId) -> Result<(), ActionError> {
         let failed = |errno| ActionError::Io { action: "delete the content of", id: id.clone(), errno };
         if self.shared.is_needed(id, unix_time()).map_err(failed)? {
             return Ok(());
         }
         match self.shared.disk.unlink(&id.file(CONTENT)) {
-            Ok(()) | Err(Errno::ENOENT) => Ok(()),
+            Ok(()) => Ok(()),
+            Err(Errno::ENOENT) => remove_shared(&*self.shared.disk, id).map_err(failed),
             Err(errno) => Err(failed(errno)),
         }
     }
@@ -299,6 +250,19 @@ impl Spool {
 
     fn settle(&self) -> Result<(), ActionError> {
         self.flush().map_err(|error: StoreError| ActionError::Sync(error))
+    }
+}
+
+/// In a mailbox that shares its content with others: the last one of them removes it from the spool directory above.
+fn remove_shared(disk: &dyn Disk, id: &MessageId) -> Result<(), Errno> {
+    let Some(above) = above(disk, id) else { return Ok(()) };
+    if is_needed_in(&*above, id)? {
+        return Ok(());
+    }
+    match above.unlink(&id.file(CONTENT)) {
+        Ok(()) => above.sync_directory(),
+        Err(Errno::ENOENT) => Ok(()),
+        Err(errno) => Err(errno),
     }
 }
 

@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use nix::errno::Errno;
 
-use super::disk::{Access, Disk};
+use super::disk::{Access, Disk, Facts};
 use super::envelope::{AppendStyle, Envelope, MAX_ENVELOPE, interrupted_line};
-use super::error::SpoolError;
+use super::error::{ActionError, SpoolError};
 use super::id::{BUSY, FileKind, MessageId, READY};
 use super::{Shared, Spool, unix_time};
 
@@ -41,31 +41,66 @@ impl Spool {
         }
         Ok(report)
     }
+
+    /// The same for one message, durably. False: it is not busy, or somebody is at work on it.
+    ///
+    /// # Errors
+    /// It could not be put back.
+    pub fn recover_message(&self, id: &MessageId, older_than: Duration) -> Result<bool, ActionError> {
+        let failed = |errno| match errno {
+            Errno::EEXIST => ActionError::Exists,
+            errno => ActionError::Io { action: "unlock", id: id.clone(), errno },
+        };
+        let recovered = recover_one(&self.shared, id, older_than).map_err(failed)?;
+        if recovered {
+            self.shared.committer.directory_changed();
+            self.flush().map_err(ActionError::Sync)?;
+        }
+        Ok(recovered)
+    }
+
+    /// For how long a `.busy` message has been left behind by its process, if [`recover`](Self::recover) would put it back.
+    ///
+    /// # Errors
+    /// Its file cannot be opened, or not be locked.
+    pub(super) fn stale_for(&self, id: &MessageId, older_than: Duration) -> Result<Option<Duration>, Errno> {
+        let left = left_behind(&self.shared, id, older_than)?;
+        Ok(left.map(|(_, facts)| unix_time().saturating_sub(facts.changed)))
+    }
 }
 
 fn recover_one(shared: &Shared, id: &MessageId, older_than: Duration) -> Result<bool, Errno> {
+    let Some((file, _)) = left_behind(shared, id, older_than)? else { return Ok(false) };
+    // Not for the message's sake: it comes back also when its file cannot be read or written.
+    let _ = count_interruption(&*shared.disk, &file);
+    shared.disk.rename(&id.file(BUSY), &id.file(READY))?;
+    Ok(true)
+}
+
+/// The `.busy` file of a message, locked by us, and what is known of it; none if it has an owner, or may have one.
+fn left_behind(
+    shared: &Shared,
+    id: &MessageId,
+    older_than: Duration,
+) -> Result<Option<(File, Facts)>, Errno> {
     let disk = &shared.disk;
     let busy = id.file(BUSY);
     let (file, _) = match disk.open(&busy, Access::Edit) {
         Ok(opened) => opened,
-        Err(Errno::ENOENT) => return Ok(false),
+        Err(Errno::ENOENT) => return Ok(None),
         Err(errno) => return Err(errno),
     };
     if !disk.try_lock(&file)? {
-        return Ok(false);
+        return Ok(None);
     }
     // Its owner may have finished, and somebody else have taken it, between our open and our lock. Everybody locks the
     // file before it is renamed to this name, so while we hold the lock the name stays or belongs to another file.
     let facts = disk.facts(&file)?;
     match disk.facts_at(&busy) {
-        Ok(now) if now.same_file(&facts) && is_older(facts.changed, older_than) => {}
-        Ok(_) | Err(Errno::ENOENT) => return Ok(false),
-        Err(errno) => return Err(errno),
+        Ok(now) if now.same_file(&facts) && is_older(facts.changed, older_than) => Ok(Some((file, facts))),
+        Ok(_) | Err(Errno::ENOENT) => Ok(None),
+        Err(errno) => Err(errno),
     }
-    // Not for the message's sake: it comes back also when its file cannot be read or written.
-    let _ = count_interruption(&**disk, &file);
-    disk.rename(&busy, &id.file(READY))?;
-    Ok(true)
 }
 
 /// Notes that a process has died with the message in hand, so that one that kills every forwarder is found out.

@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::disk::Kind;
 use super::error::SpoolError;
 use super::id::{CONTENT, FileKind, MessageId, READY, classify};
-use super::operate::MessageState;
+use super::inspect::{Listed, MessageState};
 use super::{Spool, unix_time};
 
 /// A message that is ready to be forwarded. Kept small: a list of 100 000 takes four megabytes.
@@ -55,23 +55,8 @@ impl Spool {
     /// # Errors
     /// The directory cannot be read.
     pub fn waiting(&self) -> Result<Vec<Waiting>, SpoolError> {
-        let mut waiting = Vec::new();
-        self.each_message(|id, kind| {
-            if kind == FileKind::Ready {
-                waiting.push(Waiting { since: id.order().map_or(0, |(seconds, _)| seconds), id });
-            }
-        })?;
-        for message in waiting.iter_mut().filter(|message| message.id.order().is_none()) {
-            // One that has gone meanwhile is noticed when it is locked.
-            if let Ok(facts) = self.shared.disk.facts_at(&message.id.file(READY)) {
-                message.since = facts.modified.as_secs();
-            }
-        }
-        waiting.sort_unstable_by(|one, other| {
-            let seq = |message: &Waiting| message.id.order().map_or(0, |(_, seq)| seq);
-            (one.since, seq(one)).cmp(&(other.since, seq(other))).then_with(|| one.id.cmp(&other.id))
-        });
-        Ok(waiting)
+        let messages = self.messages(&[MessageState::Ready])?;
+        Ok(messages.into_iter().map(|Listed { id, since, .. }| Waiting { id, since }).collect())
     }
 
     /// Whether there is any ready message in a directory. False if it cannot be read: opening it as a spool will tell.
@@ -176,7 +161,7 @@ impl Spool {
         Ok(found)
     }
 
-    fn each_message(&self, mut each: impl FnMut(MessageId, FileKind)) -> Result<(), SpoolError> {
+    pub(super) fn each_message(&self, mut each: impl FnMut(MessageId, FileKind)) -> Result<(), SpoolError> {
         self.list(None, |name, _| {
             if let Some((stem, kind)) = classify(name)
                 && let Ok(id) = stem.parse()

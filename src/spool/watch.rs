@@ -9,8 +9,8 @@ use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify, InotifyEvent};
 use super::Spool;
 use super::control::{FORWARD_REQUEST, SMTP_DISABLED};
 use super::error::SpoolError;
-use super::id::{FileKind, MessageId, classify};
-use super::operate::MessageState;
+use super::id::{MessageId, classify};
+use super::inspect::MessageState;
 
 /// Something that has happened.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -120,7 +120,8 @@ impl Watch {
     }
 
     fn note_message(&mut self, name: &str, event: &InotifyEvent, changes: &mut Vec<Change>) {
-        let known = classify(name).and_then(|(stem, kind)| Some((stem.parse().ok()?, state_of(kind)?)));
+        let known =
+            classify(name).and_then(|(stem, kind)| Some((stem.parse().ok()?, MessageState::of(kind)?)));
         let has = |flag| event.mask.contains(flag);
         let moved =
             self.moving.take_if(|(cookie, ..)| has(AddWatchFlags::IN_MOVED_TO) && *cookie == event.cookie);
@@ -162,16 +163,5 @@ impl Watch {
 impl AsFd for Watch {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.inotify.as_fd()
-    }
-}
-
-fn state_of(kind: FileKind) -> Option<MessageState> {
-    match kind {
-        FileKind::New => Some(MessageState::New),
-        FileKind::Ready => Some(MessageState::Ready),
-        FileKind::Busy => Some(MessageState::Busy),
-        FileKind::Bad => Some(MessageState::Failed),
-        FileKind::Held => Some(MessageState::Held),
-        FileKind::Content | FileKind::Temporary => None,
     }
 }

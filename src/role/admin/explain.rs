@@ -23,7 +23,7 @@ pub(super) struct Policy<'a> {
 }
 
 /// The fields of the envelope as they stand in the file, state, size, and the header of the content.
-pub(super) fn show(found: &Inspection, header: bool) -> Vec<String> {
+pub(in crate::role) fn show(found: &Inspection, header: bool) -> Vec<String> {
     let mut lines: Vec<String> = match &found.envelope {
         Ok(envelope) => envelope
             .to_bytes()
@@ -114,7 +114,7 @@ fn waits(found: &Inspection, policy: &Policy<'_>, now: u64) -> String {
     }
 }
 
-fn word(state: MessageState) -> &'static str {
+pub(in crate::role) fn word(state: MessageState) -> &'static str {
     let state = match state {
         MessageState::New => State::New,
         MessageState::Ready => State::Ready,
@@ -153,7 +153,7 @@ mod tests {
             interrupted: Some(Interrupted { count: 2, at: 1_000_000_000 }),
         };
         let head = b"Subject: x\x07y\r\nFrom: a\r\n\r\nbody\r\n".to_vec();
-        Inspection { state, envelope: Ok(envelope), retry, size: Some(32), head }
+        Inspection { state, since: 0, envelope: Ok(envelope), retry, size: Some(32), head }
     }
 
     #[test]

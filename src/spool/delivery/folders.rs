@@ -155,12 +155,12 @@ fn open_or_make(directory: &DeliveryDir, name: &MailboxName) -> Result<(Arc<dyn 
 }
 
 /// The line that notes a recipient.
-pub(super) fn delivered_line(name: &str) -> Vec<u8> {
+pub(in crate::spool) fn delivered_line(name: &str) -> Vec<u8> {
     format!("{DELIVERED} {name}").into_bytes()
 }
 
 /// Recipients that an earlier attempt has served.
-fn delivered(envelope: &Envelope) -> BTreeSet<String> {
+pub(in crate::spool) fn delivered(envelope: &Envelope) -> BTreeSet<String> {
     let lines = envelope.trailer.iter().map(|line| String::from_utf8_lossy(line));
     lines.filter_map(|line| line.strip_prefix(DELIVERED).map(|name| name.trim().to_owned())).collect()
 }

@@ -30,6 +30,7 @@ use super::{Shared, Spool, lock, unix_time};
 pub(super) use edit::Edited;
 pub use error::DeliveryError;
 pub use folders::Folders;
+pub(super) use folders::{delivered, delivered_line};
 pub(super) use maildir::{TMP, is_ours as is_maildir_file, open as open_maildir};
 pub use name::{InvalidMailbox, MailboxName};
 pub use split::Parts;
