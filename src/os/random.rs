@@ -27,7 +27,7 @@ mod tests {
     #[test]
     fn bytes_differ() {
         assert_ne!(bytes::<32>(), bytes::<32>());
-        assert_eq!(bytes::<0>(), []);
+        assert_eq!(bytes::<0>(), [0_u8; 0]);
         assert!(bytes::<256>().iter().any(|byte| *byte != 0));
     }
 }

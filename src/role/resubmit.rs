@@ -6,11 +6,13 @@ use std::ffi::{OsStr, OsString};
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::admin::actions::log_action;
 use super::site::{self, Site};
 use super::words::{self, Arguments, HelpPart, Level, Spec, Takes, complain, help, print, spec};
 use crate::VERSION;
+use crate::admin::Action;
 use crate::config::number;
-use crate::log::{self, AdminEvent, Context, LogConfig};
+use crate::log::{self, Context, LogConfig};
 use crate::os::{clock, journal};
 use crate::spool::{ActionError, FailedMessage, MessageId, Spool, SpoolConfig};
 
@@ -229,14 +231,12 @@ impl Code {
 }
 
 fn tell(program: &str, options: &Options, id: &MessageId) {
-    let id = id.to_string();
     if (options.verbose && !journal::stderr_is_journal()) || options.dry_run {
         print(&format!("{program}: resubmitting {id}\n"));
     }
     if !options.dry_run {
-        let context = Context::default().with_message(&id);
-        let event = AdminEvent::Action { action: "requeue", id: Some(id), by: program.to_owned() };
-        log::emit(&context, &event.into());
+        let action = Action::Requeue { now: false };
+        log_action(&Context::default(), action.as_str(), id, program);
     }
 }
 

@@ -23,6 +23,8 @@ pub(crate) struct Site {
     pub(crate) domain: Option<String>,
     /// `spool-dir`.
     pub(crate) spool_dir: Option<PathBuf>,
+    /// `delivery-dir`: where the mailboxes of local recipients are.
+    pub(crate) delivery_dir: Option<PathBuf>,
 }
 
 /// Reads the file; one that may not be read, or is not there, says nothing.
@@ -40,6 +42,7 @@ fn parse(bytes: &[u8], app: &Path) -> Site {
         match line.name() {
             b"domain" => site.domain = domain(line.value).or(site.domain),
             b"spool-dir" => site.spool_dir = directory(line.value, app).or(site.spool_dir),
+            b"delivery-dir" => site.delivery_dir = directory(line.value, app).or(site.delivery_dir),
             _ => {}
         }
     }
@@ -66,7 +69,11 @@ mod tests {
     use super::*;
 
     fn site(domain: Option<&str>, spool_dir: Option<&str>) -> Site {
-        Site { domain: domain.map(str::to_owned), spool_dir: spool_dir.map(PathBuf::from) }
+        Site {
+            domain: domain.map(str::to_owned),
+            spool_dir: spool_dir.map(PathBuf::from),
+            ..Site::default()
+        }
     }
 
     #[test]
@@ -97,6 +104,8 @@ mod tests {
         ] {
             assert_eq!(parse(text.as_bytes(), Path::new("/opt")), expected, "{text:?}");
         }
+        let mailboxes = parse(b"delivery-dir = /srv/in\n", Path::new("/")).delivery_dir;
+        assert_eq!(mailboxes, Some("/srv/in".into()));
         assert_eq!(parse(b"domain \xff\nspool-dir /\xff\n", Path::new("/")).domain, None);
     }
 }

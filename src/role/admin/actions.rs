@@ -92,19 +92,12 @@ impl Job {
     }
 
     fn act(&self, action: Action, id: &MessageId) -> Result<Answer, ActionError> {
-        match action {
-            Action::Requeue { .. } => self.spool.requeue(id),
-            Action::Hold => self.spool.hold(id),
-            Action::Release => self.spool.release(id),
-            Action::Delete => self.spool.delete(id),
-        }?;
+        act(&self.spool, action, id)?;
         Ok(self.did(action.as_str(), id))
     }
 
     fn did(&self, action: &'static str, id: &MessageId) -> Answer {
-        let context = self.context.with_message(&id.to_string());
-        let (id, by) = (Some(id.to_string()), self.by.clone());
-        log::emit(&context, &AdminEvent::Action { action, id, by }.into());
+        log_action(&self.context, action, id, &self.by);
         Answer::Done
     }
 
@@ -126,6 +119,26 @@ impl Job {
         let destination = Destination::of(envelope, &next_hop).ok()?;
         self.spool.troubles().get(&destination.to_string()).map(|trouble| trouble.until)
     }
+}
+
+/// Does something with one message, for whoever may want it.
+///
+/// # Errors
+/// See [`ActionError`].
+pub(in crate::role) fn act(spool: &Spool, action: Action, id: &MessageId) -> Result<(), ActionError> {
+    match action {
+        Action::Requeue { .. } => spool.requeue(id),
+        Action::Hold => spool.hold(id),
+        Action::Release => spool.release(id),
+        Action::Delete => spool.delete(id),
+    }
+}
+
+/// Says in the log what was done with a message, and who did it.
+pub(in crate::role) fn log_action(context: &Context, action: &'static str, id: &MessageId, by: &str) {
+    let id = id.to_string();
+    let context = context.with_message(&id);
+    log::emit(&context, &AdminEvent::Action { action, id: Some(id), by: by.to_owned() }.into());
 }
 
 fn state_of(state: State) -> MessageState {

@@ -3,8 +3,8 @@
 //! All of it works on the files of the spool, so it needs no other role, and is as true for what E-MailRelay 2.6 or a
 //! script does there. Only `forward` and `terminate` differ: in `emailrelay` they reach the process itself.
 
-mod actions;
-mod explain;
+pub(in crate::role) mod actions;
+pub(in crate::role) mod explain;
 mod flush;
 mod hub;
 mod rights;

@@ -179,7 +179,7 @@ mod tests {
     use super::*;
 
     fn run(words: &[&str]) -> Result<Options, Vec<String>> {
-        let site = || Site { domain: None, spool_dir: Some("/srv/spool".into()) };
+        let site = || Site { spool_dir: Some("/srv/spool".into()), ..Site::default() };
         match parse(words.iter().map(OsString::from), site) {
             Ok(Request::Run(options)) => Ok(options),
             Ok(other) => panic!("{other:?}"),

@@ -22,6 +22,15 @@ pub(crate) struct Arguments<Id: 'static> {
     pub(crate) errors: Vec<String>,
 }
 
+/// Where options may stand.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Order {
+    /// Up to the first word.
+    OptionsFirst,
+    /// Anywhere, up to `--`.
+    Mixed,
+}
+
 #[derive(Debug)]
 struct Given<Id> {
     id: Id,
@@ -33,6 +42,15 @@ struct Given<Id> {
 impl<Id: Copy + PartialEq> Arguments<Id> {
     /// Reads the arguments, without the program's name, by the options of `table`.
     pub(crate) fn new(table: &'static [Spec<Id>], arguments: impl IntoIterator<Item = OsString>) -> Self {
+        Self::read(table, arguments, Order::OptionsFirst)
+    }
+
+    /// The same for a program with commands, where options may stand behind words as well.
+    pub(crate) fn mixed(table: &'static [Spec<Id>], arguments: impl IntoIterator<Item = OsString>) -> Self {
+        Self::read(table, arguments, Order::Mixed)
+    }
+
+    fn read(table: &'static [Spec<Id>], arguments: impl IntoIterator<Item = OsString>, order: Order) -> Self {
         let mut result = Self { table, given: Vec::new(), words: Vec::new(), errors: Vec::new() };
         let mut rest = arguments.into_iter();
         while let Some(argument) = rest.next() {
@@ -49,8 +67,10 @@ impl<Id: Copy + PartialEq> Arguments<Id> {
                 result.errors.push(format!("\"{shown}\" is not an option: use two ascii hyphens"));
             } else {
                 result.words.push(argument);
-                result.words.extend(rest);
-                break;
+                if order == Order::OptionsFirst {
+                    result.words.extend(rest);
+                    break;
+                }
             }
         }
         result.check_repeats();

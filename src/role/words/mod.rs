@@ -2,6 +2,7 @@
 
 pub(crate) mod help;
 mod lex;
+pub(crate) mod shown;
 
 use std::ffi::OsStr;
 use std::io::{self, Write};
