@@ -25,6 +25,8 @@ pub(crate) enum Program {
     Passwd,
     Notify,
     Resubmit,
+    Queue,
+    Poke,
     FilterCopy,
     Multicast,
 }
@@ -42,6 +44,8 @@ impl Program {
             Self::Passwd => env!("CARGO_BIN_EXE_emailrelay-passwd"),
             Self::Notify => env!("CARGO_BIN_EXE_emailrelay-notify"),
             Self::Resubmit => env!("CARGO_BIN_EXE_emailrelay-resubmit"),
+            Self::Queue => env!("CARGO_BIN_EXE_emailrelay-queue"),
+            Self::Poke => env!("CARGO_BIN_EXE_emailrelay-poke"),
             Self::FilterCopy => env!("CARGO_BIN_EXE_emailrelay-filter-copy"),
             Self::Multicast => env!("CARGO_BIN_EXE_emailrelay-multicast"),
         }
