@@ -29,7 +29,7 @@ CARGO_TARGET_DIR ?= target
 BUILT ?= $(CARGO_TARGET_DIR)/release
 
 SBIN_PROGRAMS := emailrelay emailrelay-smtp emailrelay-forward emailrelay-pop emailrelay-admin emailrelay-passwd \
-	emailrelay-notify emailrelay-resubmit
+	emailrelay-notify emailrelay-resubmit emailrelay-queue emailrelay-poke
 BIN_PROGRAMS := emailrelay-submit
 # Named by configurations as filters, where older versions had them: links to emailrelay, which the server knows as its own.
 FILTERS := emailrelay-filter-copy emailrelay-multicast

@@ -7,7 +7,8 @@
 //! Mail comes in over SMTP, is kept as two plain files per message in a spool directory, and is sent on to a next hop.
 //! Each of these is a *role*, and each role has a program that systemd starts on sockets or requests that it holds:
 //! `emailrelay-smtp` receives, `emailrelay-forward` sends, `emailrelay-submit` stores from the command line,
-//! or hands a message to the SMTP role where it may not; `emailrelay-admin` answers administrators.
+//! or hands a message to the SMTP role where it may not; `emailrelay-admin` answers administrators, and `emailrelay-queue` is for
+//! people at the directory itself.
 //! `emailrelay` runs all roles in one process, with the command line of E-MailRelay 2.6, and is each of the tools when it is called
 //! by its name (a router has it once, and links). **Roles share the spool and
 //! nothing else**: what one must tell another is a file in the spool directory.

@@ -8,17 +8,19 @@ use std::ffi::{OsStr, OsString};
 use std::path::Path;
 
 use super::{Program, start};
-use crate::role::{copy, notify, passwd, resubmit, submit};
+use crate::role::{copy, notify, passwd, poke, queue, resubmit, submit};
 
 /// Runs a tool with its whole argument list. Returns the exit code.
 type Main = fn(&mut dyn Iterator<Item = OsString>) -> u8;
 
 /// The tools by their names.
-const TOOLS: [(&str, Main); 9] = [
+const TOOLS: [(&str, Main); 11] = [
     ("emailrelay-filter-copy", |arguments| copy::main(arguments)),
     ("emailrelay-multicast", |arguments| copy::multicast_main(arguments)),
     ("emailrelay-notify", |arguments| notify::main(arguments)),
     ("emailrelay-passwd", |arguments| passwd::main(arguments)),
+    ("emailrelay-poke", |arguments| poke::main(arguments)),
+    ("emailrelay-queue", |arguments| queue::main(arguments)),
     ("emailrelay-resubmit", |arguments| resubmit::main(arguments)),
     ("emailrelay-submit", SUBMIT),
     ("mailq", SUBMIT),

@@ -9,6 +9,7 @@ use std::fs;
 use std::io;
 use std::path::Path;
 
+use clap::builder::{PossibleValue, PossibleValuesParser};
 use clap::{Arg, ArgAction, Command, ValueHint};
 use clap_complete::Shell;
 use clap_mangen::Man;
@@ -18,7 +19,7 @@ use self::text::More;
 use super::Program;
 use super::table::{self, Arity, Opt};
 use crate::VERSION;
-use crate::role::{copy, notify, passwd, resubmit, submit, words};
+use crate::role::{copy, notify, passwd, poke, queue, resubmit, submit, words};
 
 /// Where manual pages go, below the directory that is asked for.
 const MANUAL: &str = "man";
@@ -99,6 +100,15 @@ fn pages() -> Vec<Page> {
             more: text::RESUBMIT,
         },
         Page {
+            command: tool("emailrelay-queue", queue::ABOUT, queue::TABLE).args(queue_words()),
+            more: text::QUEUE,
+        },
+        Page {
+            command: tool("emailrelay-poke", poke::ABOUT, poke::TABLE)
+                .args([Arg::new("port").value_hint(ValueHint::FilePath), Arg::new("string")]),
+            more: text::POKE,
+        },
+        Page {
             command: tool("emailrelay-filter-copy", copy::ABOUT, copy::TABLE).arg(file("content-file", 0)),
             more: text::FILTER_COPY,
         },
@@ -116,6 +126,18 @@ fn recipients() -> Arg {
 
 fn spool_dir() -> Arg {
     Arg::new("dir").value_name("spool-dir").num_args(0..=1).value_hint(ValueHint::DirPath)
+}
+
+/// A command, and the ids that it is about.
+fn queue_words() -> [Arg; 2] {
+    let commands = queue::COMMANDS.map(|(name, does)| PossibleValue::new(name).help(does));
+    [
+        Arg::new("queue-command")
+            .value_name("command")
+            .required(true)
+            .value_parser(PossibleValuesParser::new(commands)),
+        Arg::new("id").num_args(0..),
+    ]
 }
 
 fn file(name: &'static str, least: usize) -> Arg {

@@ -7,7 +7,7 @@ use std::fmt::Write as _;
 
 use super::Program;
 use super::table::{self, Arity, Kind, Old, Opt, Section};
-use crate::role::{copy, notify, passwd, resubmit, submit, words};
+use crate::role::{copy, notify, passwd, poke, queue, resubmit, submit, words};
 
 /// The programs whose options are rows of the one table, with the word that the document has for each.
 const PROGRAMS: [(Program, &str); 5] = [
@@ -65,6 +65,8 @@ pub(super) fn markdown() -> String {
         ("emailrelay-passwd", tool(passwd::ABOUT, passwd::TABLE)),
         ("emailrelay-notify", tool(notify::ABOUT, notify::TABLE)),
         ("emailrelay-resubmit", tool(resubmit::ABOUT, resubmit::TABLE)),
+        ("emailrelay-queue", tool(queue::ABOUT, queue::TABLE)),
+        ("emailrelay-poke", tool(poke::ABOUT, poke::TABLE)),
         ("emailrelay-filter-copy", tool(copy::ABOUT, copy::TABLE)),
     ] {
         let _ = write!(text, "\n## {name}\n\n{rows}");

@@ -69,11 +69,7 @@ mod tests {
     use super::*;
 
     fn site(domain: Option<&str>, spool_dir: Option<&str>) -> Site {
-        Site {
-            domain: domain.map(str::to_owned),
-            spool_dir: spool_dir.map(PathBuf::from),
-            ..Site::default()
-        }
+        Site { domain: domain.map(str::to_owned), spool_dir: spool_dir.map(PathBuf::from), ..Site::default() }
     }
 
     #[test]

@@ -63,6 +63,8 @@ fn a_link_is_the_program_of_its_name() {
         Program::Passwd,
         Program::Notify,
         Program::Resubmit,
+        Program::Queue,
+        Program::Poke,
         Program::FilterCopy,
         Program::Multicast,
     ] {

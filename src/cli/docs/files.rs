@@ -173,6 +173,10 @@ const FILES: Terms = &[
         "It has failed for good. emailrelay-notify(1) reports it, emailrelay-resubmit(1) or a rename to ID.envelope lets it be tried again.",
     ),
     ("ID.envelope.hold", "An administrator keeps it back."),
+    (
+        "ID.envelope.local, ID.content.local",
+        "A message for a local user, set aside by a version up to 2.4. Nothing reads it; emailrelay-queue(1) imports it.",
+    ),
 ];
 
 const OTHERS: Terms = &[
@@ -248,6 +252,6 @@ touch /var/spool/emailrelay/forward.request";
 const SPOOL_END: More = &[(
     "SEE ALSO",
     &[
-        "emailrelay(1), emailrelay-submit(1), emailrelay-notify(1), emailrelay-resubmit(1), emailrelay.conf(5)",
+        "emailrelay(1), emailrelay-submit(1), emailrelay-queue(1), emailrelay-notify(1), emailrelay-resubmit(1), emailrelay.conf(5)",
     ],
 )];

@@ -22,7 +22,7 @@ pub(super) const RELAY: More = &[
     (
         "SEE ALSO",
         &[
-            "emailrelay-submit(1), emailrelay-passwd(1), emailrelay-notify(1), emailrelay-resubmit(1), emailrelay.conf(5), \
+            "emailrelay-submit(1), emailrelay-passwd(1), emailrelay-notify(1), emailrelay-resubmit(1), emailrelay-queue(1), emailrelay.conf(5), \
              emailrelay-spool(5), systemctl(1)",
         ],
     ),
@@ -147,6 +147,72 @@ pub(super) const RESUBMIT: More = &[
         ],
     ),
     ("SEE ALSO", &["emailrelay(1), emailrelay-notify(1), emailrelay-spool(5)"]),
+];
+
+pub(super) const QUEUE: More = &[
+    (
+        "MESSAGES",
+        &[
+            "It works on the directory alone, with the locks of the other programs, and is safe beside them. What a process is at work on is never touched: \
+             that is said, and the exit status is 75. A .busy file that nobody has held for as long as --stale-after says was left behind; it is taken \
+             back before something is done with its message.",
+            "A mailbox below the spool directory is a spool directory as well: -s /var/spool/emailrelay/alice.",
+        ],
+    ),
+    (
+        "JSON",
+        &[
+            "With --json each command prints one object: command is its name, and messages (list, show), results (hold, release, retry, fail, delete, \
+             import-local) or problems (check) a list, with one element on a line.",
+            "Of messages: id, state (ready, busy, failed, held, new), size (bytes, null without content), arrived (seconds since 1970), age (seconds), \
+             sender (empty for the null sender, null if the envelope cannot be read), recipients, mailboxes (local recipients), attempts, next_attempt \
+             (seconds since 1970, or null), reason, reason_code, error (why the envelope cannot be read, or null). show adds envelope, an object with the \
+             fields of the file by their own names and the lines behind them as Trailer, and header, a list of lines.",
+            "Of results: id, done, busy (another process is at work on it), error (or null); import-local adds to, a list.",
+            "Of problems: kind (orphan, stale-busy, unreadable-envelope, missing-content, local-message), id (or null), file, detail.",
+        ],
+    ),
+    (
+        "LOCAL MESSAGES",
+        &[
+            "E-MailRelay up to 2.4 set messages for local users aside, as ID.envelope.local and ID.content.local. import-local delivers them to the mailboxes of \
+             these users, below the spool directory as --filter deliver: does or below --delivery-dir; sends them on with --to; or gives them to a command. \
+             Each is removed when it is, durably, where it had to go.",
+        ],
+    ),
+    (
+        "EXIT STATUS",
+        &[
+            "0 when all is done; 1 when check has found something; 64 usage; 65 a message is not in a state for that; 66 no such message, or no spool \
+             directory; 74 trouble of the system's; 75 another process is at work on a message; 77 not permitted. Of several messages the highest counts.",
+        ],
+    ),
+    (
+        "EXAMPLES",
+        &[
+            "emailrelay-queue list",
+            "emailrelay-queue list --state failed --json",
+            "emailrelay-queue list --state failed --ids | emailrelay-queue delete -",
+            "emailrelay-queue retry emailrelay.1234.1795170755.1",
+            "emailrelay-queue check -s /var/spool/emailrelay",
+            "emailrelay-queue import-local --dry-run",
+            "emailrelay-queue import-local --command 'procmail -d'",
+        ],
+    ),
+    ("SEE ALSO", &["emailrelay(1), emailrelay-resubmit(1), emailrelay-notify(1), emailrelay-spool(5)"]),
+];
+
+pub(super) const POKE: More = &[
+    ("EXIT STATUS", &["0; 1 when there is no answer, or one that begins with error: or usage:; 64 usage."]),
+    (
+        "EXAMPLES",
+        &[
+            "emailrelay-poke",
+            "emailrelay-poke 10026 forward",
+            "emailrelay-poke /run/emailrelay/admin.sock flush",
+        ],
+    ),
+    ("SEE ALSO", &["emailrelay-admin(1), emailrelay-queue(1)"]),
 ];
 
 pub(super) const FILTER_COPY: More = &[
