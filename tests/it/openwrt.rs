@@ -46,7 +46,7 @@ fn sections_become_command_lines() {
         fs::read_dir(package().join("tests/openwrt")).unwrap().map(|entry| entry.unwrap().path()).collect();
     cases.retain(|path| path.is_dir());
     cases.sort();
-    assert!(cases.len() >= 13);
+    assert!(cases.len() >= 14);
     for case in cases {
         let own = case.join("config");
         let shipped = package().join("packaging/openwrt/files/emailrelay.config");
