@@ -1,8 +1,10 @@
 //! Many programs in one: `emailrelay` is the tool by whose name it is called.
 //!
 //! Where room is scarce the tools are links to it. Where it is not most are programs of their own, which hold no more code than they
-//! need; the two filters of old configurations are always links, by which the server knows them (`filter::filter_copy`). The role programs are not among them: they serve sockets of a service manager, and a link `emailrelay-smtp` may be there
-//! for the log of a second server.
+//! need; the two filters of old configurations are always links, by which the server knows them (`filter::filter_copy`).
+//!
+//! The role programs are not among them: they serve sockets of a service manager, and a link `emailrelay-smtp` may be there for the
+//! log of a second server.
 
 use std::ffi::{OsStr, OsString};
 use std::path::Path;
