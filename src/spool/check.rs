@@ -69,11 +69,12 @@ impl Spool {
             };
             problem.into_iter().for_each(&mut *each);
         }
-        for orphan in self.sweep(older_than, SweepMode::Report)? {
+        let orphans = self.sweep(older_than, SweepMode::Report)?.into_iter().map(|orphan| orphan.name);
+        for file in orphans.chain(self.lone_local_contents()?) {
             // The sweep speaks of them sooner.
             let old = |facts: super::disk::Facts| is_older(facts.changed, older_than);
-            if self.shared.disk.facts_at(&orphan.name).is_ok_and(old) {
-                let (kind, file) = (ProblemKind::Orphan, orphan.name);
+            if self.shared.disk.facts_at(&file).is_ok_and(old) {
+                let kind = ProblemKind::Orphan;
                 each(Problem { kind, id: None, file, detail: "belongs to no message".to_owned() });
             }
         }

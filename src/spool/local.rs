@@ -1,6 +1,7 @@
 //! Messages for local users, as versions up to 2.4 set them aside: `ID.envelope.local` and `ID.content.local`, apart from what
 //! is forwarded under the same id. Nothing of ours writes them; they can be imported.
 
+use std::collections::HashSet;
 use std::fs::File;
 
 use nix::errno::Errno;
@@ -40,6 +41,20 @@ impl Spool {
         })?;
         found.sort_unstable();
         Ok(found)
+    }
+
+    /// Names of content files that lost their envelope: what a killed removal leaves, or somebody who has moved one of the two.
+    pub(super) fn lone_local_contents(&self) -> Result<Vec<String>, SpoolError> {
+        let (mut contents, mut envelopes) = (Vec::new(), HashSet::new());
+        self.list(None, |name, _| {
+            if let Some(stem) = name.strip_suffix(LOCAL_CONTENT) {
+                contents.push(stem.to_owned());
+            } else if let Some(stem) = name.strip_suffix(LOCAL_ENVELOPE) {
+                envelopes.insert(stem.to_owned());
+            }
+        })?;
+        contents.retain(|stem| !envelopes.contains(stem));
+        Ok(contents.into_iter().map(|stem| format!("{stem}{LOCAL_CONTENT}")).collect())
     }
 
     /// Takes such a message. None: another importer has it, or it has gone.

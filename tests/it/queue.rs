@@ -385,6 +385,7 @@ fn check_finds_what_is_wrong() {
     plant(&spool, "busy", ".envelope.busy", "");
     file("emailrelay.1.2.3.envelope.local", "X-MailRelay-Format: #2821.3\r\n");
     file("emailrelay.1.2.3.content.local", "");
+    file("emailrelay.1.2.4.content.local", "");
     fs::create_dir(spool.path().join("alice")).unwrap();
     file("alice/emailrelay.7.1795170755.1.content", "");
     let before = (spool.files(), spool::list(&spool.path().join("alice")));
@@ -398,6 +399,7 @@ fn check_finds_what_is_wrong() {
         "missing-content gone.envelope gone",
         "orphan alice/emailrelay.7.1795170755.1.content None",
         "orphan cut.envelope.new None",
+        "orphan emailrelay.1.2.4.content.local None",
         "orphan orphan.content None",
         "stale-busy busy.envelope.busy busy",
         "unreadable-envelope damaged.envelope.bad damaged",

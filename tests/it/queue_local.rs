@@ -8,6 +8,7 @@ use crate::support::daemon::{Daemon, Program};
 use crate::support::hop::{Script, ScriptedHop};
 use crate::support::need::{self, require};
 use crate::support::spool::{self, TempSpool};
+use crate::support::{PATIENCE, wait_for};
 
 const ID: &str = "emailrelay.2345.123456.1";
 const CONTENT: &str = "Subject: for local users\r\n\r\nhello\r\n";
@@ -165,4 +166,46 @@ fn what_cannot_be_imported_stays() {
     plant(&spool, ID, &["a b"]);
     assert_eq!(queue(&spool, &["import-local", "--to", "@x.org"]).0, 65);
     assert_eq!(local_files(&spool).len(), 2);
+}
+
+#[test]
+fn killed_at_any_time_it_delivers_twice_at_most_and_never_not_at_all() {
+    const MESSAGES: usize = 40;
+    let spool = TempSpool::new();
+    for number in 1..=MESSAGES {
+        plant(&spool, &format!("emailrelay.2345.123456.{number}"), &["alice"]);
+        let content = format!("Subject: {number}\r\n\r\nhello\r\n");
+        fs::write(spool.path().join(format!("emailrelay.2345.123456.{number}.content.local")), content)
+            .unwrap();
+    }
+    let envelopes = || spool.ending(".envelope.local").len();
+    let mut kills = 0;
+    for left in [39, 33, 32, 20, 7] {
+        let mut command = Program::Queue.command();
+        let mut child = command.args(["import-local", "-s", spool.arg()]).spawn().unwrap();
+        wait_for("imports", PATIENCE, || {
+            (envelopes() <= left || child.try_wait().unwrap().is_some()).then_some(())
+        });
+        child.kill().unwrap();
+        child.wait().unwrap();
+        kills += 1;
+    }
+    assert_eq!(queue(&spool, &["import-local"]).0, 0);
+    assert_eq!(envelopes(), 0);
+    // Killed between the two files of a message, it leaves content that `check` tells of.
+    let lone = local_files(&spool).len();
+    assert!(lone <= kills, "{lone}");
+    let (_, problems, _) = queue(&spool, &["check", "--stale-after", "0"]);
+    assert_eq!(problems.matches(".content.local: belongs to no message").count(), lone, "{problems}");
+    let mailbox = spool.path().join("alice");
+    let files = spool::list(&mailbox);
+    let envelopes = files.iter().filter(|name| name.ends_with(".envelope"));
+    let contents: Vec<String> = envelopes
+        .map(|name| fs::read_to_string(mailbox.join(name.replace(".envelope", ".content"))).unwrap())
+        .collect();
+    for number in 1..=MESSAGES {
+        let content = format!("Subject: {number}\r\n\r\nhello\r\n");
+        assert!(contents.contains(&content), "{number} is lost");
+    }
+    assert!(contents.len() <= MESSAGES + kills, "{}", contents.len());
 }
