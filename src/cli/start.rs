@@ -23,7 +23,7 @@ use super::{Invocation, Program};
 use crate::config::interface::{self, Item, Place, Server};
 use crate::config::{ProcessSettings, Settings};
 use crate::forward::RunReport;
-use crate::log::{self, Context, JournalText, Level, LogHandle, ProcessEvent, StartEvent};
+use crate::log::{self, Context, JournalText, Level, LogConfig, LogHandle, ProcessEvent, StartEvent};
 use crate::os::activation::{self, Inherited};
 use crate::os::daemon::{self, Daemonised, ReadyPipe};
 use crate::os::identity::User;
@@ -68,21 +68,38 @@ pub fn main(program: Program) -> u8 {
         Ok(invocation) => invocation,
         Err(exit) => return leave(&exit),
     };
-    for warning in &invocation.warnings {
-        warn(&format!("{}: warning: {warning}", invocation.process.name));
-    }
+    // Once the log is open it may show them on the same stream.
+    let by_log = shown_by_log(program, &mut invocation);
+    warn_of(&invocation.process.name, &invocation.warnings);
     let mut logs = None;
     match prepare(program, &mut invocation, inherited, &mut logs) {
         Ok(Start::Nothing(text)) => {
+            warn_of(&invocation.process.name, &by_log);
             say(&format!("{}: {text}", invocation.process.name));
             0
         }
         Ok(Start::Go { resources, user }) => background(source, invocation, resources, user.as_ref(), logs),
         Err(error) => {
+            warn_of(&invocation.process.name, &by_log);
             fatal(&invocation.process.name, &error, logs.as_ref());
             let bind = |error: &BindError| matches!(error, BindError::Bind { .. });
             if error.downcast_ref().is_some_and(bind) { CODE_BIND } else { CODE_ERROR }
         }
+    }
+}
+
+/// Takes out the warnings that the log will show on standard error, if the process gets that far.
+fn shown_by_log(program: Program, invocation: &mut Invocation) -> Vec<String> {
+    if !log_config(program, &invocation.process, None).warns_on_stderr() {
+        return Vec::new();
+    }
+    let logged = &invocation.log_warnings;
+    invocation.warnings.extract_if(.., |text| logged.contains(text)).collect()
+}
+
+fn warn_of(name: &str, warnings: &[String]) {
+    for text in warnings {
+        warn(&format!("{name}: warning: {text}"));
     }
 }
 
@@ -170,8 +187,12 @@ fn unprivileged(name: &str) -> anyhow::Result<Option<User>> {
 
 /// Log watchers know the lines of `emailrelay`; the journal of the role programs has all of a line in fields.
 fn open_log(program: Program, process: &ProcessSettings, user: Option<&User>) -> anyhow::Result<LogHandle> {
+    Ok(log::init(&log_config(program, process, user))?)
+}
+
+fn log_config(program: Program, process: &ProcessSettings, user: Option<&User>) -> LogConfig {
     let text = if program == Program::Relay { JournalText::Line } else { JournalText::Plain };
-    Ok(log::init(&settings::log(process, program.as_str(), user, text))?)
+    settings::log(process, program.as_str(), user, text)
 }
 
 fn bind_servers(
@@ -393,7 +414,7 @@ async fn run(
         logs.close_stderr().context("cannot close the standard error stream")?;
     }
     let mut reports = Ok(Vec::new());
-    let work = async { reports = run_all(instances, Arc::clone(&process)).await };
+    let work = async { reports = run_all(instances, Arc::clone(&process), stop.clone()).await };
     let context = Context::default();
     let ended = supervise::run(relay, signals, &context, logs, &stop, work).await;
     log::emit(&context, &ProcessEvent::ShutdownComplete.into());
@@ -403,17 +424,29 @@ async fn run(
     }
 }
 
-async fn run_all(instances: Vec<Instance>, process: Arc<ProcessSettings>) -> anyhow::Result<Vec<RunReport>> {
+/// Runs all instances; the fault of one stops the others in good order.
+async fn run_all(
+    instances: Vec<Instance>,
+    process: Arc<ProcessSettings>,
+    stop: CancellationToken,
+) -> anyhow::Result<Vec<RunReport>> {
     let mut running = JoinSet::new();
     for instance in instances {
         let process = Arc::clone(&process);
         running.spawn(async move { instance.run(&process).await });
     }
     let mut reports = Vec::new();
+    let mut fault = None;
     while let Some(done) = running.join_next().await {
-        reports.extend(done.context("an instance has ended by a bug")??);
+        match done.context("an instance has ended by a bug").flatten() {
+            Ok(report) => reports.extend(report),
+            Err(error) => {
+                stop.cancel();
+                fault.get_or_insert(error);
+            }
+        }
     }
-    Ok(reports)
+    fault.map_or(Ok(reports), Err)
 }
 
 /// What the end of a process that only forwards says about its messages.

@@ -80,8 +80,10 @@ fn names(folder: &Path) -> Vec<String> {
     names
 }
 
-fn apply(outcome: Outcome) {
-    outcome.prepared.into_iter().for_each(|work| work.apply().unwrap());
+fn apply(outcome: Outcome) -> Undo {
+    let (undo, done) = apply_all(outcome.prepared);
+    done.unwrap();
+    undo
 }
 
 fn envelope(path: PathBuf) -> Envelope {
@@ -104,7 +106,7 @@ async fn copies_become_visible_only_when_they_are_applied() {
         assert!(!bench.names("spool/box").contains(&format!("{id}.envelope")));
         drop(outcome);
         assert!(bench.names("spool/box").is_empty(), "what is not applied is undone");
-        apply(bench.run(&FilterSpec::Copy(words), &message).await);
+        drop(apply(bench.run(&FilterSpec::Copy(words), &message).await));
         assert!(bench.names("spool/box").contains(&format!("{id}.envelope")));
         assert_eq!(
             bench.names("spool").iter().filter(|name| name.starts_with(&id)).count(),
@@ -134,7 +136,7 @@ async fn delivery_keeps_the_message_for_remote_recipients_only() {
     let message = bench.message(&["ann", "bob"], &["b@net"]);
     let outcome = bench.run(&deliver, &message).await;
     assert_eq!(outcome.verdict, Verdict::Ok);
-    apply(outcome);
+    let _ = apply(outcome);
     assert_eq!(bench.names("in"), ["ann", "bob"]);
     let kept = envelope(message.envelope_path());
     assert_eq!(
@@ -144,7 +146,7 @@ async fn delivery_keeps_the_message_for_remote_recipients_only() {
     let message = bench.message(&["ann"], &[]);
     let outcome = bench.run(&deliver, &message).await;
     assert_eq!(outcome.verdict, Verdict::Abandon);
-    apply(outcome);
+    let _ = apply(outcome);
     assert_eq!(bench.names("in/ann").len(), 4);
     assert!(!message.envelope_path().exists() && !message.content_path().exists());
     let message = bench.message(&[], &["b@net"]);
@@ -175,7 +177,7 @@ async fn parts_of_a_split_message_appear_together() {
     assert_eq!(bench.names("spool").len(), 2, "what is not applied is undone");
     let outcome = bench.run(&split, &message).await;
     assert_eq!(outcome.verdict, Verdict::Ok);
-    apply(outcome);
+    let _ = apply(outcome);
     let original = envelope(message.envelope_path());
     assert_eq!(
         (&original.remote[..], &original.local[..]),
@@ -191,10 +193,27 @@ async fn parts_of_a_split_message_appear_together() {
 }
 
 #[tokio::test]
+async fn what_is_applied_for_a_message_that_is_not_stored_is_taken_back() {
+    let bench = Bench::new();
+    fs::create_dir(bench.dir.path().join("spool/box")).unwrap();
+    let copies = FilterSpec::Copy(CopyWords { nodelete: true, ..CopyWords::default() });
+    for (spec, made) in [(copies, 2), (FilterSpec::Split(SplitWords::default()), 2)] {
+        let message = bench.message(&[], &["b@net", "c@org"]);
+        let before = (bench.names("spool"), bench.names("spool/box"));
+        let undo = apply(bench.run(&spec, &message).await);
+        let after = bench.names("spool").len() + bench.names("spool/box").len();
+        assert_eq!(after, before.0.len() + before.1.len() + made, "{spec:?}");
+        undo.run();
+        assert_eq!((bench.names("spool"), bench.names("spool/box")), before, "{spec:?}");
+        message.discard();
+    }
+}
+
+#[tokio::test]
 async fn one_domain_is_routed_and_not_split() {
     let bench = Bench::new();
     let message = bench.message(&[], &["x@b.net", "z@b.net"]);
-    apply(bench.run(&FilterSpec::Split(SplitWords::default()), &message).await);
+    let _ = apply(bench.run(&FilterSpec::Split(SplitWords::default()), &message).await);
     let original = envelope(message.envelope_path());
     assert_eq!((original.forward_to.as_str(), original.trailer.len()), ("b.net", 0));
 }

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use tokio::task::spawn_blocking;
 
-use super::{Filter, Job, Outcome, Position, Prepared, Running, Tools};
+use super::{Filter, Job, Outcome, Position, Prepared, Running, Tools, Undo};
 use crate::config::built_in::CopyWords;
 use crate::log::{self, DeliveryEvent};
 use crate::spool::{Copies, CopyStyle, DeliveryDir, DeliveryError, Folders, Original, Spool, Stage};
@@ -152,7 +152,7 @@ impl Filter for Deliver {
 }
 
 impl Prepared for Delivery {
-    fn apply(self: Box<Self>) -> Result<(), String> {
+    fn apply(self: Box<Self>) -> Result<Undo, String> {
         let Self { original, copies, then } = *self;
         let published = copies.publish().map_err(|error| error.to_string())?;
         let done = match then {
@@ -161,10 +161,13 @@ impl Prepared for Delivery {
             Then::Note(names) => original.note_delivered(&names),
             Then::Remove { keep_content } => original.remove(keep_content),
         };
-        done.map_err(|error| {
-            published.undo();
-            error.to_string()
-        })
+        match done {
+            Ok(()) => Ok(Undo::by(|| published.undo())),
+            Err(error) => {
+                published.undo();
+                Err(error.to_string())
+            }
+        }
     }
 }
 

@@ -28,6 +28,7 @@ mod mailboxes;
 mod msgid;
 mod mx;
 mod net;
+mod prepared;
 mod program;
 mod server;
 mod simple;
@@ -50,6 +51,7 @@ use crate::program::Runner;
 use crate::spool::{DeliveryDir, MessageId, Spool};
 
 pub use chain::Chain;
+pub use prepared::{Prepared, Undo, apply_all};
 
 /// When a filter runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -140,16 +142,6 @@ pub struct Failure {
     pub is_fault: bool,
     /// There is no next hop for it, and the reason says why; otherwise a filter that routes has failed, and no more is known.
     pub about_next_hop: bool,
-}
-
-/// Work of a filter that takes effect only when the whole chain has been passed, so that a message refused by a later
-/// filter leaves nothing behind. Dropped without [`Prepared::apply`] it undoes itself.
-pub trait Prepared: Send + fmt::Debug {
-    /// Makes it durable and visible. Blocking.
-    ///
-    /// # Errors
-    /// The reason; nothing of it is left, and the message is refused for now.
-    fn apply(self: Box<Self>) -> Result<(), String>;
 }
 
 /// The running of a filter.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use tokio::task::spawn_blocking;
 
 use super::mailboxes::{flatten, stage};
-use super::{Filter, Job, Outcome, Prepared, Running, Tools};
+use super::{Filter, Job, Outcome, Prepared, Running, Tools, Undo};
 use crate::config::built_in::SplitWords;
 use crate::log::{self, DeliveryEvent};
 use crate::spool::{DeliveryError, Envelope, MessageId, Parts, Spool, Stage};
@@ -77,18 +77,18 @@ impl Filter for Split {
 
 impl Prepared for Made {
     /// The parts first: until they are there the original has all recipients.
-    fn apply(self: Box<Self>) -> Result<(), String> {
+    fn apply(self: Box<Self>) -> Result<Undo, String> {
         let Self { spool, stage, mut parts, members } = *self;
         let note = trailer(&members);
-        let Some((id, group)) = members.into_iter().next() else { return Ok(()) };
+        let Some((id, group)) = members.into_iter().next() else { return Ok(Undo::nothing()) };
         let done = parts.publish().and_then(|()| {
             // As later filters have left it.
             let original = spool.original(&id, stage)?;
             original.replace_envelope(&part(original.envelope(), &group, &note))
         });
         done.map_err(|error| error.to_string())?;
-        parts.keep();
-        Ok(())
+        let parts = parts.keep();
+        Ok(Undo::by(|| parts.undo()))
     }
 }
 

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::task::spawn_blocking;
 
-use crate::filter::{Chain, Facts, Failure as Refusal, Job, Outcome, Position, Prepared, Verdict};
+use crate::filter::{self, Chain, Facts, Failure as Refusal, Job, Outcome, Position, Verdict};
 use crate::forward::engine::{Engine, lock};
 use crate::forward::filtering::Passed;
 use crate::forward::finish;
@@ -162,29 +162,24 @@ pub(super) fn judge(engine: &Engine, mut message: LockedMessage, outcome: Outcom
         drop(prepared);
         return Judged::Refused(message, failure);
     }
-    let applied = apply(engine, &message, prepared);
-    match (verdict, applied) {
-        (Verdict::Abandon, true) => Judged::Abandoned(message),
-        (Verdict::Abandon, false) => Judged::Trouble(message, None),
-        (_, false) => Judged::Refused(message, Refusal::fault("failed", "failed")),
-        (_, true) => match message.reload() {
-            Ok(Reloaded::Whole) => Judged::Passed(message),
-            Ok(Reloaded::Gone) => Judged::Gone,
-            Ok(Reloaded::Unsendable(reason)) => Judged::Unsendable(message, reason),
-            Err(error) => Judged::Trouble(message, Some(error.into())),
-        },
+    // The message stays, and knows what was done: nothing is taken back.
+    let (_, applied) = filter::apply_all(prepared);
+    if let Err(reason) = applied {
+        exception(engine, &message, "", reason);
+        return match verdict {
+            Verdict::Abandon => Judged::Trouble(message, None),
+            _ => Judged::Refused(message, Refusal::fault("failed", "failed")),
+        };
     }
-}
-
-/// Completes what filters have prepared. False: it could not be done.
-fn apply(engine: &Engine, message: &LockedMessage, prepared: Vec<Box<dyn Prepared>>) -> bool {
-    for work in prepared {
-        if let Err(reason) = work.apply() {
-            exception(engine, message, "", reason);
-            return false;
-        }
+    if verdict == Verdict::Abandon {
+        return Judged::Abandoned(message);
     }
-    true
+    match message.reload() {
+        Ok(Reloaded::Whole) => Judged::Passed(message),
+        Ok(Reloaded::Gone) => Judged::Gone,
+        Ok(Reloaded::Unsendable(reason)) => Judged::Unsendable(message, reason),
+        Err(error) => Judged::Trouble(message, Some(error.into())),
+    }
 }
 
 fn refused(engine: &Engine, position: Position, mut message: LockedMessage, failure: Refusal) {

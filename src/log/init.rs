@@ -60,6 +60,12 @@ pub struct LogConfig {
 }
 
 impl LogConfig {
+    /// Whether what is logged at level warning is also seen on stderr.
+    #[must_use]
+    pub fn warns_on_stderr(&self) -> bool {
+        self.level.is_some() && self.file.is_none() && self.stderr != Stderr::Off
+    }
+
     /// That of a tool which people and timers start: whoever sees its standard output needs warnings only, and the journal has all.
     #[must_use]
     pub fn of_tool(identifier: &str, program: &str) -> Self {

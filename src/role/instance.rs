@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::mpsc;
+use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::config::address::Remote;
@@ -107,35 +108,39 @@ impl Instance {
             let (report, ()) = tokio::join!(forwarding, upkeep.once());
             return Ok(Some(report));
         }
-        let forwarding = self.forwarding(process.stop_timeout);
         let serving = self.serving(process.idle_exit, process.stop_timeout)?;
-        let ringing = self.ringing();
-        let upkeep = self.upkeep();
-        let (stop, keeps_tidy) =
-            (self.stop.clone(), self.parts.smtp.is_some() || self.parts.engine.is_some());
-        let sweeping = async {
-            // A process that only serves mailboxes leaves no rubbish, and is not to look into that of others.
-            if keeps_tidy {
-                upkeep.run(stop).await;
-            }
-        };
-        let checking = self.checking();
-        let served = async {
-            serving.await;
-            self.after_sessions.cancel();
-            // The end of serving by idleness is the end of the instance.
-            if self.parts.smtp.is_some() || self.parts.admin.is_some() || self.parts.pop.is_some() {
-                self.stop.cancel();
-            }
-        };
-        let watching = async {
-            if let Some(admin) = &self.parts.admin {
-                admin.watch().await;
-            }
-        };
-        let renewing = self.parts.tls.watch(self.stop.clone());
-        tokio::join!(served, forwarding, ringing, sweeping, checking, watching, renewing);
+        let others = self.others(process.stop_timeout);
+        let ((), whole) = tokio::join!(
+            async {
+                serving.await;
+                self.after_sessions.cancel();
+                // The end of serving by idleness is the end of the instance.
+                if self.parts.smtp.is_some() || self.parts.admin.is_some() || self.parts.pop.is_some() {
+                    self.stop.cancel();
+                }
+            },
+            all(others, &self.stop)
+        );
+        anyhow::ensure!(whole, "a part of the program has ended by a bug");
         Ok(None)
+    }
+
+    /// What the instance does beside serving, each in a task of its own: a bug in one of them ends no session.
+    fn others(&mut self, stop_timeout: Duration) -> JoinSet<()> {
+        let mut others = JoinSet::new();
+        others.spawn(self.forwarding(stop_timeout));
+        others.spawn(self.ringing());
+        others.spawn(self.checking());
+        if self.parts.smtp.is_some() || self.parts.engine.is_some() {
+            // A process that only serves mailboxes leaves no rubbish, and is not to look into that of others.
+            let (upkeep, stop) = (self.upkeep(), self.stop.clone());
+            others.spawn(async move { upkeep.run(stop).await });
+        }
+        if let Some(admin) = self.parts.admin.clone() {
+            others.spawn(async move { admin.watch().await });
+        }
+        others.spawn(self.parts.tls.watch(self.stop.clone()));
+        others
     }
 
     fn serving(
@@ -204,6 +209,19 @@ impl Instance {
     }
 }
 
+/// Waits for all of them. One that panics, which the log has by then, stops the instance in good order: without it the others would look
+/// as if all were well.
+async fn all(mut tasks: JoinSet<()>, stop: &CancellationToken) -> bool {
+    let mut whole = true;
+    while let Some(ended) = tasks.join_next().await {
+        if ended.is_err() {
+            whole = false;
+            stop.cancel();
+        }
+    }
+    whole
+}
+
 /// Serves on the sockets of one server, if the instance has it.
 fn serving<S: Service>(
     service: Option<Arc<S>>,
@@ -218,4 +236,23 @@ fn serving<S: Service>(
             serve::run(&service, listeners, named, idle_exit, stop_timeout).await;
         }
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_part_that_ends_by_a_bug_stops_the_others_in_good_order() {
+        let (stop, mut tasks) = (CancellationToken::new(), JoinSet::new());
+        let (goodbye, said) = tokio::sync::oneshot::channel();
+        let stopped = stop.clone();
+        tasks.spawn(async move {
+            stopped.cancelled().await;
+            goodbye.send(()).unwrap();
+        });
+        tasks.spawn(async { panic!("a bug") });
+        assert!(!all(tasks, &stop).await);
+        said.await.unwrap();
+    }
 }

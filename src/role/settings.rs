@@ -294,7 +294,7 @@ pub fn engine(
     let compat26 = settings.compat.forwarding;
     Some(EngineConfig {
         next_hop: forward.to.clone()?,
-        client: client(settings, compat26, next_hop.tls.is_some()),
+        client: client(settings, next_hop.tls.is_some()),
         tls: settings
             .client_tls
             .as_ref()
@@ -360,7 +360,7 @@ pub fn connections(settings: &Settings) -> usize {
     count(settings.forward.connections_max)
 }
 
-fn client(settings: &Settings, compat26: bool, tls: bool) -> ClientConfig {
+fn client(settings: &Settings, tls: bool) -> ClientConfig {
     let forward = &settings.forward;
     let keywords = &forward.keywords;
     let final_timeout = if keywords.short_dot {
@@ -378,7 +378,7 @@ fn client(settings: &Settings, compat26: bool, tls: bool) -> ClientConfig {
         eightbit_strict: keywords.eightbit_strict,
         binarymime_strict: keywords.binarymime_strict,
         smtputf8_strict: keywords.smtputf8_strict,
-        send_size: keywords.size && !compat26,
+        send_size: keywords.size,
         forward_to_some: forward.to_some,
         starttls: match settings.client_tls.as_ref().filter(|_| tls) {
             Some(tls) if tls.start == TlsStart::OnCommand && tls.required => StartTls::Required,

@@ -47,28 +47,34 @@ impl Health {
         }
     }
 
-    /// See [`Spool::check`](super::Spool::check).
-    pub(super) fn check(&self, disk: &dyn Disk, needed: u64) -> Result<(), StoreError> {
+    /// What is known without a look at the disk. See [`Spool::known_to_take`](super::Spool::known_to_take).
+    pub(super) fn known(&self, needed: u64) -> Option<Result<(), StoreError>> {
         let now = Instant::now();
-        let mut state = self.lock();
-        if let Some((errno, seen)) = state.unwritable {
-            if now.duration_since(seen) < REPROBE {
-                return Err(StoreError::Directory(errno));
+        let state = self.lock();
+        match (state.unwritable, state.space) {
+            (Some((errno, seen)), _) => {
+                (now.duration_since(seen) < REPROBE).then_some(Err(StoreError::Directory(errno)))
             }
-            state.unwritable = probe(disk).err().map(|errno| (errno, now));
-            if let Some((errno, _)) = state.unwritable {
-                return Err(StoreError::create(errno));
+            (None, Some((space, seen))) => {
+                (now.duration_since(seen) < SPACE_AGE).then(|| enough(space, needed))
             }
+            (None, None) => None,
         }
-        let space = match state.space {
-            Some((space, seen)) if now.duration_since(seen) < SPACE_AGE => space,
-            _ => {
-                let space = disk.space().map_err(StoreError::create)?;
-                state.space = Some((space, now));
-                space
-            }
-        };
-        if space.bytes < needed || !space.inodes { Err(StoreError::Full(Errno::ENOSPC)) } else { Ok(()) }
+    }
+
+    /// See [`Spool::check`](super::Spool::check). A disk that does not answer holds up nobody who asks for what is known.
+    pub(super) fn check(&self, disk: &dyn Disk, needed: u64) -> Result<(), StoreError> {
+        if let Some(known) = self.known(needed) {
+            return known;
+        }
+        if !self.writable() {
+            let found = probe(disk);
+            self.lock().unwritable = found.err().map(|errno| (errno, Instant::now()));
+            found.map_err(StoreError::create)?;
+        }
+        let space = disk.space().map_err(StoreError::create)?;
+        self.lock().space = Some((space, Instant::now()));
+        enough(space, needed)
     }
 
     /// Makes the next check probe again.
@@ -81,6 +87,10 @@ impl Health {
     fn lock(&self) -> std::sync::MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+fn enough(space: Space, needed: u64) -> Result<(), StoreError> {
+    if space.bytes < needed || !space.inodes { Err(StoreError::Full(Errno::ENOSPC)) } else { Ok(()) }
 }
 
 /// Creates and removes a file. The name is that of E-MailRelay 2.6: `.<s>.<us>.<n>.<pid>.tmp`.

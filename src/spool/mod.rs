@@ -102,8 +102,8 @@ pub use committed::Committed;
 pub use content_edit::ContentEdit;
 pub use control::FORWARD_REQUEST;
 pub use delivery::{
-    Copies, CopyStyle, DeliveryDir, DeliveryError, Folders, InvalidMailbox, MailboxName, Original, Parts,
-    Published, Stage,
+    Copies, CopyStyle, DeliveryDir, DeliveryError, Folders, InvalidMailbox, KeptParts, MailboxName, Original,
+    Parts, Published, Stage,
 };
 use disk::{Disk, RealDisk};
 pub use edited::Reloaded;
@@ -239,8 +239,14 @@ impl Spool {
         self.shared.ids.next()
     }
 
-    /// Whether a message of this size could be stored, the reserve left free. Cheap: free space is asked for once
-    /// a second, and a directory that could not be written is probed again after 10 seconds.
+    /// What [`check`](Self::check) would say, if that is known without a look at the disk. Never blocks.
+    #[must_use]
+    pub fn known_to_take(&self, declared: Option<u64>) -> Option<Result<(), StoreError>> {
+        self.shared.health.known(self.shared.reserve.saturating_add(declared.unwrap_or(0)))
+    }
+
+    /// Whether a message of this size could be stored, the reserve left free. Blocking, but mostly from memory: free space is asked
+    /// for once a second, and a directory that could not be written is probed again after 10 seconds.
     ///
     /// # Errors
     /// [`StoreError::Full`] or [`StoreError::Directory`].

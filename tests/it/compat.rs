@@ -11,7 +11,7 @@ use crate::support::admin::AdminClient;
 use crate::support::certs::Authority;
 use crate::support::client::SmtpClient;
 use crate::support::daemon::{Daemon, forward};
-use crate::support::hop::{Script, ScriptedHop};
+use crate::support::hop::{Script, ScriptedHop, reply};
 use crate::support::pop::PopClient;
 use crate::support::spool::TempSpool;
 
@@ -109,4 +109,21 @@ fn silence_ends_without_a_word() {
         String::from_utf8(rest).unwrap()
     };
     assert_eq!(both(said), ["421 idle timeout\r\n", ""]);
+}
+
+#[test]
+fn a_size_is_announced_unless_it_was_not_then() {
+    let mail = |more: &[&str]| {
+        let ehlo = reply("250-hop.test\r\n250 SIZE");
+        let (spool, hop) = (TempSpool::new(), ScriptedHop::start(Script { ehlo, ..Script::well() }));
+        fill(&spool, 1);
+        assert_eq!(forward(&spool, &hop.arg(), more).0, 0);
+        hop.commands(0)
+            .iter()
+            .any(|command| command.starts_with("MAIL ") && command.contains(" SIZE="))
+            .to_string()
+    };
+    assert_eq!(both(mail), ["true", "false"]);
+    assert_eq!(mail(&["--compat", "2.6", "--client-smtp-config=+size"]), "true");
+    assert_eq!(mail(&["--client-smtp-config=-size"]), "false");
 }

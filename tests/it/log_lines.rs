@@ -281,3 +281,26 @@ fn every_part_of_a_line_in_its_place() {
     assert_eq!(shape, "00000000.000000.000");
     in_order(&server.lines(), &["info: [in] smtp server on 127.0.0.1:*"]);
 }
+
+#[test]
+fn a_warning_is_said_once_on_one_stream() {
+    let said = |lines: &[String]| lines.iter().filter(|line| line.contains("localedir")).count();
+    let server = Daemon::server(&TempSpool::new(), &["--localedir", "/nowhere"]);
+    assert_eq!(said(&server.lines()), 1, "{:#?}", server.lines());
+    // A log file leaves standard error to whoever starts the program.
+    let (dir, spool) = (tempfile::tempdir().unwrap(), TempSpool::new());
+    let log = dir.path().join("log");
+    let user = if crate::support::is_root() { &["--user", "root"][..] } else { &[] };
+    let args = ["--no-daemon", "--log", "--log-file", log.to_str().unwrap(), "--spool-dir", spool.arg()];
+    let work = ["--as-client", "127.0.0.1:1", "--localedir", "/nowhere"];
+    let (code, _, errors) = Program::Emailrelay.run(&[&args[..], &work, user].concat());
+    assert_eq!(code, Some(0), "{errors}");
+    assert_eq!(errors.matches("localedir").count(), 1, "{errors}");
+    // The other way round: a program that does not get as far as to its log tells what is wrong nevertheless.
+    let broken =
+        ["--no-daemon", "--log", "--spool-dir", spool.arg(), "--port", "0", "--localedir", "/nowhere"];
+    let (code, _, errors) =
+        Program::Emailrelay.run(&[&broken[..], &["--server-auth", "/nonexistent"]].concat());
+    assert_eq!(code, Some(1), "{errors}");
+    assert_eq!(errors.matches("localedir").count(), 1, "{errors}");
+}

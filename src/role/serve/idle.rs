@@ -13,7 +13,7 @@ use crate::net::listener::Listener;
 use crate::os::notify;
 use crate::role::serve::{Gate, Service, accept};
 
-/// Returns when there has been no session for `limit`; never without a limit.
+/// Returns when there has been no session, and no work of one, for `limit`; never without a limit.
 pub(super) async fn watch(gate: &Gate, limit: Option<Duration>) {
     let Some(limit) = limit else { return pending().await };
     let mut idle_since = Instant::now();
@@ -21,14 +21,14 @@ pub(super) async fn watch(gate: &Gate, limit: Option<Duration>) {
     loop {
         sleep_until(idle_since + limit).await;
         let now = gate.served();
-        if gate.limits.total() == 0 && now == seen {
+        if gate.is_at_rest() && now == seen {
             log::emit(&gate.context, &ProcessEvent::IdleExit { after: limit }.into());
             return;
         }
         seen = now;
         idle_since = Instant::now();
-        while gate.limits.total() > 0 {
-            // The count of idle time starts when the last session ends; a second more or less does not matter.
+        while !gate.is_at_rest() {
+            // The count of idle time starts when the last session ends, and what it has left to do; a second more or less does not matter.
             sleep(Duration::from_secs(1)).await;
             idle_since = Instant::now();
         }
@@ -49,7 +49,7 @@ pub(super) async fn drain<S: Service>(service: &Arc<S>, listeners: &[Arc<Listene
         }
     }
     let end = Instant::now() + LAST_SESSIONS;
-    while service.gate().limits.total() > 0 && Instant::now() < end {
+    while !service.gate().is_at_rest() && Instant::now() < end {
         sleep(Duration::from_millis(50)).await;
     }
 }
@@ -60,5 +60,24 @@ fn at_once<T>(future: impl Future<Output = T>) -> Option<T> {
     match future.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
         Poll::Ready(value) => Some(value),
         Poll::Pending => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio_util::sync::CancellationToken;
+
+    use super::*;
+    use crate::log::{Context, Server};
+    use crate::net::limits::ConnectionLimits;
+
+    #[tokio::test(start_paused = true)]
+    async fn what_a_session_has_left_to_do_is_not_idleness() {
+        let limits = ConnectionLimits::new(10, 10);
+        let gate = Gate::new(Server::Smtp, limits, Context::default(), CancellationToken::new());
+        let (began, work) = (Instant::now(), Duration::from_secs(1000));
+        gate.sessions.spawn(sleep(work));
+        watch(&gate, Some(Duration::from_secs(10))).await;
+        assert!(began.elapsed() > work, "{:?}", began.elapsed());
     }
 }

@@ -128,6 +128,13 @@ impl Gate {
         self.ledger.get()
     }
 
+    /// Whether there are no connections, and nothing is done that one of them has left: its client need not wait for a filter, or for
+    /// a next hop.
+    #[must_use]
+    pub fn is_at_rest(&self) -> bool {
+        self.limits.total() == 0 && self.sessions.is_empty()
+    }
+
     /// Sessions that have ended so far.
     #[must_use]
     pub fn served(&self) -> u64 {

@@ -8,7 +8,7 @@ use tokio::task::spawn_blocking;
 
 use super::SmtpRole;
 use super::session::{OpenMessage, write_out};
-use crate::filter::{Chain, Facts, Job, Outcome, Position, Prepared, Verdict};
+use crate::filter::{self, Chain, Facts, Job, Outcome, Position, Prepared, Undo, Verdict};
 use crate::log::{self, Context, FilterEvent, ServerEvent};
 use crate::smtp::server::Refusal;
 use crate::spool::{Committed, Envelope, Left, LockedMessage, MessageId, NewMessage, Ruling, StoreError};
@@ -148,36 +148,48 @@ struct Storing {
 impl Storing {
     fn store(self, message: NewMessage, done: oneshot::Sender<Done>) {
         let Self { role, context, name, ruling, prepared, at_once } = self;
-        for work in prepared {
-            if let Err(reason) = work.apply() {
-                log::emit(&context, &FilterEvent::Exception { reason, name }.into());
-                message.refuse();
-                let _ = done.send(Done::Refused(Refusal::new(CODE, FAILED)));
-                return;
-            }
+        let (undo, applied) = filter::apply_all(prepared);
+        if let Err(reason) = applied {
+            log::emit(&context, &FilterEvent::Exception { reason, name }.into());
+            undo.run();
+            message.refuse();
+            let _ = done.send(Done::Refused(Refusal::new(CODE, FAILED)));
+            return;
         }
         let result = match message.reopen(ruling) {
             Ok(Left::Message(message)) => {
                 // What a filter wants left alone is not sent on by us either.
-                return commit(role, message, at_once && ruling == Ruling::Passed, done);
+                return commit(role, message, at_once && ruling == Ruling::Passed, undo, done);
             }
             Ok(Left::Taken) => Done::Taken,
             Ok(Left::Invalid(what)) => {
                 log::emit(&context, &FilterEvent::InvalidFiles { name, what: what.to_string() }.into());
                 match ruling {
-                    Ruling::Passed => Done::Refused(Refusal::new(SPOILT.0, SPOILT.1)),
+                    Ruling::Passed => {
+                        undo.run();
+                        Done::Refused(Refusal::new(SPOILT.0, SPOILT.1))
+                    }
                     Ruling::Abandoned => Done::Taken,
                 }
             }
-            Err(error) => Done::Failed(error),
+            Err(error) => {
+                undo.run();
+                Done::Failed(error)
+            }
         };
         let _ = done.send(result);
     }
 }
 
-/// Makes a message durable, and tells what came of it. Blocking. Whoever waits may have been cut off at the end of the stop timeout;
-/// the message is stored all the same.
-pub(super) fn commit(role: Arc<SmtpRole>, message: NewMessage, at_once: bool, done: oneshot::Sender<Done>) {
+/// Makes a message durable, and tells what came of it; if it cannot be stored, what filters have done with it is taken back. Blocking.
+/// Whoever waits may have been cut off at the end of the stop timeout; the message is stored all the same.
+pub(super) fn commit(
+    role: Arc<SmtpRole>,
+    message: NewMessage,
+    at_once: bool,
+    undo: Undo,
+    done: oneshot::Sender<Done>,
+) {
     if at_once {
         return message.commit_locked(move |result| {
             let done = done.send(match result {
@@ -189,7 +201,10 @@ pub(super) fn commit(role: Arc<SmtpRole>, message: NewMessage, at_once: bool, do
                     role.message_stored();
                     Done::Stored(id)
                 }
-                Err(error) => Done::Failed(error),
+                Err(error) => {
+                    undo.run();
+                    Done::Failed(error)
+                }
             });
             // Put back by its guard, for others to send.
             if let Err(Done::Locked(message)) = done {
@@ -199,8 +214,9 @@ pub(super) fn commit(role: Arc<SmtpRole>, message: NewMessage, at_once: bool, do
         });
     }
     message.commit(move |result| {
-        if result.is_ok() {
-            role.message_stored();
+        match &result {
+            Ok(_) => role.message_stored(),
+            Err(_) => undo.run(),
         }
         let _ = done.send(result.map_or_else(Done::Failed, Done::Stored));
     });

@@ -203,7 +203,7 @@ impl Handler for Store<'_> {
         // What takes long is kept apart: a session that waits is to have no room for it.
         match question {
             Question::Screen => Box::pin(self.screen()).await,
-            Question::Begin { declared_size, .. } => self.begin(declared_size),
+            Question::Begin { declared_size, .. } => self.begin(declared_size).await,
             Question::Verify { recipient, sender, login } => {
                 Box::pin(self.verify(recipient, sender, login)).await
             }
@@ -305,8 +305,18 @@ impl Store<'_> {
         Answer::Verified(self.checker.verify(&query, &self.context).await)
     }
 
-    fn begin(&mut self, declared_size: Option<u64>) -> Answer {
-        match self.role.spool.check(declared_size) {
+    async fn begin(&mut self, declared_size: Option<u64>) -> Answer {
+        let known = self.role.spool.known_to_take(declared_size);
+        let taken = match known {
+            Some(known) => known,
+            None => {
+                let spool = Arc::clone(&self.role.spool);
+                let check = spawn_blocking(move || spool.check(declared_size));
+                // The runtime reports a panic.
+                check.await.unwrap_or(Err(StoreError::Incomplete))
+            }
+        };
+        match taken {
             Ok(()) => {
                 let id = self.role.spool.next_id();
                 self.context = self.client.with_message(&id.to_string());

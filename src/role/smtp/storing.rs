@@ -8,6 +8,7 @@ use tokio::task::spawn_blocking;
 use super::filtering::{self, Done, Filtering};
 use super::session::{OpenMessage, Store, write_out};
 use crate::filter::Chain;
+use crate::filter::Undo;
 use crate::forward::answer;
 use crate::log::{self, Event, ServerEvent, SpoolEvent};
 use crate::net::address::Endpoint;
@@ -55,7 +56,7 @@ impl Store<'_> {
         drop(spawn_blocking(move || match write_out(&spool, message, &envelope) {
             Ok(message) => {
                 log::emit(&context, &ServerEvent::EnvelopeFile { id: message.id().to_string() }.into());
-                filtering::commit(role, message, at_once, done);
+                filtering::commit(role, message, at_once, Undo::nothing(), done);
             }
             // The session may have been cut off at the end of the stop timeout.
             Err(error) => drop(done.send(Done::Failed(error))),

@@ -33,7 +33,7 @@ pub use folders::Folders;
 pub(super) use folders::{delivered, delivered_line};
 pub(super) use maildir::{TMP, is_ours as is_maildir_file, open as open_maildir};
 pub use name::{InvalidMailbox, MailboxName};
-pub use split::Parts;
+pub use split::{KeptParts, Parts};
 pub use stage::{Copies, Published};
 
 /// How copies are made.

@@ -94,8 +94,9 @@ impl Parts {
     }
 
     /// They stay: the original has given up their recipients.
-    pub fn keep(mut self) {
-        self.parts.clear();
+    pub fn keep(mut self) -> KeptParts {
+        let ids = self.parts.drain(..).map(|(id, ..)| id).collect();
+        KeptParts { shared: Arc::clone(&self.shared), ids }
     }
 
     fn make_content(&self, original: &Original, id: &MessageId) -> Result<File, Errno> {
@@ -136,6 +137,24 @@ impl Drop for Parts {
                 let _ = self.shared.disk.unlink(&id.file(CONTENT));
             }
         }
+    }
+}
+
+/// Parts that are messages of their own now.
+pub struct KeptParts {
+    shared: Arc<Shared>,
+    ids: Vec<MessageId>,
+}
+
+impl KeptParts {
+    /// Removes them, because the original was not accepted after all. One that a forwarder has taken is sent.
+    pub fn undo(self) {
+        for id in &self.ids {
+            if self.shared.disk.unlink(&id.file(READY)).is_ok() {
+                let _ = self.shared.disk.unlink(&id.file(CONTENT));
+            }
+        }
+        self.shared.committer.directory_changed();
     }
 }
 
