@@ -35,20 +35,24 @@ BIN_PROGRAMS := emailrelay-submit
 FILTERS := emailrelay-filter-copy emailrelay-multicast
 FILTERDIR ?= $(LIBDIR)/emailrelay
 # Names of the scripts of older versions, below FILTERDIR/examples.
-SCRIPTS := emailrelay-notify.sh emailrelay-resubmit.sh emailrelay-multicast.sh
+SCRIPTS := emailrelay-notify.sh emailrelay-resubmit.sh emailrelay-multicast.sh emailrelay-sendmail.pl
 UNITS := $(notdir $(wildcard systemd/*.target systemd/*.socket systemd/*.service systemd/*.path systemd/*.timer))
 CATALOGS := $(notdir $(wildcard systemd/*.catalog))
 FAIL2BAN := filter.d/emailrelay.conf filter.d/emailrelay-null-sender.conf jail.d/emailrelay.conf
-# Under these names below DOCDIR, so that links between them hold.
-DOCS := README.md SECURITY.md CHANGELOG.md LICENSE LICENSE-MIT LICENSE-APACHE $(wildcard docs/*.md) $(wildcard examples/*.sh examples/*.conf examples/*/*)
+# Under these names below DOCDIR, so that links between them hold. What is about the source alone stays there.
+DOCS := README.md SECURITY.md CHANGELOG.md LICENSE LICENSE-MIT LICENSE-APACHE $(filter-out docs/architecture.md,$(wildcard docs/*.md)) \
+	$(wildcard examples/*.sh examples/*.conf examples/*/*)
+# And links to it with it.
+WITHOUT_SOURCE := -e '/](docs\/architecture\.md)/d' -e 's/\[\([^]]*\)\](\(packaging\|fuzz\)\/[^)]*)/\1/g'
 
-# The units stand in systemd/ with the paths of an installation by the defaults above.
+# The units and documents stand in the source with the paths of an installation by the defaults above.
 SUBSTITUTE := sed -e 's|/usr/local/sbin/|$(SBINDIR)/|g' -e 's|/usr/local/share/doc/emailrelay|$(DOCDIR)|g' -e 's|/etc/emailrelay|$(SYSCONFDIR)/emailrelay|g'
 
-# Every file that install makes and uninstall removes. The configuration file is not among them.
+# Every file that install makes and uninstall removes. The configuration and the accounts are not among them.
 INSTALLED := $(SBIN_PROGRAMS:%=$(SBINDIR)/%) $(BIN_PROGRAMS:%=$(BINDIR)/%) $(FILTERS:%=$(FILTERDIR)/%) $(SCRIPTS:%=$(FILTERDIR)/examples/%) $(UNITS:%=$(UNITDIR)/%) \
 	$(CATALOGS:%=$(LIBDIR)/systemd/catalog/%) $(LIBDIR)/systemd/system-preset/90-emailrelay.preset \
 	$(LIBDIR)/sysusers.d/emailrelay.conf $(LIBDIR)/tmpfiles.d/emailrelay.conf \
+	$(FILTERDIR)/emailrelay.auth.in $(FILTERDIR)/init/emailrelay \
 	$(DOCS:%=$(DOCDIR)/%) $(DOCDIR)/emailrelay.conf.example $(FAIL2BAN:%=$(DOCDIR)/fail2ban/%)
 
 # Made by `make` with the programs: manual pages and shell completions.
@@ -111,6 +115,7 @@ install: $(BUILT)/emailrelay
 		ln -sf "$(SBINDIR)/emailrelay-$$f" '$(DESTDIR)$(FILTERDIR)/examples/'"emailrelay-$$f.sh" || exit; \
 	done
 	ln -sf ../emailrelay-multicast '$(DESTDIR)$(FILTERDIR)/examples/emailrelay-multicast.sh'
+	ln -sf "$(BINDIR)/emailrelay-submit" '$(DESTDIR)$(FILTERDIR)/examples/emailrelay-sendmail.pl'
 	for f in $(UNITS); do \
 		$(SUBSTITUTE) "systemd/$$f" >'$(DESTDIR)$(UNITDIR)'/"$$f" && chmod 0644 '$(DESTDIR)$(UNITDIR)'/"$$f" || exit; \
 	done
@@ -119,7 +124,8 @@ install: $(BUILT)/emailrelay
 	$(INSTALL) -m 0644 systemd/sysusers.d/emailrelay.conf '$(DESTDIR)$(LIBDIR)/sysusers.d/emailrelay.conf'
 	$(INSTALL) -m 0644 systemd/tmpfiles.d/emailrelay.conf '$(DESTDIR)$(LIBDIR)/tmpfiles.d/emailrelay.conf'
 	for f in $(DOCS); do \
-		if [ -x "$$f" ]; then m=0755; else m=0644; fi; $(INSTALL) -m $$m "$$f" '$(DESTDIR)$(DOCDIR)/'"$$f" || exit; \
+		if [ -x "$$f" ]; then m=0755; else m=0644; fi; \
+		$(SUBSTITUTE) $(WITHOUT_SOURCE) "$$f" >'$(DESTDIR)$(DOCDIR)/'"$$f" && chmod $$m '$(DESTDIR)$(DOCDIR)/'"$$f" || exit; \
 	done
 	if [ -d '$(BUILT)/docs' ]; then \
 		$(INSTALL) -d $(sort $(dir $(GENERATED:%=$(DESTDIR)%))) && \
@@ -134,6 +140,14 @@ install: $(BUILT)/emailrelay
 	chmod 0644 '$(DESTDIR)$(DOCDIR)/emailrelay.conf.example'
 	test -e '$(DESTDIR)$(SYSCONFDIR)/emailrelay.conf' || \
 		$(INSTALL) -m 0644 '$(DESTDIR)$(DOCDIR)/emailrelay.conf.example' '$(DESTDIR)$(SYSCONFDIR)/emailrelay.conf'
+	$(SUBSTITUTE) packaging/emailrelay.auth >'$(DESTDIR)$(FILTERDIR)/emailrelay.auth.in'
+	chmod 0644 '$(DESTDIR)$(FILTERDIR)/emailrelay.auth.in'
+	$(SUBSTITUTE) packaging/sysv/emailrelay >'$(DESTDIR)$(FILTERDIR)/init/emailrelay'
+	chmod 0755 '$(DESTDIR)$(FILTERDIR)/init/emailrelay'
+	# For the group of the services, once systemd-sysusers has made it.
+	test -e '$(DESTDIR)$(SYSCONFDIR)/emailrelay.auth' || { \
+		$(INSTALL) -m 0640 '$(DESTDIR)$(FILTERDIR)/emailrelay.auth.in' '$(DESTDIR)$(SYSCONFDIR)/emailrelay.auth' && \
+		{ ! getent group emailrelay >/dev/null || chgrp emailrelay '$(DESTDIR)$(SYSCONFDIR)/emailrelay.auth'; }; }
 ifeq ($(DESTDIR),)
 	@echo 'Installed. Next, as root: systemd-sysusers; systemd-tmpfiles --create; journalctl --update-catalog;'
 	@echo 'systemctl daemon-reload; and see "Installation" in $(DOCDIR)/README.md.'
@@ -150,7 +164,7 @@ uninstall:
 		test "$$(readlink "$$f")" != '$(BINDIR)/emailrelay-submit' || rm -f "$$f" || exit; \
 	done
 	rm -f $(INSTALLED:%='$(DESTDIR)%') $(GENERATED:%='$(DESTDIR)%')
-	for d in /examples ''; do \
+	for d in /examples /init ''; do \
 		if [ -d '$(DESTDIR)$(FILTERDIR)'$$d ]; then rmdir --ignore-fail-on-non-empty '$(DESTDIR)$(FILTERDIR)'$$d; fi; \
 	done
 	for d in fail2ban/filter.d fail2ban/jail.d fail2ban examples/filters examples/systemd examples docs .; do \

@@ -16,7 +16,7 @@ use crate::role::{copy, notify, passwd, poke, queue, resubmit, submit};
 type Main = fn(&mut dyn Iterator<Item = OsString>) -> u8;
 
 /// The tools by their names.
-const TOOLS: [(&str, Main); 11] = [
+const TOOLS: [(&str, Main); 12] = [
     ("emailrelay-filter-copy", |arguments| copy::main(arguments)),
     ("emailrelay-multicast", |arguments| copy::multicast_main(arguments)),
     ("emailrelay-notify", |arguments| notify::main(arguments)),
@@ -24,6 +24,7 @@ const TOOLS: [(&str, Main); 11] = [
     ("emailrelay-poke", |arguments| poke::main(arguments)),
     ("emailrelay-queue", |arguments| queue::main(arguments)),
     ("emailrelay-resubmit", |arguments| resubmit::main(arguments)),
+    ("emailrelay-sendmail.pl", SUBMIT),
     ("emailrelay-submit", SUBMIT),
     ("mailq", SUBMIT),
     ("newaliases", SUBMIT),

@@ -37,8 +37,12 @@ impl Reader<'_> {
                 Ok(invocation) => {
                     let found = probe::all(&invocation, &env.cwd);
                     warnings.clone_from(&invocation.warnings);
-                    let new = found.warnings.into_iter().filter(|text| !invocation.warnings.contains(text));
-                    warnings.extend(new);
+                    // What a start says in its log is said here.
+                    for text in invocation.log_warnings.iter().chain(&found.warnings) {
+                        if !warnings.contains(text) {
+                            warnings.push(text.clone());
+                        }
+                    }
                     failures.extend(found.errors.into_iter().map(Failure::Error));
                     under_systemd = units::text(self.program, &env, &invocation);
                 }
@@ -121,22 +125,31 @@ fn placed(text: &str, merged: &Merged) -> String {
             value.split(',').any(|part| is_file(part) && text.contains(part))
         })
     };
+    // Of two options.
+    let of_keyword = || {
+        let item = text.strip_prefix("unknown smtp-config item [")?.strip_suffix(']')?;
+        all().find(|entry| {
+            let words = entry.value.to_string_lossy();
+            entry.opt.name.ends_with("-smtp-config") && words.split(',').any(|word| word == item)
+        })
+    };
     let told = || {
         let (_, name) = ABOUT.iter().find(|(words, _)| text.contains(words))?;
         all().find(|entry| entry.opt.name == *name)
     };
-    let entry = named.or_else(told).or_else(of_value);
+    let entry = named.or_else(told).or_else(of_keyword).or_else(of_value);
     text.to_owned() + &entry.map(|entry| entry.origin.suffix()).unwrap_or_default()
 }
 
 /// Words of messages that do not name their option.
-const ABOUT: [(&str, &str); 7] = [
+const ABOUT: [(&str, &str); 8] = [
     ("client filter specification", "client-filter"),
     ("filter specification", "filter"),
     ("verifier specification", "address-verifier"),
     ("dnsbl configuration", "dnsbl"),
     ("client account details", "client-auth"),
     ("tls-config:", "tls-config"),
+    ("named network interface", "interface"),
     ("no such user", "user"),
 ];
 

@@ -33,6 +33,7 @@ mod probe;
 #[cfg(any(test, feature = "docs"))]
 mod reference;
 mod report;
+mod rest;
 pub mod sample;
 pub mod start;
 mod table;
@@ -117,6 +118,8 @@ pub struct Environment {
     pub columns: Option<usize>,
     /// The secrets file that old versions used by themselves, if there is one.
     pub old_secrets: Option<PathBuf>,
+    /// A service manager has started the program, and does so again.
+    pub managed: bool,
 }
 
 /// The program ends here: `stdout` and `stderr` are to be printed as they are.
@@ -159,6 +162,25 @@ pub fn parse(program: Program, argv: &[OsString], env: &Environment) -> Result<I
     let name = program_name(program, argv.first().map(OsString::as_os_str));
     let reader = Reader { program, roles: program.roles(), name, env };
     reader.run(argv.get(1..).unwrap_or_default())
+}
+
+/// The spool directories of options that may have mistakes, as far as they can be made out.
+fn spools(program: Program, argv: &[OsString], env: &Environment) -> Vec<PathBuf> {
+    let roles = program.roles();
+    let reader = Reader { program, roles, name: String::new(), env };
+    let lexed = lexer::arguments(argv.get(1..).unwrap_or_default(), &|_| false);
+    let mut all = Collected::default();
+    let read = reader.read_files(&lexed.given, lexed.others.first());
+    all.add(lexed.given, read.unwrap_or_default());
+    let chosen = chosen_instance(&all.given);
+    let mut merged = merge::merge(all.given, chosen.as_deref(), |opt| reader.has(opt));
+    let usual = table::find("spool-dir").map(|opt| opt.default).unwrap_or_default();
+    let of_instance = |instance: &mut Instance| {
+        let _ = paths::expand_all(&mut instance.entries, env, true);
+        let spool = instance.entries.get("spool-dir");
+        spool.map_or_else(|| PathBuf::from(usual), |entry| PathBuf::from(&entry.value))
+    };
+    merged.instances.iter_mut().map(of_instance).collect()
 }
 
 struct Reader<'a> {
@@ -328,8 +350,9 @@ impl Reader<'_> {
 
     /// What concerns all instances together.
     fn check_instances(&self, instances: &[Settings], remarks: &mut Remarks) -> Result<(), Failure> {
-        if self.program == Program::Forward && instances.iter().all(|instance| instance.forward.to.is_none())
-        {
+        // Under a service manager that is a machine that only receives mail.
+        let no_next_hop = instances.iter().all(|instance| instance.forward.to.is_none());
+        if self.program == Program::Forward && no_next_hop && !self.env.managed {
             return Err(Failure::Usage(format!("{} requires --forward-to", self.program.as_str())));
         }
         let real = |instance: &Settings| {

@@ -1,4 +1,4 @@
-//! `@app` and `@cred/NAME` in values, and relative paths.
+//! `@app` and `@cred/NAME` in values, files that a credential stands for, and relative paths.
 
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
@@ -9,8 +9,9 @@ use super::given::Origin;
 use super::merge::{Entries, Entry};
 use super::table::Kind;
 use super::tls;
+use crate::os::credentials;
 
-/// Replaces `@app` and `@cred/` in all values that are paths; makes relative ones absolute when `absolute` is
+/// Replaces `@app` and `@cred/` in all values that are paths, and paths of files that the service manager has passed as credentials; makes relative ones absolute when `absolute` is
 /// set, because
 /// a daemon leaves its directory.
 ///
@@ -79,7 +80,10 @@ fn expand(value: &OsStr, env: &Environment) -> Result<OsString, String> {
     if let Some(name) = value.as_bytes().strip_prefix(b"@cred/") {
         return credential(OsStr::from_bytes(name), env).map(PathBuf::into_os_string);
     }
-    Ok(replace_app(value, &env.app_dir))
+    let path = replace_app(value, &env.app_dir);
+    let given = env.credentials_dir.as_deref();
+    let credential = given.and_then(|dir| credentials::standing_for(Path::new(&path), dir));
+    Ok(credential.map_or(path, PathBuf::into_os_string))
 }
 
 fn credential(name: &OsStr, env: &Environment) -> Result<PathBuf, String> {
@@ -114,6 +118,7 @@ mod tests {
             credentials_dir: credentials.map(PathBuf::from),
             columns: None,
             old_secrets: None,
+            managed: false,
         }
     }
 

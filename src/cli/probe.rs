@@ -10,7 +10,9 @@ use nix::unistd::{AccessFlags, access};
 use super::Invocation;
 use super::check::is_unseen;
 use crate::config::{ClientAuth, FilterSpec, ServerAuth, Settings};
+use crate::log::StartEvent;
 use crate::os::{self, identity};
+use crate::role::bind;
 use crate::role::instance::program_warning;
 use crate::role::tls::Tls;
 use crate::secrets::{OpenError, Store};
@@ -49,6 +51,7 @@ pub(super) fn all(invocation: &Invocation, cwd: &Path) -> Found {
         let secrets = server.into_iter().chain(pop).chain(client).filter(|path| !is_unseen(path));
         secrets.for_each(|path| found.secrets(&cwd.join(path)));
         found.programs(instance);
+        found.interfaces(instance);
         found.tls(instance);
     }
     found
@@ -79,6 +82,17 @@ impl Found {
         for (what, path) in programs(settings) {
             if path.is_file() && access(path, AccessFlags::X_OK).is_err() {
                 self.warnings.push(format!("{what} program cannot be run: {}", path.display()));
+            }
+        }
+    }
+
+    /// Network interfaces without an address, for each server as at a start.
+    fn interfaces(&mut self, settings: &Settings) {
+        for (server, _) in settings.servers() {
+            let interfaces = bind::without_address(&settings.interfaces, server);
+            let text = StartEvent::NoAddresses { interfaces: interfaces.clone() }.to_string();
+            if !interfaces.is_empty() && !self.warnings.contains(&text) {
+                self.warnings.push(text);
             }
         }
     }

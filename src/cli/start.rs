@@ -18,8 +18,8 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use self::source::Source;
-use super::terminal::{fail, leave, reason, say, warn};
-use super::{Invocation, Program};
+use super::terminal::{fail, reason, say, warn};
+use super::{Invocation, Program, rest};
 use crate::config::interface::{self, Item, Place, Server};
 use crate::config::{ProcessSettings, Settings};
 use crate::forward::RunReport;
@@ -27,7 +27,7 @@ use crate::log::{self, Context, JournalText, Level, LogConfig, LogHandle, Proces
 use crate::os::activation::{self, Inherited};
 use crate::os::daemon::{self, Daemonised, ReadyPipe};
 use crate::os::identity::User;
-use crate::os::pidfile::PidFile;
+use crate::os::pidfile::{PidFile, PidFileError};
 use crate::os::{file, identity, limits, notify, title};
 use crate::role::bind::{self, BindError, Ports, ServerSockets};
 use crate::role::instance::{Forwards, Handle, Instance, Resources};
@@ -66,8 +66,12 @@ pub fn main(program: Program) -> u8 {
     let source = Source::of(program);
     let mut invocation = match source.read() {
         Ok(invocation) => invocation,
-        Err(exit) => return leave(&exit),
+        Err(exit) => return source.refused(&exit),
     };
+    if rest::has_no_next_hop(program, &invocation) {
+        warn_of(&invocation.process.name, &invocation.warnings);
+        return rest::without_next_hop(&invocation);
+    }
     // Once the log is open it may show them on the same stream.
     let by_log = shown_by_log(program, &mut invocation);
     warn_of(&invocation.process.name, &invocation.warnings);
@@ -291,11 +295,15 @@ fn serve(
     logs: &mut LogHandle,
     pipe: &mut Option<ReadyPipe>,
 ) -> anyhow::Result<u8> {
-    let Invocation { instances, process, log_warnings, .. } = invocation;
+    let Invocation { instances, process, mut log_warnings, .. } = invocation;
     let process = Arc::new(process);
-    let _pid_file = match &process.pid_file {
-        Some(path) => Some(PidFile::create(path, user)?),
-        None => None,
+    let _pid_file = match process.pid_file.as_ref().map(|path| PidFile::create(path, user)) {
+        // A service manager knows its processes, and a unit of a user may not write where root did.
+        Some(Err(error @ PidFileError::Create { .. })) if notify::is_under_systemd() => {
+            log_warnings.push(error.to_string());
+            None
+        }
+        created => created.transpose()?,
     };
     let descriptors = limits::raise_nofile();
     if let Some(user) = user {

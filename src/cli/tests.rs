@@ -19,6 +19,7 @@ pub(super) fn env() -> Environment {
         credentials_dir: None,
         columns: None,
         old_secrets: None,
+        managed: false,
     }
 }
 

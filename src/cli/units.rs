@@ -3,17 +3,23 @@
 //! The roles take their ports from socket units and their times from a timer, so what a configuration says of them has to
 //! be said there too. Everything is shown as comments behind the options in force.
 
+mod needs;
+mod rights;
 mod services;
 mod sockets;
 
 use std::fmt::Write;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
+use self::needs::Needs;
+use self::rights::Who;
 use super::{Environment, Invocation, Program};
 use crate::config::Settings;
 
 /// Where the installed units and programs look for the configuration.
 const CONFIGURATION: &str = "/etc/emailrelay.conf";
+/// The unit for all roles in one process.
+const ONE_PROCESS: &str = "emailrelay.service";
 /// Name of all drop-ins.
 const DROP_IN: &str = "emailrelay.conf";
 /// Where the installed services may write.
@@ -50,6 +56,13 @@ impl Plan {
             text.extend(lines);
         }
     }
+
+    /// Adds what a service needs of the file system.
+    fn need(&mut self, unit: &str, needs: Needs) {
+        self.drop_in(unit, "Service", needs.lines);
+        let new = needs.notes.into_iter().filter(|note| !self.notes.contains(note)).collect::<Vec<_>>();
+        self.notes.extend(new);
+    }
 }
 
 /// An instance and how its units are called.
@@ -69,11 +82,11 @@ impl Site<'_> {
     }
 
     /// Where the units of the instance expect the spool.
-    fn usual_spool(&self) -> String {
+    fn usual_spool(&self) -> PathBuf {
         if self.settings.name.is_empty() {
-            SPOOL.to_owned()
+            PathBuf::from(SPOOL)
         } else {
-            format!("{SPOOL}-{}", self.settings.name)
+            PathBuf::from(format!("{SPOOL}-{}", self.settings.name))
         }
     }
 }
@@ -84,12 +97,13 @@ pub(super) fn text(program: Program, env: &Environment, invocation: &Invocation)
     if program != Program::Relay || !invocation.instances.iter().any(Settings::has_work) {
         return String::new();
     }
+    let who = Who::service();
     let mut text = String::from("\n# Under systemd, with one service for each role:\n");
     for settings in &invocation.instances {
         let site = Site { settings, env };
         let mut plan = Plan::default();
         sockets::plan(&site, &mut plan);
-        services::plan(&site, invocation, &mut plan);
+        services::plan(&site, invocation, &who, &mut plan);
         if !settings.name.is_empty() {
             let _ = writeln!(text, "# Instance {}:", settings.name);
         }
@@ -100,8 +114,25 @@ pub(super) fn text(program: Program, env: &Environment, invocation: &Invocation)
         line(&mut text, &format!("the services read {CONFIGURATION}: the options above belong there"));
     }
     text.push_str("# Or all roles in one process, with the options as they are:\n");
-    text.push_str("#   systemctl enable --now emailrelay.service\n");
+    show(&mut text, &one_process(env, invocation, &who));
     text
+}
+
+/// All roles in one process, whose unit takes ports, times and network as they come.
+fn one_process(env: &Environment, invocation: &Invocation, who: &Who) -> Plan {
+    let mut needs = Needs::default();
+    for settings in &invocation.instances {
+        let site = Site { settings, env };
+        for role in services::roles(settings) {
+            needs.spool(&site, role, Path::new(SPOOL));
+            needs.files(&site, role, &invocation.process, who);
+        }
+        needs.of_one_process(&site, &invocation.process, who);
+    }
+    let mut plan = Plan::default();
+    plan.enable(ONE_PROCESS.to_owned());
+    plan.need(ONE_PROCESS, needs);
+    plan
 }
 
 fn show(text: &mut String, plan: &Plan) {

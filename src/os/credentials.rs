@@ -46,6 +46,22 @@ pub fn path(name: &str) -> Result<PathBuf, CredentialError> {
     path_in(env::var_os("CREDENTIALS_DIRECTORY").as_deref().map(Path::new), name)
 }
 
+/// The name of the credential that stands for the file at an absolute path: the path without its first slash, with a plus sign for every
+/// other one. None where two paths could have the same name, or systemd would not take it.
+#[must_use]
+pub fn name_of(path: &Path) -> Option<String> {
+    let text = path.to_str()?.strip_prefix('/')?;
+    let name = text.replace('/', "+");
+    (!text.contains(['+', ',']) && is_valid(&name)).then_some(name)
+}
+
+/// The credential in `directory` that stands for the file at an absolute path, if there is one.
+#[must_use]
+pub fn standing_for(path: &Path, directory: &Path) -> Option<PathBuf> {
+    let credential = directory.join(name_of(path)?);
+    credential.is_file().then_some(credential)
+}
+
 /// The content of the credential `name`, at most 1 MiB.
 ///
 /// # Errors
@@ -112,6 +128,23 @@ mod tests {
         let missing = path_in(None, "auth").expect_err("none").to_string();
         assert!(missing.starts_with("no credential \"auth\": "), "{missing}");
         assert!(path_in(Some(Path::new("relative")), "auth").is_err());
+    }
+
+    #[test]
+    fn a_path_has_one_credential_and_a_credential_one_path() {
+        let name = |path: &str| name_of(Path::new(path));
+        assert_eq!(name("/etc/ssl/private/my key.pem").as_deref(), Some("etc+ssl+private+my key.pem"));
+        for bad in
+            ["", "/", "relative", "/a+b", "/a,b", "/a:b", "/ä", "/a\nb", &format!("/{}", "x".repeat(256))]
+        {
+            assert_eq!(name(bad), None, "{bad:?}");
+        }
+        let directory = tempfile::tempdir().expect("directory");
+        let file = Path::new("/etc/emailrelay.auth");
+        assert_eq!(standing_for(file, directory.path()), None);
+        let credential = directory.path().join("etc+emailrelay.auth");
+        std::fs::write(&credential, "x").expect("write");
+        assert_eq!(standing_for(file, directory.path()), Some(credential));
     }
 
     #[test]

@@ -4,8 +4,8 @@ use caps::CapSet;
 use nix::sys::prctl;
 use nix::sys::resource::{Resource, setrlimit};
 use nix::unistd::{
-    Gid, Uid, User as Account, getgid, getgroups, getresgid, getresuid, getuid, setgroups, setresgid,
-    setresuid,
+    Gid, Uid, User as Account, getgid, getgrouplist, getgroups, getresgid, getresuid, getuid, setgroups,
+    setresgid, setresuid,
 };
 use thiserror::Error;
 
@@ -41,6 +41,14 @@ pub fn lookup(name: &str) -> Result<User, IdentityError> {
     let account = Account::from_name(name).ok().flatten();
     let account = account.ok_or_else(|| IdentityError::NoSuchUser(name.to_owned()))?;
     Ok(User { name: account.name, uid: account.uid.as_raw(), gid: account.gid.as_raw() })
+}
+
+/// The groups that a service manager gives a process of the user: its own, and those it is a member of.
+pub fn groups(user: &User) -> Vec<u32> {
+    let own = Gid::from_raw(user.gid);
+    let name = std::ffi::CString::new(user.name.as_str()).unwrap_or_default();
+    let all = getgrouplist(&name, own).unwrap_or_else(|_| vec![own]);
+    all.into_iter().map(Gid::as_raw).collect()
 }
 
 /// The name of the account that runs this process; none if it has none.

@@ -250,6 +250,19 @@ fn with_zone(address: SocketAddr, zone: Option<&str>) -> SocketAddr {
     }
 }
 
+/// Of the network interfaces that a server is to listen on, those without an address.
+pub(crate) fn without_address(items: &[Item], server: Server) -> Vec<String> {
+    let empty = |name: &str, family| {
+        interfaces::addresses(name, wanted(family)).is_ok_and(|addresses| addresses.is_empty())
+    };
+    let places = interface::places(items, server).into_iter();
+    let names = places.filter_map(|place| match place {
+        Place::Interface { name, family } if empty(&name, family) => Some(name),
+        _ => None,
+    });
+    names.collect()
+}
+
 fn wanted(family: Option<interface::Family>) -> interfaces::Family {
     match family {
         None => interfaces::Family::Any,

@@ -10,6 +10,9 @@
 //! Whoever wants forwarding makes `forward.request`, and the forwarder's path unit watches for it. The forwarder removes it
 //! before it lists the spool, so a request made during a run starts another run and none is lost.
 
+use std::io;
+use std::path::Path;
+
 use nix::errno::Errno;
 
 use super::disk::{Access, Disk, DiskResult};
@@ -69,6 +72,17 @@ impl Spool {
     /// The file could not be removed: it would start the forwarder again and again.
     pub fn take_forward_request(&self) -> Result<bool, SpoolError> {
         self.remove_control(FORWARD_REQUEST, "take forward request")
+    }
+
+    /// The same for a directory that is not going to be opened.
+    ///
+    /// # Errors
+    /// As for [`Spool::take_forward_request`].
+    pub fn forget_forward_request(directory: &Path) -> io::Result<bool> {
+        match std::fs::remove_file(directory.join(FORWARD_REQUEST)) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+            removed => removed.map(|()| true),
+        }
     }
 
     /// The SMTP server has been switched off by an administrator.

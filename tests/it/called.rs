@@ -118,6 +118,9 @@ fn app_is_the_directory_of_the_program_behind_the_link() {
 #[test]
 fn mailq_and_newaliases_are_links_too() {
     let installed = Installed::new();
+    let (code, _, stderr) = run(installed.link("emailrelay-sendmail.pl"), &["-bd"], "");
+    assert_eq!(code, Some(64), "{stderr}");
+    assert!(stderr.starts_with("emailrelay-sendmail.pl: "), "{stderr}");
     assert_eq!(run(installed.link("newaliases"), &[], ""), (Some(0), String::new(), String::new()));
     let (code, stdout, stderr) = run(installed.link("mailq"), &["--foo"], "");
     assert_eq!((code, stdout.as_str()), (Some(64), ""), "{stderr}");

@@ -5,6 +5,8 @@ use std::net::TcpStream;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
+use crate::container_takeover::install_the_old_package;
+use crate::handover::locked_down;
 use crate::support::container::{Container, local};
 use crate::support::load::Load;
 use crate::support::need::{self, require};
@@ -12,23 +14,23 @@ use crate::support::relay::{CONFIGURATION, Relay, SMTP, UNITS};
 use crate::support::rootfs::Rootfs;
 use crate::support::{PATIENCE, built, package, wait_for};
 
-/// Makes a package of the programs of this test run, in the root directory of the container to be.
-fn build(rootfs: &Rootfs, version: &str) -> String {
-    let into = rootfs.path().join("root");
+/// Makes packages of the programs of this test run, in the root directory of the container to be; the name of the relay's there.
+pub(crate) fn build(rootfs: &Rootfs, version: &str) -> String {
+    let package = build_in(&rootfs.path().join("root"), &built(), version);
+    Path::new("/root").join(package).display().to_string()
+}
+
+/// Makes packages of built programs; the name of the relay's.
+pub(crate) fn build_in(into: &Path, built: &Path, version: &str) -> String {
     let mut build = Command::new(package().join("packaging/debian/build"));
-    // The programs of a test run are large, and stripping or compressing them proves nothing.
-    build
-        .arg(&into)
-        .env("BUILT", built())
-        .env("VERSION", version)
-        .env("STRIP", "true")
-        .env("COMPRESSION", "none");
+    // Compressing the programs of a test run proves nothing; stripping makes them small enough to be copied about.
+    build.arg(into).env("BUILT", built).env("VERSION", version).env("COMPRESSION", "none");
     let output = build.stdin(Stdio::null()).output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let architecture = Command::new("dpkg").arg("--print-architecture").output().unwrap().stdout;
     let name = format!("emailrelay_{version}_{}.deb", String::from_utf8_lossy(&architecture).trim());
     assert!(into.join(&name).exists());
-    Path::new("/root").join(name).display().to_string()
+    name
 }
 
 fn state(container: &Container, question: &str, unit: &str) -> String {
@@ -48,6 +50,7 @@ fn package_installs_upgrades_under_load_and_goes() {
     let mut relay = Relay { container: rootfs.boot(), hop: None };
     relay.container.run(&["dpkg", "-i", &first]);
     enabled_by_the_preset(&relay.container);
+    what_2_6_had_is_there(&relay.container);
 
     relay.configure(CONFIGURATION);
     relay.hop_up();
@@ -78,7 +81,7 @@ fn package_installs_upgrades_under_load_and_goes() {
     load.check(&delivered);
     assert_eq!(std::fs::read_to_string(relay.container.path("/etc/emailrelay.conf")).unwrap(), CONFIGURATION);
 
-    removal_keeps_mail_and_configuration(relay);
+    removal_keeps_mail_and_configuration(relay, &second);
 }
 
 fn enabled_by_the_preset(container: &Container) {
@@ -95,9 +98,48 @@ fn enabled_by_the_preset(container: &Container) {
     container.run(&["/usr/sbin/emailrelay-smtp", "--check", "/etc/emailrelay.conf"]);
 }
 
-fn removal_keeps_mail_and_configuration(mut relay: Relay) {
+fn what_2_6_had_is_there(container: &Container) {
+    let sample = container.run(&["stat", "-c", "%a %U %G", "/etc/emailrelay.auth"]);
+    assert_eq!(sample, "640 root emailrelay");
+    container.sh("test -x /usr/lib/emailrelay/init/emailrelay");
+    let php = "/usr/lib/emailrelay/examples/emailrelay-sendmail.pl -t";
+    container.sh(&format!("printf 'To: x@example.com\n\n' | {php}; rm /var/spool/emailrelay/emailrelay.*"));
+}
+
+/// The second package, which makes the relay the machine's `sendmail`, for services without any rights.
+#[test]
+fn package_is_the_sendmail_of_locked_down_services() {
+    require!(Rootfs::missing(), need::program("dpkg-shlibdeps"), need::program("make"));
+    let rootfs = Rootfs::mount();
+    let package = build(&rootfs, "3.0.0-1");
+    let mut relay = Relay { container: rootfs.boot(), hop: None };
+    let container = &relay.container;
+    // The relay alone takes nothing from the mail server that is there.
+    let before = container.sh("readlink -f /usr/sbin/sendmail || true");
+    container.run(&["dpkg", "-i", &package]);
+    assert_eq!(container.sh("readlink -f /usr/sbin/sendmail || true"), before);
+    // Whatever this machine has for it goes.
+    container.run(&["dpkg", "-i", "/root/emailrelay-mta_3.0.0-1_all.deb"]);
+    for name in ["/usr/sbin/sendmail", "/usr/lib/sendmail", "/usr/bin/mailq", "/usr/bin/newaliases"] {
+        assert_eq!(container.run(&["readlink", "-f", name]), "/usr/bin/emailrelay-submit", "{name}");
+    }
+    relay.configure(CONFIGURATION);
+    relay.hop_up();
+    let message =
+        "printf 'Subject: locked\nTo: b@example.com\n\nx\n' | /usr/sbin/sendmail -t -f app@example.com";
+    assert_eq!(locked_down(&relay.container, message), 0);
+    let delivery = relay.hop().wait_accepted(1).remove(0);
+    assert!(delivery.mail.starts_with("<app@example.com>"), "{delivery:?}");
+    relay.wait_empty_spool();
+    relay.container.run(&["dpkg", "-r", "emailrelay-mta", "emailrelay"]);
+}
+
+fn removal_keeps_mail_and_configuration(mut relay: Relay, again: &str) {
     relay.hop = None;
     relay.swaks();
+    // As the administrator wants it from now on.
+    relay.container.systemctl(&["disable", "--now", "emailrelay-admin.socket"]);
+    relay.container.systemctl(&["enable", "--now", "emailrelay-submission.socket"]);
     let waiting =
         |relay: &Relay| relay.spool_files().iter().filter(|file| file.contains(".envelope")).count();
     assert_eq!(waiting(&relay), 1);
@@ -112,6 +154,9 @@ fn removal_keeps_mail_and_configuration(mut relay: Relay) {
     assert_eq!(waiting(&relay), 1);
     assert!(relay.container.path("/etc/emailrelay.conf").exists());
 
+    installed_again(&mut relay, again);
+    relay.hop = None;
+    relay.swaks();
     let said = relay.container.try_run(&["dpkg", "-P", "emailrelay"]);
     assert_eq!(said.code, 0, "{said:?}");
     assert!(said.stderr.contains("is not empty and stays"), "{said:?}");
@@ -121,29 +166,20 @@ fn removal_keeps_mail_and_configuration(mut relay: Relay) {
     assert_eq!(relay.container.sh("ls /etc/systemd/system/*/emailrelay* 2>/dev/null || true"), "");
 }
 
-/// The package of E-MailRelay 2.6: its files, owners and unit, with a program that only stays.
-fn install_the_old_package(container: &Container) {
-    let top = "/root/old";
-    let file = |path: &str, text: &str| container.write(&format!("{top}/{path}"), text);
-    file(
-        "DEBIAN/control",
-        "Package: emailrelay\nVersion: 2.6-1\nArchitecture: all\nMaintainer: nobody <nobody@example.com>\nDescription: old\n",
-    );
-    file("DEBIAN/conffiles", "/etc/emailrelay.conf\n/etc/emailrelay.auth\n");
-    file("etc/emailrelay.conf", "#spool-dir /var/spool/emailrelay\n");
-    file("etc/emailrelay.auth", "# accounts\n");
-    file("usr/sbin/emailrelay", "#!/bin/sh\nsleep 100000 &\necho $! >/run/emailrelay.pid\n");
-    file("lib/systemd/system/emailrelay.service", OLD_UNIT);
-    container.sh(&format!(
-        "cd {top}; chmod 755 DEBIAN usr/sbin/emailrelay; mkdir -p var/spool/emailrelay
-         dpkg-deb -b . /root/old.deb; dpkg -i /root/old.deb
-         chgrp daemon /var/spool/emailrelay; chmod 2775 /var/spool/emailrelay; chmod 600 /etc/emailrelay.auth
-         systemctl daemon-reload; systemctl enable --now emailrelay.service"
-    ));
+/// What was enabled before the removal is enabled and serves; what was not is not.
+fn installed_again(relay: &mut Relay, package: &str) {
+    relay.hop_up();
+    relay.container.run(&["dpkg", "-i", package]);
+    for unit in UNITS.into_iter().chain(["emailrelay-submission.socket"]) {
+        assert_eq!(state(&relay.container, "is-enabled", unit), "enabled", "{unit}");
+        assert_eq!(state(&relay.container, "is-active", unit), "active", "{unit}");
+    }
+    assert_eq!(state(&relay.container, "is-enabled", "emailrelay-admin.socket"), "disabled");
+    // What waited all the time, and a new one.
+    relay.swaks();
+    relay.hop().wait_accepted(2);
+    relay.wait_empty_spool();
 }
-
-const OLD_UNIT: &str = "[Service]\nType=forking\nPIDFile=/run/emailrelay.pid\nExecStart=/usr/sbin/emailrelay\n\
-    [Install]\nWantedBy=multi-user.target\n";
 
 /// As an administrator had it: another port, accounts for who submits, a poll period.
 const OLD_CONFIGURATION: &str = "# our relay\nport 2525\nremote-clients\nforward-to 127.0.0.1:2526\npoll 1\nlog\nverbose\n\

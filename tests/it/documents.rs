@@ -4,11 +4,13 @@
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use crate::container_package::build_in;
 use crate::support::certs::Authority;
 use crate::support::documents::{self, Block, Document};
+use crate::support::need::{self, require};
 use crate::support::{built, package};
 
 /// Blocks of commands that nothing runs. Not more: what is not run is soon wrong.
@@ -62,14 +64,65 @@ fn there_are_no_blocks_without_fences() {
 
 #[test]
 fn links_lead_to_files_and_headings() {
+    links_lead_somewhere(&package(), &documents::all());
+}
+
+/// What is installed is complete in itself, and has the paths of its installation.
+#[test]
+fn links_in_the_debian_package_lead_to_files_and_headings() {
+    require!(need::program("dpkg-deb"), need::program("dpkg-shlibdeps"), need::program("make"));
+    let dir = tempfile::tempdir().unwrap();
+    let name = build_in(dir.path(), &with_manual(dir.path()), "3.0.0-1");
+    let top = dir.path().join("unpacked");
+    let unpacked = Command::new("dpkg-deb").arg("-x").arg(dir.path().join(name)).arg(&top).status().unwrap();
+    assert!(unpacked.success());
+    let doc = top.join("usr/share/doc/emailrelay");
+    let files = fs::read_dir(&doc).unwrap().chain(fs::read_dir(doc.join("docs")).unwrap()).flatten();
+    let paths = files.map(|entry| entry.path()).filter(|path| path.extension().is_some_and(|is| is == "md"));
+    let documents: Vec<Document> = paths.map(|path| Document::read_below(&top, &path)).collect();
+    assert!(documents.iter().any(|document| document.name.ends_with("emailrelay/README.md")));
+    links_lead_somewhere(&top, &documents);
+    for block in documents.iter().flat_map(Document::blocks) {
+        for path in ["/usr/local/sbin", "/usr/local/share/doc"] {
+            assert!(!block.text.contains(path), "{}: {}", block.place(), block.text);
+        }
+    }
+    assert!(top.join("usr/share/man/man1/emailrelay.1.gz").exists());
+    assert!(!top.join("usr/share/man/man1/emailrelay.1").exists());
+}
+
+/// The built programs, beside something that stands for the manual, which only `make` makes.
+fn with_manual(dir: &Path) -> PathBuf {
+    let place = dir.join("built");
+    for part in [
+        "man/man1/emailrelay.1",
+        "man/man5/emailrelay.conf.5",
+        "completions/bash/x",
+        "completions/zsh/x",
+        "completions/fish/x",
+    ] {
+        let file = place.join("docs").join(part);
+        fs::create_dir_all(file.parent().unwrap()).unwrap();
+        fs::write(file, "text\n").unwrap();
+    }
+    for entry in fs::read_dir(built()).unwrap().flatten() {
+        let name = entry.file_name();
+        if name.to_str().is_some_and(|name| name.starts_with("emailrelay") && !name.contains(['.', '_'])) {
+            std::os::unix::fs::symlink(entry.path(), place.join(name)).unwrap();
+        }
+    }
+    place
+}
+
+fn links_lead_somewhere(top: &Path, documents: &[Document]) {
     let mut count = 0;
-    for document in documents::all() {
+    for document in documents {
         for (number, link) in document.links().into_iter().filter(|(_, link)| !link.starts_with("https://")) {
             let (file, anchor) = document.target(&link);
             assert!(file.exists(), "{}:{number}: no {}", document.name, file.display());
             if let Some(anchor) = anchor {
                 let file = file.canonicalize().unwrap();
-                let there = Document::read(&file).anchors();
+                let there = Document::read_below(top, &file).anchors();
                 assert!(
                     there.contains(&anchor),
                     "{}:{number}: no heading {anchor}: {there:?}",

@@ -194,7 +194,7 @@ fn names_without_a_message() {
 }
 
 /// A service as locked down as they come, that runs a script.
-fn locked_down(container: &Container, script: &str) -> i32 {
+pub(crate) fn locked_down(container: &Container, script: &str) -> i32 {
     let properties = [
         "DynamicUser=yes",
         "NoNewPrivileges=yes",

@@ -262,7 +262,8 @@ fn uninstall_leaves_the_configuration_and_nothing_else() {
     fs::write(top.join("etc/emailrelay.conf"), "spool-dir /elsewhere\n").unwrap();
     installed.make("install");
     installed.make("uninstall");
-    assert_eq!(files_below(top), [PathBuf::from("etc/emailrelay.conf")]);
+    let kept = ["etc/emailrelay.auth", "etc/emailrelay.conf"];
+    assert_eq!(files_below(top), kept.map(PathBuf::from));
     assert_eq!(fs::read_to_string(top.join("etc/emailrelay.conf")).unwrap(), "spool-dir /elsewhere\n");
     assert!(!top.join("usr/share/doc/emailrelay").exists());
 }

@@ -2,8 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::cli::{self, Environment, Exit, Invocation, Program};
-use crate::os::{credentials, title};
+use crate::cli::{self, Environment, Exit, Invocation, Program, rest};
+use crate::os::{credentials, notify, title};
 
 /// Where the accounts of POP users were when 1.x was not told otherwise.
 const OLD_SECRETS: &str = "/etc/emailrelay.auth";
@@ -26,6 +26,7 @@ impl Source {
             credentials_dir: credentials::directory(),
             columns: std::env::var("COLUMNS").ok().and_then(|columns| columns.parse().ok()),
             old_secrets: Some(PathBuf::from(OLD_SECRETS)).filter(|file| file.is_file()),
+            managed: notify::is_under_systemd(),
         };
         Self { program, environment }
     }
@@ -33,5 +34,10 @@ impl Source {
     /// Reads command line and configuration files.
     pub(super) fn read(&self) -> Result<Invocation, Exit> {
         cli::parse(self.program, title::arguments(), &self.environment)
+    }
+
+    /// The end of a process whose options are wrong.
+    pub(super) fn refused(&self, exit: &Exit) -> u8 {
+        rest::refused(self.program, title::arguments(), &self.environment, exit)
     }
 }

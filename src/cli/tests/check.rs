@@ -1,5 +1,7 @@
 //! `--check`: all mistakes with their places, and the units that do the same.
 
+use std::os::unix::fs::PermissionsExt;
+
 use super::files::directory;
 use super::*;
 
@@ -7,6 +9,7 @@ use super::*;
 fn check(conf: &str) -> (u8, String, String) {
     let (dir, env) =
         directory(&[("conf", conf.replace("SPOOL", ".").as_bytes()), ("auth", b"client plain me secret\n")]);
+    std::fs::set_permissions(dir.path().join("auth"), std::fs::Permissions::from_mode(0o600)).unwrap();
     let exit = run_in(Program::Relay, "--check -t --user root conf", &env).unwrap_err();
     drop(dir);
     (exit.code, exit.stdout, exit.stderr)
@@ -62,6 +65,31 @@ fn what_a_value_names_is_placed_too() {
          emailrelay: warning: filter program does not exist: /nonexistent/f (conf:3)\n\
          emailrelay: error: cannot read secrets file: /nonexistent/auth: no such file or directory (conf:2)\n"
     );
+}
+
+#[test]
+fn warnings_that_a_start_only_logs_are_told_with_their_places() {
+    for (conf, warning) in [
+        ("server-smtp-config foo", "unknown smtp-config item [foo] (conf:2)"),
+        ("forward-to h:25\npoll 60\nclient-smtp-config foo", "unknown smtp-config item [foo] (conf:4)"),
+        ("interface nosuchif", "no addresses bound to named network interface \"nosuchif\" (conf:2)"),
+        ("immediate", "--immediate has no effect without --forward-to (conf:2)"),
+        (
+            "admin 10026\ninterface smtp=127.0.0.1",
+            "admin server is listening on all addresses: add admin=... to --interface (conf:3)",
+        ),
+    ] {
+        let (code, _, stderr) = check(&format!("spool-dir SPOOL\n{conf}\n"));
+        assert_eq!(code, 0, "{stderr}");
+        assert_eq!(
+            stderr.matches(&format!("emailrelay: warning: {warning}\n")).count(),
+            1,
+            "{conf}: {stderr}"
+        );
+    }
+    let tls = "spool-dir SPOOL\ntls-config foo\nclient-tls\nforward-to h:25\n";
+    let (_, _, stderr) = check(tls);
+    assert!(stderr.contains("foo") && stderr.contains("(conf:2)"), "{stderr}");
 }
 
 #[test]
@@ -123,16 +151,64 @@ fn times_directories_networks_and_names_become_drop_ins() {
         ["[Timer]", "OnUnitInactiveSec=", "OnBootSec=15", "OnUnitInactiveSec=300"]
     );
     assert!(!units(poll)[0].contains(".path"));
-    assert!(drop_in(poll, "emailrelay-forward.service")[1].starts_with("ReadWritePaths=/"));
+    let spool = drop_in(poll, "emailrelay-forward.service");
+    assert!(spool.iter().any(|line| line.starts_with("ReadWritePaths=/")), "{spool:?}");
     let network = drop_in("filter net:127.0.0.1:700,spam:192.0.2.7:783", "emailrelay-smtp.service");
     let end = ["IPAddressDeny=any", "IPAddressAllow=localhost", "IPAddressAllow=192.0.2.7"];
     assert_eq!(network[network.len() - 3..], end, "{network:?}");
     let at_once = drop_in("immediate\nforward-to 192.0.2.9:25\nclient-auth auth", "emailrelay-smtp.service");
-    for line in ["PrivateNetwork=no", "IPAddressAllow=192.0.2.9", "LoadCredential=client-auth:/"] {
+    for line in ["PrivateNetwork=no", "IPAddressAllow=192.0.2.9", "LoadCredential="] {
         assert!(at_once.iter().any(|is| is.starts_with(line)), "{line}: {at_once:?}");
     }
     let known = units("server-auth @cred/server-auth\n");
     assert!(!known.iter().any(|line| line.starts_with("LoadCredential")), "{known:?}");
     let instance = units("in-spool-dir ./.\nin-port 26\n");
     assert!(instance.iter().any(|line| line.contains("emailrelay-smtp@in.socket.d")), "{instance:?}");
+}
+
+/// The lines of the drop-in for one process.
+fn one_process(conf: &str) -> Vec<String> {
+    let (code, stdout, stderr) = check(&format!("spool-dir .\n{conf}"));
+    assert_eq!(code, 0, "{stderr}");
+    let (_, after) =
+        stdout.split_once("# Or all roles in one process, with the options as they are:\n").unwrap();
+    after.lines().map(|line| line.trim_start_matches(['#', ' ']).to_owned()).collect()
+}
+
+#[test]
+fn files_that_the_service_may_not_read_become_credentials_of_their_own_names() {
+    let conf = "as-server\nforward-to h:25\nforward-on-disconnect\nclient-auth auth\nserver-auth auth\n";
+    let credential = |line: &String| line.starts_with("LoadCredential=") && line.ends_with("/auth");
+    for unit in ["emailrelay-smtp.service", "emailrelay-forward.service"] {
+        let lines = drop_in(conf, unit);
+        let line = lines.iter().find(|line| credential(line)).unwrap();
+        // The path tells the name, so that nothing in the configuration changes.
+        let (name, path) = line.trim_start_matches("LoadCredential=").split_once(':').unwrap();
+        assert_eq!(format!("/{}", name.replace('+', "/")), path, "{lines:?}");
+    }
+    assert_eq!(one_process(conf).iter().filter(|line| credential(line)).count(), 1);
+    assert!(!drop_in("pop\npop-auth @cred/x\n", "emailrelay-pop.service").iter().any(credential));
+}
+
+#[test]
+fn logs_and_pid_files_go_where_the_user_of_the_service_may_write() {
+    let log = drop_in("log-file /var/log/emailrelay-%d", "emailrelay-smtp.service");
+    let lines =
+        ["LogsDirectory=emailrelay", "LogsDirectoryMode=0750", "BindPaths=/var/log/emailrelay:/var/log"];
+    assert_eq!(log[log.len() - 3..], lines);
+    let own = drop_in("log-file /var/log/emailrelay/x/%d.log", "emailrelay-smtp.service");
+    assert_eq!(own[own.len() - 2..], ["LogsDirectory=emailrelay/x", "LogsDirectoryMode=0750"]);
+    let pid = one_process("pid-file /var/run/emailrelay/emailrelay.pid\ninterface /run/mail/smtp.s");
+    for line in
+        ["RuntimeDirectory=emailrelay", "RuntimeDirectory=mail", "RuntimeDirectoryPreserve=yes", "[Service]"]
+    {
+        assert_eq!(pid.iter().filter(|is| *is == line).count(), 1, "{line}: {pid:?}");
+    }
+    let top = one_process("pid-file /run/emailrelay.pid");
+    assert!(top.iter().any(|line| line.contains("/run/emailrelay.pid is not made")), "{top:?}");
+    let elsewhere = one_process("delivery-dir \"/srv/in box\"\n");
+    assert!(elsewhere.contains(&"ReadWritePaths=\"/srv/in box\"".to_owned()), "{elsewhere:?}");
+    let home = one_process("delivery-dir /home/100%/mail\n");
+    assert!(home.contains(&"BindPaths=/home/100%%/mail".to_owned()), "{home:?}");
+    assert!(home.contains(&"ProtectHome=tmpfs".to_owned()), "{home:?}");
 }

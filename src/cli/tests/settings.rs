@@ -185,6 +185,23 @@ fn role_programs_refuse_options_of_others_on_the_command_line() {
 }
 
 #[test]
+fn a_forwarder_that_a_service_manager_starts_may_have_nobody_to_send_to() {
+    let managed = Environment { managed: true, ..env() };
+    assert_eq!(run_in(Program::Forward, "", &managed).unwrap().instances[0].forward.to, None);
+    assert!(run_in(Program::Forward, "--client-filter=x", &managed).is_err());
+}
+
+#[test]
+fn spool_directories_are_made_out_in_spite_of_mistakes() {
+    let (dir, env) = super::files::directory(&[("conf", b"foo\nspool-dir one\nin-spool-dir in\nport x\n")]);
+    let argv = |line: &str| line.split(' ').map(OsString::from).collect::<Vec<_>>();
+    let found = |line| spools(Program::Forward, &argv(line), &env);
+    assert_eq!(found("x conf"), [dir.path().join("one"), dir.path().join("in")]);
+    assert_eq!(found("x --instance in conf"), [dir.path().join("in")]);
+    assert_eq!(found("x missing"), [PathBuf::from("/var/spool/emailrelay")]);
+}
+
+#[test]
 fn administration_is_there_when_its_port_is_given_and_in_its_own_program() {
     use crate::config::Reach;
     let admin = |line| good(line).instances[0].admin.clone();

@@ -1,14 +1,14 @@
-//! Times, directories, networks and secrets as units for forwarding and drop-ins for services.
+//! Times and networks as units for forwarding and drop-ins for services.
 
 use std::collections::BTreeSet;
 use std::net::{IpAddr, SocketAddr};
-use std::path::Path;
 
 use super::super::Invocation;
-use super::super::check::is_unseen;
+use super::needs::Needs;
+use super::rights::{SERVICE_USER, Who};
 use super::{Plan, Site, sockets};
 use crate::config::address::Remote;
-use crate::config::{ClientAuth, FilterSpec, ServerAuth, Settings};
+use crate::config::{FilterSpec, Settings};
 use crate::dns;
 use crate::spool::FORWARD_REQUEST;
 
@@ -16,13 +16,14 @@ use crate::spool::FORWARD_REQUEST;
 const TIMER: u64 = 60;
 
 /// Names everything but the sockets.
-pub(super) fn plan(site: &Site<'_>, invocation: &Invocation, plan: &mut Plan) {
+pub(super) fn plan(site: &Site<'_>, invocation: &Invocation, who: &Who, plan: &mut Plan) {
     forwarding(site, plan);
     let roles = roles(site.settings);
     for role in &roles {
-        let unit = site.unit(role, "service");
-        plan.drop_in(&unit, "Service", directories(site, role, invocation.process.log.file.as_deref()));
-        plan.drop_in(&unit, "Service", credentials(site, role));
+        let mut needs = Needs::default();
+        needs.spool(site, role, &site.usual_spool());
+        needs.files(site, role, &invocation.process, who);
+        plan.need(&site.unit(role, "service"), needs);
     }
     if roles.contains(&"smtp") {
         network(site, plan);
@@ -34,14 +35,14 @@ pub(super) fn plan(site: &Site<'_>, invocation: &Invocation, plan: &mut Plan) {
         );
     }
     let user = &invocation.process.user;
-    if !user.is_empty() && user != "emailrelay" {
+    if !user.is_empty() && user != SERVICE_USER {
         plan.notes.push(format!(
-            "the services run as emailrelay and not as {user}: what is in the spool directory must be theirs"
+            "the services run as {SERVICE_USER} and not as {user}: what is in the spool directory must be theirs"
         ));
     }
 }
 
-fn roles(settings: &Settings) -> Vec<&'static str> {
+pub(super) fn roles(settings: &Settings) -> Vec<&'static str> {
     let admin = settings.admin.enabled && settings.admin.port.is_some();
     let all = [
         ("smtp", settings.smtp.enabled),
@@ -62,7 +63,7 @@ fn forwarding(site: &Site<'_>, plan: &mut Plan) {
     if forward.on_disconnect {
         let unit = site.unit("forward", "path");
         plan.enable(unit.clone());
-        if settings.spool_dir != Path::new(&site.usual_spool()) {
+        if settings.spool_dir != site.usual_spool() {
             let request = settings.spool_dir.join(FORWARD_REQUEST);
             let lines = vec!["PathExists=".to_owned(), format!("PathExists={}", request.display())];
             plan.drop_in(&unit, "Path", lines);
@@ -86,55 +87,6 @@ fn forwarding(site: &Site<'_>, plan: &mut Plan) {
             site.unit("forward", "service")
         ));
     }
-}
-
-/// Directories outside those that the installed services may write in.
-fn directories(site: &Site<'_>, role: &str, log: Option<&Path>) -> Vec<String> {
-    let settings = site.settings;
-    let mut paths = Vec::new();
-    if settings.spool_dir != Path::new(&site.usual_spool()) {
-        paths.push(settings.spool_dir.as_path());
-    }
-    if role == "smtp" {
-        paths.extend(settings.delivery_dir.as_deref().filter(|path| !path.starts_with(&settings.spool_dir)));
-    }
-    paths.extend(log.and_then(Path::parent));
-    paths.into_iter().map(|path| format!("ReadWritePaths={}", site.env.cwd.join(path).display())).collect()
-}
-
-/// Files that only root may read reach a service as credentials, named `@cred/NAME` in its options.
-fn credentials(site: &Site<'_>, role: &str) -> Vec<String> {
-    let settings = site.settings;
-    let mut files: Vec<(&str, &Path)> = Vec::new();
-    let server = |auth: &'_ Option<ServerAuth>| auth.as_ref().and_then(ServerAuth::file).map(Path::to_owned);
-    let (smtp, pop) = (server(&settings.smtp.auth), server(&settings.pop.auth));
-    match role {
-        "smtp" => files.extend(smtp.as_deref().map(|path| ("server-auth", path))),
-        "pop" => files.extend(pop.as_deref().map(|path| ("pop-auth", path))),
-        _ => {}
-    }
-    let (serves, sends) = match role {
-        "smtp" => (true, settings.forward.immediate),
-        "pop" => (true, false),
-        _ => (false, true),
-    };
-    if let Some(tls) = settings.server_tls.as_ref().filter(|_| serves) {
-        files.push(("server-tls-certificate", &tls.certificate.key));
-    }
-    if let Some(ClientAuth::File(path)) = settings.forward.auth.as_ref().filter(|_| sends) {
-        files.push(("client-auth", path));
-    }
-    let ours = settings.client_tls.as_ref().and_then(|tls| tls.certificate.as_ref());
-    if let Some(certificate) = ours.filter(|_| sends) {
-        files.push(("client-tls-certificate", &certificate.key));
-    }
-    let mut lines = Vec::new();
-    // Those that are credentials already are the administrator's own.
-    for (name, path) in files.into_iter().filter(|(_, path)| !is_unseen(path)) {
-        lines.push(format!("# and in the configuration: {name} @cred/{name}"));
-        lines.push(format!("LoadCredential={name}:{}", site.env.cwd.join(path).display()));
-    }
-    lines
 }
 
 /// The SMTP service has no network of its own unless something needs it.

@@ -20,8 +20,8 @@ use super::socket_store::SocketStore;
 use super::spool_store::SpoolStore;
 use super::{SOCKET, complain, queue, submit};
 
-/// Names that make us what they say.
-pub(super) const NAMES: [&str; 3] = ["sendmail", "mailq", "newaliases"];
+/// Names that make us what they say; the last is that of a script of older versions.
+pub(super) const NAMES: [&str; 4] = ["sendmail", "mailq", "newaliases", "emailrelay-sendmail.pl"];
 
 /// Sender when the caller's account has no name.
 const NOBODY: &str = "nobody";

@@ -16,9 +16,10 @@ use std::path::{Path, PathBuf};
 
 use super::package;
 
-/// A document by its path below the package.
+/// A document by its path below the package, or below the top of an installation.
 pub(crate) struct Document {
     pub(crate) name: String,
+    path: PathBuf,
     text: String,
 }
 
@@ -61,9 +62,14 @@ pub(crate) fn blocks(kind: &str) -> Vec<Block> {
 
 impl Document {
     pub(crate) fn read(path: &Path) -> Self {
-        let name = path.strip_prefix(package()).unwrap().to_str().unwrap().to_owned();
+        Self::read_below(&package(), path)
+    }
+
+    pub(crate) fn read_below(top: &Path, path: &Path) -> Self {
+        let name = path.strip_prefix(top).unwrap().to_str().unwrap().to_owned();
         Self {
             name,
+            path: path.to_owned(),
             text: fs::read_to_string(path).unwrap_or_else(|error| panic!("{}: {error}", path.display())),
         }
     }
@@ -139,8 +145,8 @@ impl Document {
     /// The file and the anchor that a link leads to.
     pub(crate) fn target(&self, link: &str) -> (PathBuf, Option<String>) {
         let (file, anchor) = link.split_once('#').map_or((link, None), |(file, anchor)| (file, Some(anchor)));
-        let own = package().join(&self.name);
-        let file = if file.is_empty() { own } else { own.parent().unwrap().join(file) };
+        let own = &self.path;
+        let file = if file.is_empty() { own.clone() } else { own.parent().unwrap().join(file) };
         (file, anchor.map(str::to_owned))
     }
 }
