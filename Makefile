@@ -43,7 +43,7 @@ FAIL2BAN := filter.d/emailrelay.conf filter.d/emailrelay-null-sender.conf jail.d
 DOCS := README.md SECURITY.md CHANGELOG.md LICENSE LICENSE-MIT LICENSE-APACHE $(filter-out docs/architecture.md,$(wildcard docs/*.md)) \
 	$(wildcard examples/*.sh examples/*.conf examples/*/*)
 # And links to it with it.
-WITHOUT_SOURCE := -e '/](docs\/architecture\.md)/d' -e 's/\[\([^]]*\)\](\(packaging\|fuzz\)\/[^)]*)/\1/g'
+WITHOUT_SOURCE := -e '/](docs\/architecture\.md)/d' -e 's/\[\([^]]*\)\](\(packaging\/\|fuzz\/\|Cargo\.toml\)[^)]*)/\1/g'
 
 # The units and documents stand in the source with the paths of an installation by the defaults above.
 SUBSTITUTE := sed -e 's|/usr/local/sbin/|$(SBINDIR)/|g' -e 's|/usr/local/share/doc/emailrelay|$(DOCDIR)|g' -e 's|/etc/emailrelay|$(SYSCONFDIR)/emailrelay|g'

@@ -276,7 +276,8 @@ fn every_document_is_installed() {
         .output()
         .unwrap();
     let installed = String::from_utf8(output.stdout).unwrap();
-    for document in documents::all() {
+    // One is about the source.
+    for document in documents::all().iter().filter(|document| document.name != "docs/architecture.md") {
         assert!(
             installed.split_whitespace().any(|name| name == document.name),
             "{}: {installed}",

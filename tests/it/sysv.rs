@@ -1,6 +1,7 @@
 //! The script for SysV init, under the shells of Debian and of busybox, and the sample of accounts.
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
 use std::process::Command;
 
 use crate::container::installed_container;
@@ -84,6 +85,7 @@ fn examples_of_the_sample_of_accounts_are_good() {
     for text in [sample.clone(), examples("server ") + &examples("client ")] {
         let auth = dir.path().join("auth");
         fs::write(&auth, text).unwrap();
+        fs::set_permissions(&auth, fs::Permissions::from_mode(0o600)).unwrap();
         let mut check = Command::new(crate::support::built().join("emailrelay"));
         check
             .args(["--check", "--as-server", "--user", "root", "--forward-to", "127.0.0.1:25", "--spool-dir"])
