@@ -118,8 +118,12 @@ fn package_is_the_sendmail_of_locked_down_services() {
     let before = container.sh("readlink -f /usr/sbin/sendmail || true");
     container.run(&["dpkg", "-i", &package]);
     assert_eq!(container.sh("readlink -f /usr/sbin/sendmail || true"), before);
-    // Whatever this machine has for it goes.
-    container.run(&["dpkg", "-i", "/root/emailrelay-mta_3.0.0-1_all.deb"]);
+    // Whatever this machine has for it goes, as apt does it.
+    container.sh(
+        "dpkg-query -W -f '${db:Status-Status} ${Package} ${Provides}\\n' | sed -n 's/^installed \\([^ ]*\\) .*mail-transport-agent.*/\\1/p' |
+         xargs -r dpkg -r --force-depends
+         dpkg -i /root/emailrelay-mta_3.0.0-1_all.deb",
+    );
     for name in ["/usr/sbin/sendmail", "/usr/lib/sendmail", "/usr/bin/mailq", "/usr/bin/newaliases"] {
         assert_eq!(container.run(&["readlink", "-f", name]), "/usr/bin/emailrelay-submit", "{name}");
     }
@@ -139,6 +143,8 @@ fn removal_keeps_mail_and_configuration(mut relay: Relay, again: &str) {
     relay.swaks();
     // As the administrator wants it from now on.
     relay.container.systemctl(&["disable", "--now", "emailrelay-admin.socket"]);
+    // A socket cannot be added to a service that runs.
+    relay.container.systemctl(&["stop", SMTP]);
     relay.container.systemctl(&["enable", "--now", "emailrelay-submission.socket"]);
     let waiting =
         |relay: &Relay| relay.spool_files().iter().filter(|file| file.contains(".envelope")).count();

@@ -216,7 +216,7 @@ fn forwarder_with_a_wrong_option_is_a_failed_unit_until_it_is_corrected() {
 
     relay.configure(CONFIGURATION);
     relay.container.sh(&format!("touch {spool}"));
-    wait_for("a start", PATIENCE, || (state() == "active").then_some(()));
+    wait_for("a start", PATIENCE, || (relay.container.starts(FORWARD) >= 1).then_some(()));
 }
 
 #[test]

@@ -64,7 +64,7 @@ fn there_are_no_blocks_without_fences() {
 
 #[test]
 fn links_lead_to_files_and_headings() {
-    links_lead_somewhere(&package(), &documents::all());
+    links_lead_somewhere(package(), &documents::all());
 }
 
 /// What is installed is complete in itself, and has the paths of its installation.

@@ -62,7 +62,7 @@ pub(crate) fn blocks(kind: &str) -> Vec<Block> {
 
 impl Document {
     pub(crate) fn read(path: &Path) -> Self {
-        Self::read_below(&package(), path)
+        Self::read_below(package(), path)
     }
 
     pub(crate) fn read_below(top: &Path, path: &Path) -> Self {
