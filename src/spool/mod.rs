@@ -21,8 +21,8 @@
 //! | locked | C \[B\] | [`LockedMessage`] | `sent`, `retry`, `fail`, `unlock`, `keep_remote` | C B: the kernel drops the lock; [`Spool::recover`] renames B → E |
 //! | editing | C \[B\] \[T\] | [`LockedMessage`] | T written and synced, rename T → B: locked, new text | C B T: recovered with the old text; the sweep removes T |
 //! | sent | C | [`LockedMessage`] | remove B, then remove C if nobody else needs it → gone, or shared | C: the sweep removes it, unless it is shared |
-//! | bad | C X | nobody, then an administrator | reason appended to B, rename B → X; [`Spool::requeue`]: X → E; [`Spool::hold`]: X → H; [`Spool::delete`]: lock X, remove X, then C; [`FailedMessage`]: lock X, then the same, or a line appended | C X: bad, the last reason perhaps cut; C: the sweep removes it |
-//! | held | C H | nobody, then an administrator | [`Spool::release`], [`Spool::requeue`]: H → E; [`Spool::delete`]: lock H, remove H, then C | C H: held, however long; C: the sweep removes it |
+//! | bad | C X | nobody, then an administrator | reason appended to B, rename B → X; [`Spool::requeue`]: a line appended that lets it start afresh, X → E; [`Spool::hold`]: X → H; [`Spool::delete`]: lock X, remove X, then C; [`FailedMessage`]: lock X, then the same, or a line appended | C X: bad, the last reason perhaps cut; C: the sweep removes it |
+//! | held | C H | nobody, then an administrator | [`Spool::release`], [`Spool::requeue`]: the same line, H → E; [`Spool::delete`]: lock H, remove H, then C | C H: held, however long; C: the sweep removes it |
 //!
 //! A power cut differs from a crash in what was not yet synced. Accepting syncs C, N and the directory before the
 //! sender is told, so an acknowledged message is in `ready` or later. An edit syncs T before the rename, so an envelope
@@ -81,6 +81,7 @@ mod needs;
 mod new_message;
 mod operate;
 mod recover;
+mod revive;
 mod scan;
 mod sweep;
 #[cfg(test)]

@@ -31,12 +31,12 @@ impl Spool {
         if self.has(id, HELD) { Ok(()) } else { Err(self.absence(id)) }
     }
 
-    /// Gives a held message free, durably.
+    /// Gives a held message free, durably. The time on hold does not count: it starts afresh.
     ///
     /// # Errors
     /// As for [`hold`](Self::hold).
     pub fn release(&self, id: &MessageId) -> Result<(), ActionError> {
-        if self.shift(id, HELD, READY)? {
+        if self.bring_back(id, HELD)? {
             return self.settle();
         }
         match self.absence(id) {
@@ -47,12 +47,12 @@ impl Spool {
         }
     }
 
-    /// Lets a failed or held message be tried again, and a ready one that waits for its next attempt be due now.
+    /// Lets a failed or held message be tried again from the beginning, and a ready one that waits for its next attempt be due now.
     ///
     /// # Errors
     /// As for [`hold`](Self::hold).
     pub fn requeue(&self, id: &MessageId) -> Result<(), ActionError> {
-        let shifted = self.shift(id, BAD, READY)? || self.shift(id, HELD, READY)?;
+        let shifted = self.bring_back(id, BAD)? || self.bring_back(id, HELD)?;
         if !shifted && !self.has(id, READY) {
             return Err(self.absence(id));
         }
@@ -67,7 +67,7 @@ impl Spool {
         self.settle()
     }
 
-    /// Lets all failed messages be tried again, and tells how many there were. One whose name is taken stays.
+    /// Lets all failed messages be tried again from the beginning, and tells how many there were. One whose name is taken stays.
     ///
     /// # Errors
     /// The directory cannot be read, or a file not be renamed; those before it are ready.
@@ -75,7 +75,7 @@ impl Spool {
         let failed = self.failed().map_err(ActionError::Spool)?;
         let mut count = 0;
         for id in failed {
-            match self.shift(&id, BAD, READY) {
+            match self.bring_back(&id, BAD) {
                 Ok(true) => count += 1,
                 Ok(false) | Err(ActionError::Exists) => {}
                 Err(error) => return Err(error),
@@ -226,7 +226,7 @@ impl Spool {
     }
 
     /// Renames an envelope. False: there is no such file.
-    fn shift(&self, id: &MessageId, from: &str, to: &str) -> Result<bool, ActionError> {
+    pub(super) fn shift(&self, id: &MessageId, from: &str, to: &str) -> Result<bool, ActionError> {
         match self.shared.disk.rename(&id.file(from), &id.file(to)) {
             Ok(()) => {
                 self.shared.committer.directory_changed();

@@ -14,8 +14,8 @@ pub mod xtext;
 use crate::smtp::Body;
 pub use trailer::{InDoubt, Interrupted, Rejected, RetryNote, RetryState};
 pub(crate) use trailer::{
-    delay_noted, delayed_line, failure_lines, failures, in_doubt_line, interrupted_line, is_notified,
-    make_due, notified_line, replace_retry_lines,
+    delay_noted, delayed_line, failure_lines, failures, fresh_start, in_doubt_line, interrupted_line,
+    is_notified, make_due, notified_line, replace_retry_lines,
 };
 
 /// Largest envelope that is read; a larger one is corrupt.

@@ -21,7 +21,8 @@
 //!
 //! until an attempt comes to an end.
 //!
-//! A permanent reason below them ends that series of retries: a message that an operator brings back starts afresh.
+//! A permanent reason below them ends that series of retries, and so does `Attempts: 0`, which a message gets that an operator brings
+//! back: however it had come to fail, it starts afresh.
 
 use super::Envelope;
 
@@ -128,6 +129,9 @@ impl RetryState {
                 state.next_attempt = text.parse().ok();
             } else if let Some(text) = value(ATTEMPTS) {
                 state.attempts = text.parse().unwrap_or(0);
+                if state.attempts == 0 {
+                    (state.next_attempt, state.interrupted) = (None, None);
+                }
             } else if let Some(text) = value(FIRST_TRY) {
                 state.first_try = text.parse().ok();
             } else if let Some(text) = value(IN_DOUBT) {
@@ -174,6 +178,14 @@ impl Block {
         };
         self.stage > 0
     }
+}
+
+/// The lines of a message that is brought back at this time; none if nothing in it says that it was tried before.
+pub(crate) fn fresh_start(envelope: &Envelope, at: u64) -> Option<[Vec<u8>; 2]> {
+    let RetryState { attempts, first_try, next_attempt, interrupted, .. } = RetryState::of(envelope);
+    let is_fresh = attempts == 0 && first_try.is_none() && next_attempt.is_none() && interrupted.is_none();
+    let lines = [format!("{FIRST_TRY} {at}").into_bytes(), format!("{ATTEMPTS} 0").into_bytes()];
+    (!is_fresh).then_some(lines)
 }
 
 /// Makes a message that waits for its next attempt due now, and leaves the record of earlier ones.

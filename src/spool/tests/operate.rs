@@ -59,13 +59,70 @@ fn a_waiting_message_is_made_due() {
     let id = store(&spool, &["b@example.net"]).unwrap();
     let note = RetryNote { next_attempt: u64::MAX, attempts: 7, ..retry_note() };
     lock(&spool, &id).retry(&note).unwrap();
-    spool.hold(&id).unwrap();
     spool.requeue(&id).unwrap();
     let retry = spool.inspect(&id).unwrap().retry;
     assert_eq!(
         (retry.next_attempt, retry.attempts, retry.reason.as_deref()),
         (Some(0), 7, Some("try later"))
     );
+}
+
+/// However it has failed: with a reason of its own, or, on a full disk, with that of its last attempt only.
+#[test]
+fn what_comes_back_has_all_of_its_time_again() {
+    let place = tempfile::tempdir().unwrap();
+    let spool = open(place.path());
+    let ways: [fn(&Spool, &MessageId); 4] = [
+        |spool, id| spool.requeue(id).unwrap(),
+        |spool, _| assert_eq!(spool.requeue_failed(), Ok(1)),
+        |spool, id| {
+            spool.hold(id).unwrap();
+            spool.release(id).unwrap();
+        },
+        |spool, id| {
+            spool.hold(id).unwrap();
+            spool.requeue(id).unwrap();
+        },
+    ];
+    for bring_back in ways {
+        let id = store(&spool, &["b@example.net"]).unwrap();
+        let note = RetryNote { first_try: 1000, attempts: 7, next_attempt: u64::MAX, ..retry_note() };
+        lock(&spool, &id).retry(&note).unwrap();
+        let name = |suffix: &str| place.path().join(format!("{id}.envelope{suffix}"));
+        let mut text = fs::read(name("")).unwrap();
+        text.extend_from_slice(b"X-MailRelay-Interrupted: 5 2000\r\n");
+        fs::write(name(".bad"), text).unwrap();
+        fs::remove_file(name("")).unwrap();
+        let before = super::super::unix_time().as_secs();
+        bring_back(&spool, &id);
+        let retry = lock(&spool, &id).retry_state();
+        assert!(retry.first_try.unwrap() >= before, "{retry:?}");
+        let rest = (retry.attempts, retry.next_attempt, retry.interrupted, retry.reason.as_deref());
+        assert_eq!(rest, (0, None, None, Some("try later")));
+        // The next attempt replaces what was noted.
+        lock(&spool, &id).retry(&retry_note()).unwrap();
+        assert_eq!(lock(&spool, &id).envelope().trailer.len(), 5);
+        spool.delete(&id).unwrap();
+    }
+}
+
+#[test]
+fn a_message_that_cannot_be_noted_as_fresh_stays_failed() {
+    let place = tempfile::tempdir().unwrap();
+    let spool = open(place.path());
+    let id = store(&spool, &["b@example.net"]).unwrap();
+    lock(&spool, &id).retry(&retry_note()).unwrap();
+    let [ready, bad] = ["", ".bad"].map(|suffix| place.path().join(format!("{id}.envelope{suffix}")));
+    let mut text = fs::read(&ready).unwrap();
+    text.resize(MAX_ENVELOPE - 1, b'x');
+    fs::write(&bad, &text).unwrap();
+    fs::remove_file(ready).unwrap();
+    assert!(matches!(spool.requeue(&id), Err(ActionError::Io { errno: Errno::EFBIG, .. })));
+    assert_eq!(fs::read(&bad).unwrap(), text);
+    // One that cannot be read at all comes back as it is.
+    fs::write(&bad, "X-MailRelay-Format: no\r\n").unwrap();
+    spool.requeue(&id).unwrap();
+    assert!(!bad.exists());
 }
 
 #[test]
