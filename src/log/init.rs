@@ -55,6 +55,8 @@ pub struct LogConfig {
     pub owner: Option<User>,
     /// Syslog, with this facility.
     pub syslog: Option<Facility>,
+    /// When there are journal entries.
+    pub journal: Journal,
     /// What the journal gets as `MESSAGE=`.
     pub journal_text: JournalText,
 }
@@ -77,6 +79,27 @@ impl LogConfig {
             ..Self::default()
         }
     }
+
+    /// That of a program which people and programs call and that does one thing: it is in the journal, or in syslog where there is no
+    /// journal, whoever has called, and never on stderr.
+    #[must_use]
+    pub fn of_command(identifier: &str, program: &str) -> Self {
+        Self {
+            stderr: Stderr::Off,
+            syslog: Some(Facility::default()),
+            journal: Journal::Always,
+            ..Self::of_tool(identifier, program)
+        }
+    }
+}
+
+/// When there are journal entries, in place of lines on stderr or in syslog.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Journal {
+    /// If stderr is connected to the journal.
+    IfStderr,
+    /// Wherever there is a journal.
+    Always,
 }
 
 /// What stderr shows.
@@ -137,6 +160,7 @@ impl Default for LogConfig {
             file: None,
             owner: None,
             syslog: None,
+            journal: Journal::IfStderr,
             journal_text: JournalText::Line,
         }
     }
@@ -145,7 +169,7 @@ impl Default for LogConfig {
 /// Sets the log of this process up. From now on [`super::emit`] writes, at once and on the calling thread, until
 /// [`LogHandle::start_writer`].
 ///
-/// If stderr is the journal, structured entries replace what would go to stderr or syslog. They are not affected by
+/// If stderr is the journal, or [`Journal::Always`] is wanted, structured entries replace what would go to stderr or syslog. They are not affected by
 /// [`LogHandle::close_stderr`]. A log file is written in any case.
 ///
 /// # Errors
@@ -283,10 +307,11 @@ fn layers(
     Ok(layers)
 }
 
-/// The journal, if stderr is connected to it and lines would go to stderr or syslog.
+/// The journal, if it is to be used and lines would go to stderr or syslog.
 fn journal_layer(config: &LogConfig) -> Option<AnyLayer> {
     let wanted = config.syslog.is_some() || (config.stderr != Stderr::Off && config.file.is_none());
-    if !wanted || !stderr_is_journal() {
+    let used = config.journal == Journal::Always || stderr_is_journal();
+    if !wanted || !used {
         return None;
     }
     let priorities = PriorityMappings {
@@ -297,6 +322,7 @@ fn journal_layer(config: &LogConfig) -> Option<AnyLayer> {
         trace: Priority::Debug,
     };
     let facility = config.syslog.unwrap_or_default().number().to_string();
+    // There may be none.
     let layer = tracing_journald::Layer::new().ok()?;
     Some(Box::new(
         layer

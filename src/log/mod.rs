@@ -33,7 +33,7 @@ pub use event::{
     VerifyEvent,
 };
 pub use format::{Format, program_name};
-pub use init::{JournalText, LogConfig, LogError, LogHandle, Stderr, init};
+pub use init::{Journal, JournalText, LogConfig, LogError, LogHandle, Stderr, init};
 pub use kind::{Kind, Level};
 pub use logger::{emit, is_enabled};
 

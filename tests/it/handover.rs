@@ -265,6 +265,15 @@ fn sendmail_works_for_everybody_in_a_booted_system() {
             assert!(text.contains("From: \"Root, the first\" <root@relay.example.com>\r\n"), "{text}");
         }
     }
+    // The whole way of the one that no server has received is in the journal as well.
+    let stored = container.journal(&["-o", "cat", "-t", "emailrelay-submit", "EMAILRELAY_PEER=/uid=0"]);
+    let (_, id) = stored.split_once("message stored [").unwrap_or_else(|| panic!("{stored}"));
+    let field = format!("EMAILRELAY_MSGID={}", id.split_once(']').unwrap().0);
+    let way = wait_for("the end of the way", PATIENCE, || {
+        let way = container.journal(&["-o", "cat", "--facility=mail", &field]);
+        way.contains("message forwarded [").then_some(way)
+    });
+    assert!(way.starts_with("message stored ["), "{way}");
     let journal = container.journal(&["-o", "cat", "EMAILRELAY_PEER=/uid=65534"]);
     assert!(journal.contains("smtp connection from /uid=65534,gid=65534,pid="), "{journal}");
 

@@ -23,6 +23,7 @@ use std::path::{Path, PathBuf};
 use nix::sys::stat::{Mode, umask};
 
 use crate::VERSION;
+use crate::log::{self, LogConfig};
 use crate::os::limits;
 use crate::role::words::{self, complain, help, print};
 
@@ -89,6 +90,8 @@ fn submit(program: &str, options: &Options) -> u8 {
         Place::Socket(_) if options.copy => Err(Fault::Copy),
         Place::Spool(store) => {
             trace.warnings(store.warning());
+            // A message is stored with or without a log.
+            let _log = log::init(&LogConfig::of_command(PROGRAM, program));
             run(options, input, &store, &stamp, &trace, stored)
         }
         Place::Socket(store) => run(options, input, &store, &stamp, &trace, stored),

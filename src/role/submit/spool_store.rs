@@ -4,6 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::mpsc;
 
+use crate::log::{self, Context, ServerEvent};
 use crate::spool::{
     self, CopyStyle, Folders, MessageId, NewMessage, Spool, SpoolConfig, Stage, StoreError, xtext,
 };
@@ -17,6 +18,9 @@ const CLIENT: &str = "127.0.0.1";
 /// An empty `AUTH=` value (RFC 4954 section 5).
 const NO_AUTH: &str = "<>";
 
+/// The name of a content file, and what is logged of it.
+type Copied = (String, Option<ServerEvent>);
+
 /// An open spool directory.
 pub(super) struct SpoolStore {
     spool: Arc<Spool>,
@@ -27,6 +31,8 @@ pub(super) struct SpoolStore {
 /// A message in a spool directory.
 pub(super) struct SpoolDraft {
     message: NewMessage,
+    /// What is logged when it is stored.
+    record: Option<ServerEvent>,
 }
 
 impl SpoolStore {
@@ -72,7 +78,7 @@ impl Store for SpoolStore {
     fn create(&self, _: &Envelope) -> Result<SpoolDraft, StoreFault> {
         let id = self.spool.next_id();
         match self.spool.create(&id) {
-            Ok(message) => Ok(SpoolDraft { message }),
+            Ok(message) => Ok(SpoolDraft { message, record: None }),
             Err(error) => {
                 let path = self.spool.path().join(id.to_string());
                 Err(fault(&format!("cannot write content file {}", path.display()), &error))
@@ -82,12 +88,18 @@ impl Store for SpoolStore {
 
     fn commit(&self, drafts: Vec<SpoolDraft>, stored: &mut dyn FnMut(&str)) -> Result<(), StoreFault> {
         let (copied, drafts) = if self.copy { self.copy(drafts)? } else { (Vec::new(), drafts) };
-        copied.iter().for_each(|name| stored(name));
+        for (name, record) in copied {
+            log_stored(record);
+            stored(&name);
+        }
         let commits: Vec<_> = drafts.into_iter().map(SpoolDraft::commit).collect();
         let mut result = Ok(());
-        for (name, outcome) in commits {
+        for (name, record, outcome) in commits {
             match outcome.recv().unwrap_or(Err(StoreError::Closed)) {
-                Ok(_) => stored(&name),
+                Ok(_) => {
+                    log_stored(record);
+                    stored(&name);
+                }
                 Err(error) => result = result.and(Err(fault("cannot store", &error))),
             }
         }
@@ -104,7 +116,7 @@ impl SpoolStore {
     /// Delivers the messages to all sub-directories: the content stays here, where POP finds it, the envelope does not.
     /// Gives the names of the contents, and the messages back if there are no sub-directories. All are delivered
     /// to all of them, or none to any.
-    fn copy(&self, drafts: Vec<SpoolDraft>) -> Result<(Vec<String>, Vec<SpoolDraft>), StoreFault> {
+    fn copy(&self, drafts: Vec<SpoolDraft>) -> Result<(Vec<Copied>, Vec<SpoolDraft>), StoreFault> {
         let failed = |error: &dyn std::fmt::Display| StoreFault::Temporary(error.to_string());
         let style = CopyStyle { envelope_only: true, ..CopyStyle::default() };
         let mut staged = Vec::with_capacity(drafts.len());
@@ -128,8 +140,8 @@ impl SpoolStore {
             }
         }
         let mut names = Vec::with_capacity(published.len());
-        for (draft, original, _) in published {
-            names.push(draft.content_name());
+        for (mut draft, original, _) in published {
+            names.push((draft.content_name(), draft.record.take()));
             draft.message.leave();
             // An envelope that stays here is one more delivery.
             original.remove(true).map_err(|error| failed(&error))?;
@@ -147,14 +159,14 @@ impl SpoolDraft {
     }
 
     /// Starts the commit; its outcome comes from the spool's own thread.
-    fn commit(self) -> (String, mpsc::Receiver<Result<MessageId, StoreError>>) {
-        let name = self.content_name();
+    fn commit(mut self) -> (String, Option<ServerEvent>, mpsc::Receiver<Result<MessageId, StoreError>>) {
+        let (name, record) = (self.content_name(), self.record.take());
         let (sender, outcome) = mpsc::channel();
         self.message.commit(move |result| {
             // The receiver waits for it below, or the program is ending.
             let _ = sender.send(result);
         });
-        (name, outcome)
+        (name, record, outcome)
     }
 }
 
@@ -167,10 +179,26 @@ impl Draft for SpoolDraft {
     }
 
     fn write_envelope(&mut self, envelope: &Envelope) -> Result<(), StoreFault> {
+        self.record = Some(ServerEvent::Stored {
+            id: self.message.id().to_string(),
+            from: envelope.sender.clone(),
+            to: envelope.recipients.clone(),
+            size: self.message.size(),
+            // As the SMTP role calls a process of this machine.
+            client: format!("/uid={}", nix::unistd::getuid()),
+            user: None,
+        });
         let result = self.message.write_envelope(&spool_envelope(envelope));
         result.map_err(|error| {
             fault(&format!("cannot write envelope file: {}", self.message.envelope_path().display()), &error)
         })
+    }
+}
+
+/// As the SMTP role does, so that the log has the whole way of a message.
+fn log_stored(record: Option<ServerEvent>) {
+    if let Some(record) = record {
+        log::emit(&Context::default(), &record.into());
     }
 }
 
