@@ -13,13 +13,15 @@ const NOTICE: &str = "This is free software under the MIT licence or the Apache 
 
 /// What is built in. Scripts look for the first five lines, which are those of older versions in their order.
 fn features() -> Vec<(&'static str, String)> {
-    let built = |name: &str| String::from(if table::find(name).is_some() { "enabled" } else { "disabled" });
+    let word = |is_built: bool| String::from(if is_built { "enabled" } else { "disabled" });
+    let built = |name: &str| word(table::find(name).is_some());
     vec![
         ("Multi-threading", "enabled".to_owned()),
         ("Unix domain sockets", "enabled".to_owned()),
         ("POP server", built("pop")),
         ("Admin server", built("admin")),
         ("TLS library", tls::LIBRARY.unwrap_or("none").to_owned()),
+        ("PAM", word(cfg!(feature = "pam"))),
         ("Systemd", "enabled".to_owned()),
         ("SMTPUTF8", "enabled".to_owned()),
         ("Filters", built("filter")),
@@ -55,5 +57,7 @@ mod tests {
         let lines = "\n\nMulti-threading: enabled\nUnix domain sockets: enabled\nPOP server: enabled\n\
                      Admin server: enabled\nTLS library: rustls 0.23 with ";
         assert!(long.contains(lines));
+        let pam = if cfg!(feature = "pam") { "enabled" } else { "disabled" };
+        assert!(long.contains(&format!("\nPAM: {pam}\nSystemd: enabled\nSMTPUTF8: enabled\n")));
     }
 }

@@ -191,8 +191,13 @@ fn consider(spool: &Spool, id: &MessageId, options: &Options) -> Result<Option<S
         None => return Ok(Some("somebody else has it".to_owned())),
         Some(message) => refuse(&message, options, now()),
     };
-    if why.is_some() || options.dry_run {
+    if why.is_some() {
         return Ok(why);
+    }
+    if options.dry_run {
+        // As the rename would.
+        let is_free = matches!(spool.peek(id), Ok(None));
+        return if is_free { Ok(None) } else { Err(ActionError::Exists.to_string()) };
     }
     match spool.requeue(id) {
         Ok(()) => Ok(None),

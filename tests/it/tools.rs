@@ -4,7 +4,8 @@ use std::fs;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 
 use crate::support::client::SmtpClient;
-use crate::support::daemon::{Daemon, Program};
+use crate::support::daemon::{Daemon, Program, forward};
+use crate::support::hop::{Script, ScriptedHop, reply};
 use crate::support::spool::TempSpool;
 
 const CONTENT: &[u8] = b"Subject: x\r\n\r\nHello\r\n";
@@ -34,8 +35,11 @@ fn failed_messages_come_back_until_they_have_failed_five_times() {
     plant(&spool, "often", ".envelope.bad", &REASON.repeat(5));
     plant(&spool, "taken", ".envelope.bad", REASON);
     plant(&spool, "taken", ".envelope", "");
+    let (code, stdout, said) = Program::Resubmit.run(&["--dry-run", spool.arg()]);
+    let both = format!("emailrelay-resubmit: resubmitting {ID}\nemailrelay-resubmit: resubmitting other\n");
+    assert_eq!((code, stdout, spool.bad().len()), (Some(0), both, 4));
     let (code, stdout, stderr) = Program::Resubmit.run(&[spool.arg()]);
-    assert_eq!((code, stdout.as_str()), (Some(0), ""));
+    assert_eq!((code, stdout.as_str(), said == stderr), (Some(0), "", true), "{said}");
     assert_eq!(stderr, "emailrelay-resubmit: taken: message exists already in that state\n");
     let ready: Vec<String> = [ID, "other", "taken"].map(|id| format!("{id}.envelope")).to_vec();
     assert_eq!(spool.ready(), ready);
@@ -43,6 +47,24 @@ fn failed_messages_come_back_until_they_have_failed_five_times() {
     assert!(spool.path().join("forward.request").exists());
     let (_, stdout, _) = Program::Resubmit.run(&["-v", "--limit", "0", "-s", spool.arg()]);
     assert!(stdout.contains("emailrelay-resubmit: resubmitting often\n"), "{stdout}");
+}
+
+/// The disk was full when it was given up, or a person has renamed it.
+#[test]
+fn what_was_too_old_is_tried_for_as_long_again() {
+    let spool = TempSpool::new();
+    let old = "X-MailRelay-FirstTry: 1790000000\r\nX-MailRelay-Attempts: 30\r\nX-MailRelay-NextAttempt: 1790432000\r\n\
+               X-MailRelay-Reason: 4.2.0 later\r\nX-MailRelay-ReasonCode: 450\r\n";
+    plant(&spool, ID, ".envelope.bad", old);
+    assert_eq!(Program::Resubmit.run(&[spool.arg()]).0, Some(0));
+    let hop = ScriptedHop::start(Script {
+        rcpt_for: vec![("b@".to_owned(), reply("450 4.2.0 later"))],
+        ..Script::well()
+    });
+    assert_eq!(forward(&spool, &hop.arg(), &[]).0, 75);
+    let ready = format!("{ID}.envelope");
+    assert_eq!(spool.ready(), [ready.clone()], "{:?}", spool.files());
+    assert_eq!(spool.envelope(&ready).all("Attempts"), ["1"]);
 }
 
 #[test]

@@ -184,6 +184,10 @@ const OTHERS: Terms = &[
         "forward.request",
         "There is something to send: emailrelay-forward.path starts the forwarder. Anybody may make it.",
     ),
+    (
+        "forward.backoff",
+        "Next hops that the forwarder leaves alone for a while after failures, and until when. It may be removed while no forwarder runs.",
+    ),
     ("smtp.disabled", "New SMTP clients are sent away with 421 while it exists."),
     ("dnsbl.stop", "No block list is asked until the time in it, in seconds since 1970."),
     ("NAME/", "A mailbox: messages for POP clients (pop-by-name), or a maildir if it has tmp, new and cur."),
@@ -215,14 +219,27 @@ const TRAILER: Terms = &[
         "Reason:, ReasonCode:",
         "Why the last attempt failed, and the reply code if there was a reply. One pair for each failure for good.",
     ),
+    ("LastAttempt:", "When that attempt ended, in seconds since 1970, and the next hop, if one was reached."),
     ("RecipientReason:", "Recipient, code and text of a refusal of one recipient."),
     (
-        "NextAttempt:, Attempts:, FirstTry:",
-        "When it is tried again, in seconds since 1970, how often it was tried, and since when.",
+        "NextAttempt:, Attempts:, FirstTry:, GiveUp:",
+        "When it is tried again, in seconds since 1970, how often it was tried, since when, and when it is given up. Attempts: 0 if it was \
+         brought back.",
+    ),
+    (
+        "Interrupted:",
+        "How often in a row the forwarder has died with the message in hand, and when that was found. After five times it is set aside.",
     ),
     ("InDoubt:", "When a next hop was sent all of it and gave no reply, and which."),
     ("Delivered:", "A local recipient that has it already."),
-    ("Notified:, Delayed:", "When emailrelay-notify(1) has reported the failure, or the delay."),
+    (
+        "Notified:, Delayed:",
+        "When emailrelay-notify(1) has reported the failure, or the delay; nobody if nobody could be told.",
+    ),
+    (
+        "SplitFrom:",
+        "The message whose other recipients were still being tried when these were refused for good.",
+    ),
     ("SplitGroup:, SplitGroupCount:", "The messages that a split: filter has made."),
 ];
 
