@@ -31,12 +31,17 @@ impl Schedule {
     /// has been tried for long enough. The last attempt is not put off beyond that time.
     pub fn next_attempt(&self, first_try: u64, attempts: u32, now: u64, seed: u64) -> Option<u64> {
         // A clock that was set back makes a message younger, which can only prolong its life.
-        let first_try = first_try.min(now);
-        let last = first_try.saturating_add(self.give_up.as_secs());
+        let last = self.end(first_try.min(now)).unwrap_or(u64::MAX);
         if now >= last {
             return None;
         }
         Some(now.saturating_add(self.delay(attempts, seed)).min(last))
+    }
+
+    /// When a message is given up that was first tried then; `None`: never.
+    #[must_use]
+    pub fn end(&self, first_try: u64) -> Option<u64> {
+        first_try.checked_add(self.give_up.as_secs())
     }
 
     /// When a message may be tried again with which in hand so many processes in a row have died, the last of them by

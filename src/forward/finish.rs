@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::forward::aside;
 use crate::forward::backoff::MAX_INTERRUPTIONS;
 use crate::forward::engine::{Engine, lock, unix_now};
 use crate::forward::outcome::{Disposition, Failure};
@@ -9,7 +10,7 @@ use crate::forward::proxy::Refused;
 use crate::forward::ticket::Ticket;
 use crate::log::{self, Context, Delivery, ForwardEvent, SpoolEvent};
 use crate::message::report::status::TOO_OLD;
-use crate::spool::{FailNote, FinishError, LockedMessage, MessageId, Rejected, RetryNote};
+use crate::spool::{Attempt, FailNote, FinishError, LockedMessage, MessageId, Rejected, RetryNote};
 
 /// What comes next for a message that the next hop may have.
 const OURS_NEXT: &str = "it will be sent again";
@@ -83,13 +84,17 @@ pub(crate) fn apply(engine: &Engine, finish: Finish) -> Ticket {
                 log::emit(&context, &SpoolEvent::StoreFailed { reason: error.to_string() }.into());
             }
             if retry {
+                let failure = aside::set_aside(engine, &mut message, size, failure, &relay);
                 put_off(engine, message, size, &failure, &relay);
             } else {
                 give_up(engine, message, size, &failure, &relay);
             }
         }
         Disposition::Permanent(failure) => give_up(engine, message, size, &failure, &relay),
-        Disposition::Temporary(failure) => put_off(engine, message, size, &failure, &relay),
+        Disposition::Temporary(failure) => {
+            let failure = aside::set_aside(engine, &mut message, size, failure, &relay);
+            put_off(engine, message, size, &failure, &relay);
+        }
         Disposition::SessionFault { .. } => {
             let id = message.id().to_string();
             report(&context, &id, message.unlock());
@@ -145,8 +150,7 @@ pub(crate) fn hand_back(engine: &Engine, finish: Finish, reply: String, refused:
     }
     let record = ForwardEvent::HandedBack(delivery(&message, size, &relay, reply));
     let handed_back = if refused == Refused::Kept {
-        let note = FailNote { rejected: rejected(&failure), reason: failure.reason, code: failure.code };
-        fail(engine, message, &note)
+        fail(engine, message, &fail_note(&failure, &relay))
     } else {
         let (id, removed) = (message.id().to_string(), message.remove());
         let handed_back = HandedBack::of(&removed);
@@ -163,8 +167,7 @@ pub(crate) fn give_up(engine: &Engine, message: LockedMessage, size: u64, failur
     let context = engine.context().with_message(&message.id().to_string());
     let record = ForwardEvent::Failed(delivery(&message, size, relay, reply_text(failure)));
     log::emit(&context, &record.into());
-    let note = FailNote { reason: failure.reason.clone(), code: failure.code, rejected: rejected(failure) };
-    fail(engine, message, &note);
+    fail(engine, message, &fail_note(failure, relay));
 }
 
 /// Sets a message aside with which in hand one process after the other has died. Blocking. Others come back.
@@ -245,15 +248,32 @@ pub(crate) fn put_off(
         next_attempt,
         attempts,
         first_try,
+        give_up: schedule.end(first_try),
         rejected: rejected(failure),
+        attempt: attempt(relay),
     };
     let waiting = message.id().clone();
     report(&context, &id, message.retry(&note));
     lock(&engine.tally).left(&waiting, Some(next_attempt));
 }
 
+/// What an envelope says of a failure for good.
+pub(super) fn fail_note(failure: &Failure, relay: &str) -> FailNote {
+    FailNote {
+        reason: failure.reason.clone(),
+        code: failure.code,
+        rejected: rejected(failure),
+        attempt: attempt(relay),
+    }
+}
+
+/// An attempt that ends now; none if no next hop was reached.
+fn attempt(relay: &str) -> Option<Attempt> {
+    (!relay.is_empty()).then(|| Attempt { at: unix_now(), relay: relay.to_owned() })
+}
+
 /// The record of an attempt.
-fn delivery(message: &LockedMessage, size: u64, relay: &str, reply: String) -> Delivery {
+pub(super) fn delivery(message: &LockedMessage, size: u64, relay: &str, reply: String) -> Delivery {
     let envelope = message.envelope();
     let since = message.id().seconds().unwrap_or_else(unix_now);
     Delivery {
@@ -267,7 +287,7 @@ fn delivery(message: &LockedMessage, size: u64, relay: &str, reply: String) -> D
     }
 }
 
-fn reply_text(failure: &Failure) -> String {
+pub(super) fn reply_text(failure: &Failure) -> String {
     match failure.code {
         Some(code) => format!("{code} {}", failure.reason),
         None => failure.reason.clone(),

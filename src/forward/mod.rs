@@ -5,6 +5,7 @@
 
 pub mod account;
 pub mod answer;
+mod aside;
 pub mod backoff;
 mod basis;
 mod config;

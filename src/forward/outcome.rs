@@ -8,6 +8,7 @@
 //! | 4xx to MAIL, DATA or the final dot; 1xx or 3xx to the final dot | temporary |
 //! | recipients refused, none may be left out | permanent if any 5xx, else temporary; all recipients stay |
 //! | recipients refused, all of them | temporary if any 4xx, else permanent |
+//! | recipients refused by 5xx, and others wait | some may be left out: those leave the message as one that has failed, see [`Failure::refused`] |
 //! | connection lost, timeout, nonsense after MAIL | temporary |
 //! | the same after the final dot | temporary and in doubt: the server may have the message |
 //! | 421 after MAIL | temporary: a message that makes a server close must not stand before all others for ever |
@@ -79,6 +80,18 @@ pub struct Failure {
     pub in_doubt: bool,
     /// Each refused recipient with the server's reply.
     pub rejected: Vec<Rejection>,
+}
+
+impl Failure {
+    /// Why the recipients fail that were refused for good, whatever becomes of the others: no later attempt may name them again (RFC
+    /// 5321 section 4.2.1), and their failure must be told (section 6.1). None if there are none.
+    #[must_use]
+    pub fn refused(&self) -> Option<Self> {
+        let refused = self.rejected.iter().filter(|rejection| rejection.reply.is_permanent());
+        let rejected: Vec<Rejection> = refused.cloned().collect();
+        let code = rejected.first()?.reply.code;
+        Some(Self { reason: ALL_REJECTED.to_owned(), code: Some(code), in_doubt: false, rejected })
+    }
 }
 
 /// A recipient that the server refused.

@@ -324,6 +324,8 @@ kinds! {
     DEFERRED = "e2a0a308b2824c96bc4c59f984f93e72", Info;
     /// The connection broke between the final dot and the reply.
     IN_DOUBT = "7e9733363cff44c4957ec08bcbde7a71", Warning;
+    /// Recipients were refused for good while others of their message wait.
+    SET_ASIDE = "f52e2ad84ddf4a23bf5cbb7fe637ab19", Info;
     /// A message was given back to the client that waited for it to be sent on.
     HANDED_BACK = "3c85e08d7d634263b01aa7e4a2d42fab", Info;
     /// A next hop is left alone for a while.

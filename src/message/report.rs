@@ -76,8 +76,21 @@ pub struct Report {
     pub returned: Returned,
     /// What is returned has bytes that are not ASCII.
     pub returned_8bit: bool,
+    /// The last attempt, if it has reached a next hop.
+    pub attempt: Option<Attempt>,
+    /// Until when a message that is late is tried.
+    pub tried_until: Option<String>,
     /// The message needs SMTPUTF8, so that its header may be in UTF-8 (RFC 6533).
     pub utf8: bool,
+}
+
+/// An attempt to deliver the message.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Attempt {
+    /// When it ended.
+    pub date: String,
+    /// The next hop, as a domain or a literal, if it has such a name.
+    pub remote: Option<String>,
 }
 
 /// One recipient's part.
@@ -132,7 +145,11 @@ impl Report {
             // RFC 3464 section 2.3.6: a type of our own for what no reply said.
             None => format!("x-emailrelay; {}", recipient.reason),
         };
+        let remote = self.attempt.as_ref().and_then(|attempt| attempt.remote.as_ref());
+        out.extend(remote.map(|name| field("Remote-MTA", &format!("dns; {name}"))));
         out.push_str(&field("Diagnostic-Code", &ascii(&diagnostic)));
+        out.extend(self.attempt.as_ref().map(|attempt| field("Last-Attempt-Date", &attempt.date)));
+        out.extend(self.tried_until.as_ref().map(|date| field("Will-Retry-Until", date)));
         out
     }
 

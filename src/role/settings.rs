@@ -15,7 +15,7 @@ use crate::forward::backoff::Schedule;
 use crate::forward::outcome::{InDoubt, Policy};
 use crate::forward::proxy::{ProxyConfig, Refused};
 use crate::forward::{EngineConfig, Scope, Secure};
-use crate::log::{self, Context, JournalText, Level, LogConfig, Stderr};
+use crate::log::{self, Context, Journal, JournalText, Level, LogConfig, Stderr};
 use crate::net::alternatives::Alternatives;
 use crate::net::connect;
 use crate::net::ledger::Ledger;
@@ -409,6 +409,7 @@ pub fn log(
         file: log.file.as_ref().map(|path| path.display().to_string()),
         owner: owner.cloned(),
         syslog: log.syslog,
+        journal: Journal::IfStderr,
         journal_text,
     }
 }

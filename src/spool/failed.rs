@@ -8,7 +8,7 @@ use std::fs::File;
 
 use super::disk::{Access, Facts};
 use super::envelope::{
-    AppendStyle, Envelope, MAX_ENVELOPE, RetryState, delayed_line, failures, is_notified, notified_line,
+    AppendStyle, Envelope, MAX_ENVELOPE, Notice, RetryState, delayed_line, failures, notice, notified_line,
 };
 use super::error::{ActionError, FinishError, PeekError};
 use super::id::{BAD, MessageId, READY};
@@ -86,16 +86,16 @@ impl FailedMessage<'_> {
         failures(&self.envelope.trailer)
     }
 
-    /// Its last failure has been reported.
+    /// Who was told of its last failure; none if that is still to be done.
     #[must_use]
-    pub fn is_notified(&self) -> bool {
-        is_notified(&self.envelope.trailer)
+    pub fn notice(&self) -> Option<Notice> {
+        notice(&self.envelope.trailer)
     }
 
     /// There is room to mark it: an envelope cannot grow without end.
     #[must_use]
     pub fn has_room(&self) -> bool {
-        let line = self.style.append(&[notified_line(u64::MAX)]);
+        let line = self.style.append(&[notified_line(u64::MAX, Notice::Nobody)]);
         self.facts.size + line.len() as u64 <= MAX_ENVELOPE as u64
     }
 
@@ -103,10 +103,10 @@ impl FailedMessage<'_> {
     ///
     /// # Errors
     /// The note could not be written.
-    pub fn mark_notified(self, at: u64) -> Result<(), FinishError> {
+    pub fn mark_notified(self, at: u64, said: Notice) -> Result<(), FinishError> {
         let Self { spool, id, file, style, .. } = self;
         let disk = &spool.shared.disk;
-        let written = disk.write(&file, &style.append(&[notified_line(at)]));
+        let written = disk.write(&file, &style.append(&[notified_line(at, said)]));
         let synced = written.and_then(|()| match spool.shared.durability {
             Durability::Full => disk.sync_file(&file),
             Durability::None => Ok(()),

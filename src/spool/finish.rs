@@ -6,22 +6,11 @@ use nix::errno::Errno;
 
 use super::Durability;
 use super::envelope::{
-    AppendStyle, Envelope, MAX_ENVELOPE, Rejected, RetryNote, failure_lines, replace_retry_lines,
+    AppendStyle, Envelope, FailNote, MAX_ENVELOPE, RetryNote, failure_lines, replace_retry_lines,
 };
 use super::error::{EditError, FinishError};
 use super::id::{BAD, BUSY, CONTENT, EDIT, READY};
 use super::lock::LockedMessage;
-
-/// Why a message failed for good.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct FailNote {
-    /// The reason.
-    pub reason: String,
-    /// The reply code, if there was a reply.
-    pub code: Option<u16>,
-    /// Replies to recipients that were refused.
-    pub rejected: Vec<Rejected>,
-}
 
 impl LockedMessage {
     /// Sets space aside for [`keep_remote`](Self::keep_remote), as much as the envelope has now. To be called before
@@ -111,7 +100,7 @@ impl LockedMessage {
     /// [`FinishError::Rename`]: it stays `.busy`, perhaps because there is a `.bad` file of the same id, and will be
     /// recovered.
     pub fn fail(mut self, note: &FailNote) -> Result<(), FinishError> {
-        let appended = self.append(&failure_lines(&note.reason, note.code, &note.rejected));
+        let appended = self.append(&failure_lines(note));
         self.leave(BAD)?;
         appended.map_err(|errno| FinishError::Reason { name: self.id.file(BAD), errno })
     }

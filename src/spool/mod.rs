@@ -18,7 +18,7 @@
 //! | visible | C E, directory not synced | commit thread | directory sync → ready, **then** the sender is told; failure → gone | C E: ready, and forwarded although never acknowledged |
 //! | visible to us alone | C \[B\], directory not synced | commit thread, for a message that its receiver sends on itself | directory sync → locked, **then** its receiver is told; failure → gone | C B: as locked, although never acknowledged |
 //! | ready | C E | nobody | [`Spool::lock`]: open E, lock it, rename E → B; [`Spool::hold`]: rename E → H; [`Spool::delete`]: lock E, remove E, then C | C E: ready; C: the sweep removes it |
-//! | locked | C \[B\] | [`LockedMessage`] | `sent`, `retry`, `fail`, `unlock`, `keep_remote` | C B: the kernel drops the lock; [`Spool::recover`] renames B → E |
+//! | locked | C \[B\] | [`LockedMessage`] | `sent`, `retry`, `fail`, `unlock`, `keep_remote`; `set_aside`: makes another message, as X, for some recipients, then edits | C B: the kernel drops the lock; [`Spool::recover`] renames B → E |
 //! | editing | C \[B\] \[T\] | [`LockedMessage`] | T written and synced, rename T → B: locked, new text | C B T: recovered with the old text; the sweep removes T |
 //! | sent | C | [`LockedMessage`] | remove B, then remove C if nobody else needs it → gone, or shared | C: the sweep removes it, unless it is shared |
 //! | bad | C X | nobody, then an administrator | reason appended to B, rename B → X; [`Spool::requeue`]: a line appended that lets it start afresh, X → E; [`Spool::hold`]: X → H; [`Spool::delete`]: lock X, remove X, then C; [`FailedMessage`]: lock X, then the same, or a line appended | C X: bad, the last reason perhaps cut; C: the sweep removes it |
@@ -58,6 +58,7 @@
 //! Everything else in the directory is left alone, but for the control files (`control`) and write probes. Messages that versions up to
 //! 2.4 set aside for local users are imported only when an administrator wants it ([`LocalMessage`]).
 
+mod aside;
 mod check;
 mod commit;
 mod committed;
@@ -109,8 +110,8 @@ pub use delivery::{
 use disk::{Disk, RealDisk};
 pub use edited::Reloaded;
 pub use envelope::{
-    Envelope, EnvelopeError, InDoubt, Interrupted, InvalidAddress, MAX_ENVELOPE, MAX_NEW_ENVELOPE,
-    MAX_RECIPIENTS, Rejected, RetryNote, RetryState, xtext,
+    Attempt, Envelope, EnvelopeError, FailNote, InDoubt, Interrupted, InvalidAddress, MAX_ENVELOPE,
+    MAX_NEW_ENVELOPE, MAX_RECIPIENTS, Notice, Rejected, RetryNote, RetryState, xtext,
 };
 pub use error::{
     ActionError, EditError, FinishError, LockError, OpenError, PeekError, SpoolError, Stamp, StoreError,
@@ -118,7 +119,6 @@ pub use error::{
 };
 pub use failed::FailedMessage;
 pub use filtered::{Left, Ruling, Spoilt};
-pub use finish::FailNote;
 use health::Health;
 use id::Ids;
 pub use id::{InvalidId, MessageId};

@@ -10,9 +10,8 @@ use std::time::Duration;
 use nix::errno::Errno;
 
 use super::disk::{Access, Disk, Facts};
-use super::envelope::{RetryState, make_due};
+use super::envelope::{FailNote, RetryState, make_due};
 use super::error::{ActionError, LockError, SpoolError};
-use super::finish::FailNote;
 use super::id::{BAD, BUSY, CONTENT, HELD, MessageId, NEW, READY};
 use super::needs::{above, has_envelope, is_needed_in};
 use super::recover::is_older;

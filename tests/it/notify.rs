@@ -41,6 +41,15 @@ const CONTENT: &[u8] =
 const ID: &str = "emailrelay.77.1795170755.1";
 const REASON: &str = "X-MailRelay-Reason: 5.1.1 no such user\r\nX-MailRelay-ReasonCode: 550\r\n";
 
+/// As it is where a recipient could not be set aside, for want of room.
+const REFUSED_AND_WAITING: &str = "X-MailRelay-FirstTry: 1795170755\r\nX-MailRelay-Attempts: 3\r\n\
+                                   X-MailRelay-GiveUp: 1795602755\r\nX-MailRelay-NextAttempt: 1795180755\r\n\
+                                   X-MailRelay-Reason: one or more recipients rejected\r\n\
+                                   X-MailRelay-ReasonCode: 450\r\n\
+                                   X-MailRelay-LastAttempt: 1795177955 192.0.2.1:25\r\n\
+                                   X-MailRelay-RecipientReason: bad@example.net 550 5.1.1 no such user\r\n\
+                                   X-MailRelay-RecipientReason: later@example.net 450 4.2.0 greylisted\r\n";
+
 /// What the independent parser says of a report.
 fn read(report: &[u8]) -> Vec<String> {
     let mut python = Command::new(need::path("python3"))
@@ -161,6 +170,79 @@ fn each_recipient_has_the_reply_that_it_got() {
 }
 
 #[test]
+fn who_is_refused_for_good_does_not_wait_for_the_others() {
+    require!(need::program("python3"));
+    let (spool, other) = (TempSpool::new(), TempSpool::new());
+    let hop = ScriptedHop::start(Script {
+        rcpt_for: vec![
+            ("bad@".to_owned(), reply("550 5.1.1 no such user")),
+            ("later@".to_owned(), reply("450 4.2.0 greylisted")),
+        ],
+        ..Script::well()
+    });
+    let to = ["ok@example.net", "bad@example.net", "later@example.net"];
+    spool.plant(ID, ".envelope", "a@example.com", &to, "", CONTENT);
+    let patient = ["--forward-to-some", "--retry-first", "3600"];
+    let (code, lines) = forward(&spool, &hop.arg(), &patient);
+    assert_eq!((code, hop.accepted()[0].rcpt.as_slice()), (75, &["<ok@example.net>".to_owned()][..]));
+    let (ready, bad) = (format!("{ID}.envelope"), spool.bad());
+    assert_eq!((spool.ready(), bad.len()), (vec![ready.clone()], 1), "{:?}", spool.files());
+    assert_eq!(spool.envelope(&ready).all("To-Remote"), ["later@example.net"]);
+    let refused = spool.envelope(&bad[0]);
+    assert_eq!(
+        (refused.all("To-Remote"), refused.first("SplitFrom"), refused.first("ReasonCode")),
+        (vec!["bad@example.net"], ID, "550")
+    );
+    assert_eq!(spool.content(&bad[0]), CONTENT);
+    let part = bad[0].strip_suffix(".envelope.bad").unwrap();
+    for text in [
+        format!("recipients refused [{ID}]: to=<bad@example.net> set aside as [{part}]"),
+        format!("message failed [{part}]: to=<bad@example.net> relay={} reply=[550 ", hop.arg()),
+    ] {
+        assert!(lines.iter().any(|line| line.contains(&text)), "{text:?} is not in {lines:#?}");
+    }
+
+    notify(&spool, &["--to-spool", other.arg()]);
+    assert_eq!((spool.bad().len(), spool.ready().len(), other.ready().len()), (0, 1, 1));
+    let lines = read(&other.content(&other.ready()[0]));
+    has(
+        &lines,
+        &[
+            "defects 0",
+            "0 Arrival-Date: Fri, 20 Nov 2026 10:32:35 +0000",
+            &format!("0 X-EMailRelay-Id: {ID}"),
+            "1 Final-Recipient: rfc822; bad@example.net",
+            "1 Action: failed",
+            "1 Status: 5.1.1",
+            "1 Remote-MTA: dns; [127.0.0.1]",
+            "1 Diagnostic-Code: smtp; 550 5.1.1 no such user",
+        ],
+    );
+    assert!(lines.iter().any(|line| line.starts_with("1 Last-Attempt-Date: ")), "{lines:#?}");
+    assert!(!lines.iter().any(|line| line.starts_with("2 ") || line.contains("Will-Retry")), "{lines:#?}");
+
+    // The others are late, at the same time or later, and only they.
+    spool.plant("old", ".envelope", "a@example.com", &to[1..], REFUSED_AND_WAITING, CONTENT);
+    std::fs::remove_file(spool.path().join(&ready)).unwrap();
+    let other = TempSpool::new();
+    notify(&spool, &["--delay", "1", "--to-spool", other.arg()]);
+    let lines = read(&other.content(&other.ready()[0]));
+    has(
+        &lines,
+        &[
+            "defects 0",
+            "1 Final-Recipient: rfc822; later@example.net",
+            "1 Action: delayed",
+            "1 Status: 4.2.0",
+            "1 Remote-MTA: dns; [192.0.2.1]",
+            "1 Last-Attempt-Date: Fri, 20 Nov 2026 12:32:35 +0000",
+            "1 Will-Retry-Until: Wed, 25 Nov 2026 10:32:35 +0000",
+        ],
+    );
+    assert!(!lines.iter().any(|line| line.contains("bad@example.net")), "{lines:#?}");
+}
+
+#[test]
 fn nothing_goes_to_the_null_sender_but_the_postmaster_may_know() {
     let spool = TempSpool::new();
     spool.plant(ID, ".envelope.bad", "", &["b@example.net"], REASON, CONTENT);
@@ -175,6 +257,9 @@ fn nothing_goes_to_the_null_sender_but_the_postmaster_may_know() {
     said.sort_unstable();
     assert_eq!(said, [warning("bounce", "it is a report"), warning(ID, "its sender is the null sender")]);
     assert_eq!(run(&[]), (Some(0), String::new(), String::new()), "said once");
+    let (_, stdout, _) = run(&["-v"]);
+    let nobody = |id: &str| format!("emailrelay-notify: {id} is reported to nobody\n");
+    assert_eq!(stdout, nobody(ID) + &nobody("bounce"));
     assert_eq!((spool.bad().len(), spool.ready().len()), (2, 0), "both stay");
 
     spool.plant(ID, ".envelope.bad", "", &["b@example.net"], REASON, CONTENT);

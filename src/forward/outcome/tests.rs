@@ -281,3 +281,23 @@ fn in_doubt_may_be_final_by_choice() {
     assert_eq!(brief(&of_fault(&fault(Stage::FinalReply), policy)), "bad in doubt - peer disconnected");
     assert_eq!(brief(&of_fault(&fault(Stage::Content), policy)), "retry - peer disconnected");
 }
+
+#[test]
+fn the_refused_fail_whatever_becomes_of_the_others() {
+    let failure = |outcome, codes: &[u16]| match of_message(result(outcome, codes, None), NOW) {
+        Disposition::SentSome { failure, .. }
+        | Disposition::Temporary(failure)
+        | Disposition::Permanent(failure) => failure,
+        other => panic!("{other:?}"),
+    };
+    let refused = |outcome, codes: &[u16]| {
+        let refused = failure(outcome, codes).refused()?;
+        let addresses = refused.rejected.into_iter().map(|rejection| rejection.address);
+        Some((refused.code, refused.reason, addresses.collect::<Vec<_>>().join(" ")))
+    };
+    let some = |code, addresses: &str| Some((Some(code), ALL_REJECTED.to_owned(), addresses.to_owned()));
+    assert_eq!(refused(Outcome::Sent(reply(250, "ok")), &[550, 450, 250]), some(550, "r0@to.net"));
+    assert_eq!(refused(Outcome::AllRefused, &[450, 551, 550]), some(551, "r1@to.net r2@to.net"));
+    assert_eq!(refused(Outcome::DataRefused(reply(451, "later")), &[250, 550]), some(550, "r1@to.net"));
+    assert_eq!(refused(Outcome::Sent(reply(250, "ok")), &[450, 250]), None);
+}

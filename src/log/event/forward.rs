@@ -109,6 +109,15 @@ pub enum ForwardEvent {
         /// What comes next.
         next: &'static str,
     },
+    /// Recipients that were refused for good become a failed message of their own, while the others wait.
+    SetAside {
+        /// The message's id.
+        id: String,
+        /// Id of the failed message.
+        part: String,
+        /// The recipients.
+        to: Vec<String>,
+    },
     /// Given back to the client that waited for the outcome. The reply is the one that it got.
     HandedBack(Delivery),
     /// A next hop is left alone for a while; no message was touched.
@@ -141,6 +150,7 @@ impl Fact for ForwardEvent {
             ForwardEvent::Failed(_) => kind::FAILED,
             ForwardEvent::Deferred { .. } => kind::DEFERRED,
             ForwardEvent::InDoubt { .. } => kind::IN_DOUBT,
+            ForwardEvent::SetAside { .. } => kind::SET_ASIDE,
             ForwardEvent::HandedBack(_) => kind::HANDED_BACK,
             ForwardEvent::BackOff { .. } => kind::BACK_OFF,
         }
@@ -166,6 +176,9 @@ impl Fact for ForwardEvent {
             | ForwardEvent::Deferred { delivery, .. } => delivery.fields(),
             ForwardEvent::InDoubt { id, relay, .. } => {
                 Fields { next_hop: Some(relay.clone()), ..Fields::msgid(id) }
+            }
+            ForwardEvent::SetAside { id, to, .. } => {
+                Fields { rcpts: Some(Fields::join(to)), ..Fields::msgid(id) }
             }
             ForwardEvent::BackOff { address, reason, .. } => {
                 Fields { next_hop: Some(address.clone()), ..Fields::reason(reason) }
@@ -220,6 +233,9 @@ impl fmt::Display for ForwardEvent {
             }
             ForwardEvent::InDoubt { id, relay, next } => {
                 write!(f, "message in doubt [{id}]: no reply to its content from {relay}: {next}")
+            }
+            ForwardEvent::SetAside { id, part, to } => {
+                write!(f, "recipients refused [{id}]: to={} set aside as [{part}]", Names(to))
             }
             ForwardEvent::HandedBack(delivery) => write!(f, "message handed back {delivery}"),
             ForwardEvent::BackOff { address, reason, next } => {

@@ -16,6 +16,11 @@ fn report() -> Report {
         original_id: Some("<x@example.com>".to_owned()),
         returned: Returned::Headers,
         returned_8bit: false,
+        attempt: Some(Attempt {
+            date: "Fri, 20 Nov 2026 10:32:40 +0000".to_owned(),
+            remote: Some("[192.0.2.1]".to_owned()),
+        }),
+        tried_until: None,
         utf8: false,
     }
 }
@@ -87,12 +92,16 @@ X-EMailRelay-Id: emailrelay.1.1795170755.1
 Final-Recipient: rfc822; b@example.net
 Action: failed
 Status: 5.1.1
+Remote-MTA: dns; [192.0.2.1]
 Diagnostic-Code: smtp; 550 5.1.1 no such user
+Last-Attempt-Date: Fri, 20 Nov 2026 10:32:40 +0000
 
 Final-Recipient: rfc822; c@example.net
 Action: failed
 Status: 4.4.7
+Remote-MTA: dns; [192.0.2.1]
 Diagnostic-Code: x-emailrelay; message is too old: peer disconnected
+Last-Attempt-Date: Fri, 20 Nov 2026 10:32:40 +0000
 
 --0123456789abcdef
 Content-Description: Undelivered message header
@@ -105,6 +114,22 @@ Subject: hello
 ";
     assert_eq!(text.replace("\r\n", "\n"), expected);
     assert!(!text.replace("\r\n", "").contains(['\r', '\n']));
+}
+
+#[test]
+fn a_delay_tells_until_when_it_is_tried() {
+    let late = |remote: Option<&str>| {
+        let attempt = Attempt { date: "Fri".to_owned(), remote: remote.map(str::to_owned) };
+        let until = Some("Wed, 25 Nov 2026 10:32:35 +0000".to_owned());
+        let report =
+            Report { action: Action::Delayed, attempt: Some(attempt), tried_until: until, ..report() };
+        report.recipient(&recipient("b@example.net", Some(450), "4.2.0 greylisted"))
+    };
+    let fields = late(Some("mx.example.net"));
+    let end = "Remote-MTA: dns; mx.example.net\r\nDiagnostic-Code: smtp; 450 4.2.0 greylisted\r\n\
+               Last-Attempt-Date: Fri\r\nWill-Retry-Until: Wed, 25 Nov 2026 10:32:35 +0000\r\n";
+    assert!(fields.ends_with(end), "{fields}");
+    assert!(!late(None).contains("Remote-MTA"));
 }
 
 #[test]

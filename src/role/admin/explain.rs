@@ -67,7 +67,7 @@ pub(super) fn explain(found: &Inspection, policy: &Policy<'_>, now: u64) -> Vec<
         add("Attempts", retry.attempts.to_string());
     }
     if let Some(first) = retry.first_try {
-        add("First attempt", time(first));
+        add(if retry.attempts > 0 { "First attempt" } else { "Brought back" }, time(first));
         if let Some(end) = policy.give_up.and_then(|limit| first.checked_add(limit.as_secs())) {
             add("Given up after", time(end));
         }
@@ -151,6 +151,7 @@ mod tests {
             reason_code: Some(450),
             in_doubt: Some(InDoubt { at: 1_000_000_000, address: "192.0.2.1:25".to_owned() }),
             interrupted: Some(Interrupted { count: 2, at: 1_000_000_000 }),
+            ..RetryState::default()
         };
         let head = b"Subject: x\x07y\r\nFrom: a\r\n\r\nbody\r\n".to_vec();
         Inspection { state, since: 0, envelope: Ok(envelope), retry, size: Some(32), head }

@@ -1,6 +1,7 @@
 //! One run over a spool: what has waited too long is given up, what has failed is reported, who waits is told.
 
 use std::collections::HashSet;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use jiff::{Timestamp, Zoned};
@@ -10,10 +11,12 @@ use super::options::Options;
 use super::returned::Content;
 use super::send::{Carrier, Fault};
 use crate::log::{self, Context, NotifyEvent};
-use crate::message::report::{Action, Recipient, Report, status};
+use crate::message::report::{Action, Attempt, Recipient, Report, status};
 use crate::message::{Headers, date};
 use crate::os::{clock, random};
-use crate::spool::{ContentError, Envelope, FailNote, LockError, MessageId, RetryState, Spool, SpoolError};
+use crate::spool::{
+    ContentError, Envelope, FailNote, LockError, MessageId, Notice, RetryState, Spool, SpoolError,
+};
 
 /// A message is given up only if an earlier run has seen it wait, so long ago: after a long time without power it gets
 /// its chance first.
@@ -60,16 +63,19 @@ impl Run<'_> {
             Ok(None) => return,
             Err(error) => return self.fault(id, &error),
         };
-        if message.is_notified() {
-            if self.options.verbose {
-                self.say(&format!("{id} has been reported"));
+        if let Some(notice) = message.notice() {
+            match notice {
+                _ if !self.options.verbose => {}
+                Notice::Sent => self.say(&format!("{id} has been reported")),
+                Notice::Nobody => self.say(&format!("{id} is reported to nobody")),
             }
             return;
         }
         if !message.has_room() {
             return self.fault(id, &"its envelope is full");
         }
-        let subject = Subject::new(id, message.envelope(), &message.retry_state());
+        let state = message.retry_state();
+        let subject = Subject::new(id, message.envelope(), &state);
         let reported = match self.report(Action::Failed, &subject) {
             Ok(reported) => reported,
             Err(fault) => return self.fault(id, &fault),
@@ -81,7 +87,8 @@ impl Run<'_> {
         if reported && !self.options.keep {
             message.remove().unwrap_or_else(|error| self.fault(id, &error));
         } else {
-            message.mark_notified(now).unwrap_or_else(|error| self.fault(id, &error));
+            let said = if reported { Notice::Sent } else { Notice::Nobody };
+            message.mark_notified(now, said).unwrap_or_else(|error| self.fault(id, &error));
         }
     }
 
@@ -128,7 +135,8 @@ impl Run<'_> {
             }
             let reason = format!("{}: {}", status::TOO_OLD, state.reason.as_deref().unwrap_or(UNTRIED));
             self.emit(id, NotifyEvent::GivenUp { id: id.to_string() });
-            let note = FailNote { reason, code: state.reason_code, rejected: Vec::new() };
+            let (code, attempt) = (state.reason_code, state.last_attempt);
+            let note = FailNote { reason, code, attempt, ..FailNote::default() };
             return message.fail(&note).unwrap_or_else(|error| self.fault(id, &error));
         }
         if noted.is_some() {
@@ -168,6 +176,10 @@ impl Run<'_> {
                 return Ok(false);
             }
         };
+        let recipients = subject.recipients(action);
+        if recipients.is_empty() {
+            return Ok(false);
+        }
         let path = self.spool.content_path(subject.id);
         self.say(&format!("delivering {} to {to}", path.display()));
         if self.options.dry_run {
@@ -182,7 +194,6 @@ impl Run<'_> {
         if let Some(content) = &mut content {
             (report.returned, report.returned_8bit) = content.examine(wanted, self.options.return_size)?;
         }
-        let recipients = subject.recipients(action);
         let sent = self.carrier.send(&to, report.is_8bit(&recipients), &mut |sink| {
             sink(report.opening(&recipients).as_bytes())?;
             recipients.iter().try_for_each(|recipient| sink(report.recipient(recipient).as_bytes()))?;
@@ -209,22 +220,41 @@ impl Run<'_> {
             let value = header.named(name).next()?.value();
             Some(format!("{name}:{}", String::from_utf8_lossy(&value)))
         };
-        let arrival = subject.id.seconds().and_then(|seconds| self.time(seconds));
+        // Under the name that its other recipients know it by.
+        let split_from = subject.envelope.split_from();
+        let id = split_from.as_ref().unwrap_or(subject.id);
+        let date = |seconds: u64| self.time(seconds).map(|time| date::date_time(&time));
+        let attempt = subject.state.last_attempt.as_ref();
         Report {
             action,
             to: to.to_owned(),
             domain: self.options.domain.clone(),
-            queue_id: subject.id.to_string(),
+            queue_id: id.to_string(),
             date: date::date_time(&self.now),
             message_id: date::message_id(&clock::now(), std::process::id(), &self.options.domain),
             boundary: random::bytes::<16>().iter().map(|byte| format!("{byte:02x}")).collect(),
-            arrival: arrival.map(|time| date::date_time(&time)),
+            arrival: id.seconds().and_then(date),
             known_by: ["To", "Subject", "Date"].into_iter().filter_map(line).collect(),
             original_id: header.named("message-id").next().and_then(|field| message_id(&field.value())),
             returned: crate::message::report::Returned::Nothing,
             returned_8bit: false,
+            attempt: attempt.and_then(|attempt| {
+                Some(Attempt { date: date(attempt.at)?, remote: remote_mta(&attempt.relay) })
+            }),
+            tried_until: match action {
+                Action::Failed => None,
+                Action::Delayed => self.tried_until(subject).and_then(date),
+            },
             utf8: subject.envelope.utf8_mailboxes,
         }
+    }
+
+    /// When a message is given up that waits, by the forwarder or by us.
+    fn tried_until(&self, subject: &Subject<'_>) -> Option<u64> {
+        let since = subject.state.first_try.or_else(|| subject.id.seconds());
+        let limit = self.options.max_age.map(|limit| limit.as_secs());
+        let ours = limit.and_then(|limit| since?.checked_add(limit));
+        subject.state.give_up.into_iter().chain(ours).min()
     }
 
     /// An address that can be mailed to from elsewhere, if we know of which domain it is.
@@ -265,18 +295,20 @@ impl Run<'_> {
 struct Subject<'a> {
     id: &'a MessageId,
     envelope: &'a Envelope,
+    state: &'a RetryState,
     reason: String,
     code: Option<u16>,
 }
 
 impl<'a> Subject<'a> {
-    fn new(id: &'a MessageId, envelope: &'a Envelope, state: &RetryState) -> Self {
+    fn new(id: &'a MessageId, envelope: &'a Envelope, state: &'a RetryState) -> Self {
         let reason = state.reason.as_deref().map_or_else(|| UNTRIED.to_owned(), plain);
         // compat: 2.6 took the code of the reply to RSET.
         let code = state.reason_code.filter(|code| (400..600).contains(code));
-        Self { id, envelope, reason, code }
+        Self { id, envelope, state, reason, code }
     }
 
+    /// The recipients concerned. One that was refused for good is not late: the forwarder sets it aside with its next attempt.
     fn recipients(&self, action: Action) -> Vec<Recipient> {
         let addresses =
             if self.envelope.remote.is_empty() { &self.envelope.local } else { &self.envelope.remote };
@@ -297,7 +329,10 @@ impl<'a> Subject<'a> {
             };
             Recipient { address: address.clone(), status, reply, reason }
         };
-        addresses.into_iter().zip(said).map(recipient).collect()
+        let is_concerned = |recipient: &Recipient| {
+            action == Action::Failed || recipient.reply.is_none_or(|code| code / 100 != 5)
+        };
+        addresses.into_iter().zip(said).map(recipient).filter(is_concerned).collect()
     }
 }
 
@@ -306,10 +341,35 @@ fn plain(text: &str) -> String {
     text.replace("\\n", " ").replace("\\t", " ").replace("\\r", "").replace("\\\\", "\\")
 }
 
+/// The address of a next hop as a domain literal (RFC 3464 section 2.3.5; RFC 5321 section 4.1.3). A unix socket has no such name.
+fn remote_mta(relay: &str) -> Option<String> {
+    Some(match relay.parse::<SocketAddr>().ok()?.ip().to_canonical() {
+        IpAddr::V4(address) => format!("[{address}]"),
+        IpAddr::V6(address) => format!("[IPv6:{address}]"),
+    })
+}
+
 /// The value of a `Message-ID` field if it may stand in a header of ours.
 fn message_id(value: &[u8]) -> Option<String> {
     const MAX: usize = 250;
     let text = std::str::from_utf8(value).ok()?.trim();
     let good = text.len() <= MAX && text.bytes().all(|byte| byte.is_ascii_graphic());
     (good && text.starts_with('<') && text.ends_with('>')).then(|| text.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn next_hops_are_named_by_their_addresses() {
+        for (relay, name) in [
+            ("192.0.2.1:25", Some("[192.0.2.1]")),
+            ("[::ffff:192.0.2.1]:25", Some("[192.0.2.1]")),
+            ("[2001:db8::1]:25", Some("[IPv6:2001:db8::1]")),
+            ("/run/hop", None),
+        ] {
+            assert_eq!(remote_mta(relay).as_deref(), name, "{relay}");
+        }
+    }
 }

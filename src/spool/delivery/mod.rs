@@ -127,17 +127,21 @@ impl Spool {
     /// # Errors
     /// A file is gone, or the envelope is damaged.
     pub fn original(&self, id: &MessageId, stage: Stage) -> Result<Original, PeekError> {
-        let disk = &self.shared.disk;
+        Original::of(&self.shared, id, stage)
+    }
+}
+
+impl Original {
+    pub(super) fn of(shared: &Arc<Shared>, id: &MessageId, stage: Stage) -> Result<Self, PeekError> {
+        let disk = &shared.disk;
         let open = |name: &str| disk.open(name, Access::Read).map_err(lock::open_error);
         let (content, _) = open(&id.file(CONTENT))?;
         let (file, facts) = open(&id.file(stage.suffix()))?;
         let bytes = disk.read(&file, MAX_ENVELOPE + 1).map_err(PeekError::Io)?;
         let envelope = lock::parse_envelope(&bytes, &facts)?;
-        Ok(Original { shared: Arc::clone(&self.shared), id: id.clone(), stage, content, envelope, bytes })
+        Ok(Self { shared: Arc::clone(shared), id: id.clone(), stage, content, envelope, bytes })
     }
-}
 
-impl Original {
     /// The id.
     #[must_use]
     pub fn id(&self) -> &MessageId {

@@ -21,8 +21,8 @@ const MAX_CLASHES: usize = 1000;
 #[must_use = "messages that are dropped are removed again"]
 pub struct Parts {
     shared: Arc<Shared>,
-    /// With their content, which is locked so that the sweep leaves it alone, and whether they are visible.
-    parts: Vec<(MessageId, File, bool)>,
+    /// With their content, which is locked so that the sweep leaves it alone, and the suffix that the envelope has.
+    parts: Vec<(MessageId, File, &'static str)>,
 }
 
 impl Parts {
@@ -47,7 +47,7 @@ impl Parts {
             let name = id.file(CONTENT);
             match self.make_content(original, &id) {
                 Ok(content) => {
-                    self.parts.push((id.clone(), content, false));
+                    self.parts.push((id.clone(), content, NEW));
                     return Ok(id);
                 }
                 Err(Errno::EEXIST) => id = self.shared.ids.next(),
@@ -76,19 +76,25 @@ impl Parts {
         written.map_err(|errno| DeliveryError::SplitEnvelope { path: self.shared.path.join(name), errno })
     }
 
-    /// Makes all parts visible and durable. They are still removed with this value, unless they are [kept](Self::keep).
+    /// Makes all parts visible and durable, ready to be sent. They are still removed with this value, unless they are
+    /// [kept](Self::keep).
     ///
     /// # Errors
     /// One could not be.
     pub fn publish(&mut self) -> Result<(), DeliveryError> {
+        self.publish_as(READY)
+    }
+
+    /// The same in another state.
+    pub(in crate::spool) fn publish_as(&mut self, suffix: &'static str) -> Result<(), DeliveryError> {
         let shared = Arc::clone(&self.shared);
-        for (id, _, visible) in &mut self.parts {
-            let renamed = shared.disk.rename(&id.file(NEW), &id.file(READY));
+        for (id, _, state) in &mut self.parts {
+            let renamed = shared.disk.rename(&id.file(NEW), &id.file(suffix));
             renamed.map_err(|errno| DeliveryError::SplitEnvelope {
-                path: shared.path.join(id.file(READY)),
+                path: shared.path.join(id.file(suffix)),
                 errno,
             })?;
-            *visible = true;
+            *state = suffix;
         }
         shared.committer.flush().map_err(|error| DeliveryError::Flush(Box::new(error)))
     }
@@ -130,10 +136,10 @@ impl Parts {
 
 impl Drop for Parts {
     fn drop(&mut self) {
-        for (id, _, visible) in &self.parts {
-            let removed = self.shared.disk.unlink(&id.file(if *visible { READY } else { NEW }));
-            // A part that a forwarder has taken is sent.
-            if removed.is_ok() || !visible {
+        for (id, _, suffix) in &self.parts {
+            let removed = self.shared.disk.unlink(&id.file(suffix));
+            // A part that somebody has taken is theirs.
+            if removed.is_ok() || *suffix == NEW {
                 let _ = self.shared.disk.unlink(&id.file(CONTENT));
             }
         }

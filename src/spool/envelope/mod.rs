@@ -12,10 +12,11 @@ mod trailer;
 pub mod xtext;
 
 use crate::smtp::Body;
-pub use trailer::{InDoubt, Interrupted, Rejected, RetryNote, RetryState};
+use crate::spool::id::MessageId;
+pub use trailer::{Attempt, FailNote, InDoubt, Interrupted, Notice, Rejected, RetryNote, RetryState};
 pub(crate) use trailer::{
-    delay_noted, delayed_line, failure_lines, failures, fresh_start, in_doubt_line, interrupted_line,
-    is_notified, make_due, notified_line, replace_retry_lines,
+    delay_noted, delayed_line, drop_retry_lines, failure_lines, failures, fresh_start, in_doubt_line,
+    interrupted_line, make_due, notice, notified_line, replace_retry_lines, split_line,
 };
 
 /// Largest envelope that is read; a larger one is corrupt.
@@ -99,6 +100,12 @@ impl Envelope {
     #[must_use]
     pub fn refusal_of(&self, recipient: &str) -> Option<(u16, String)> {
         trailer::refusal_of(&self.trailer, recipient)
+    }
+
+    /// The message that its recipients were in when they were refused, if the others waited there.
+    #[must_use]
+    pub fn split_from(&self) -> Option<MessageId> {
+        trailer::split_from(&self.trailer)
     }
 
     /// Checks that sender and remote recipients can be put between angle brackets on the wire: a file may come from a

@@ -223,11 +223,14 @@ fn a_line_end_in_an_address_makes_no_line() {
 
 #[test]
 fn reasons_are_one_printable_line() {
-    let line = |reason: &str| String::from_utf8(failure_lines(reason, None, &[]).remove(0)).unwrap();
+    let lines_of = |reason: &str, code, rejected| {
+        failure_lines(&FailNote { reason: reason.to_owned(), code, rejected, ..FailNote::default() })
+    };
+    let line = |reason: &str| String::from_utf8(lines_of(reason, None, Vec::new()).remove(0)).unwrap();
     assert_eq!(line("one\ntwo\t\\\0\r\u{e9}~"), "X-MailRelay-Reason: one\\ntwo\\t\\\\\\0\\r\\xc3\\xa9~");
     assert!(line(&"x".repeat(1_000_000)).len() < 1100);
     let refusal = Rejected { address: "b@x".to_owned(), code: 550, text: "no".to_owned() };
-    let lines = failure_lines("r", Some(0), &vec![refusal; 10_000]);
+    let lines = lines_of("r", Some(0), vec![refusal; 10_000]);
     assert_eq!(lines[1], b"X-MailRelay-ReasonCode:");
     assert_eq!(lines[2], b"X-MailRelay-RecipientReason: b@x 550 no");
     assert!(lines.iter().map(Vec::len).sum::<usize>() < 40_000);
@@ -236,19 +239,47 @@ fn reasons_are_one_printable_line() {
 #[test]
 fn a_retry_keeps_what_permanent_failures_left() {
     let note = RetryNote { reason: "later".to_owned(), attempts: 2, ..RetryNote::default() };
-    let mut trailer: Vec<Vec<u8>> = failure_lines("first", Some(550), &[]);
+    let failure =
+        |reason: &str| failure_lines(&FailNote { reason: reason.to_owned(), ..FailNote::default() });
+    let mut trailer: Vec<Vec<u8>> = failure("first");
     let kept = trailer.len();
     replace_retry_lines(&mut trailer, &note);
     let length = trailer.len();
     replace_retry_lines(&mut trailer, &note);
     assert_eq!(trailer.len(), length);
-    trailer.extend(failure_lines("second", Some(551), &[]));
+    trailer.extend(failure("second"));
     replace_retry_lines(&mut trailer, &note);
     assert_eq!(trailer.len(), length + 2);
     assert_eq!(trailer[0], b"X-MailRelay-Reason: first");
     assert_eq!(trailer[kept], b"X-MailRelay-Reason: second");
     let state = RetryState::of(&Envelope { trailer, ..Envelope::default() });
     assert_eq!((state.attempts, state.reason.as_deref()), (2, Some("later")));
+}
+
+#[test]
+fn an_attempt_belongs_to_its_reason() {
+    let attempt = |at| Some(Attempt { at, relay: "192.0.2.1:25".to_owned() });
+    let state = |trailer: &Vec<Vec<u8>>| {
+        RetryState::of(&Envelope { trailer: trailer.clone(), ..Envelope::default() })
+    };
+    let note = RetryNote { attempts: 2, give_up: Some(9000), attempt: attempt(1000), ..RetryNote::default() };
+    let mut trailer = Vec::new();
+    replace_retry_lines(&mut trailer, &note);
+    let length = trailer.len();
+    assert_eq!((state(&trailer).last_attempt, state(&trailer).give_up), (attempt(1000), Some(9000)));
+    replace_retry_lines(&mut trailer, &RetryNote { attempt: attempt(2000), ..note.clone() });
+    assert_eq!((state(&trailer).last_attempt, trailer.len()), (attempt(2000), length));
+    // One that has reached nobody.
+    trailer.extend(failure_lines(&FailNote::default()));
+    assert_eq!((state(&trailer).last_attempt, state(&trailer).give_up), (None, None));
+    trailer.extend(failure_lines(&FailNote { attempt: attempt(3000), ..FailNote::default() }));
+    assert_eq!(state(&trailer).last_attempt, attempt(3000));
+    // What is noted of a failure for good stays.
+    let length = trailer.len() + length;
+    replace_retry_lines(&mut trailer, &note);
+    replace_retry_lines(&mut trailer, &note);
+    assert!(trailer.contains(&b"X-MailRelay-LastAttempt: 3000 192.0.2.1:25".to_vec()));
+    assert!(trailer.len() < length, "{trailer:?}");
 }
 
 /// A value as the reader gives it: no white space at its ends.

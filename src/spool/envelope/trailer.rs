@@ -7,9 +7,11 @@
 //! X-MailRelay-InDoubt: <unix time> <address>          if an attempt ended between the final dot and its reply
 //! X-MailRelay-FirstTry: <unix time>
 //! X-MailRelay-Attempts: <n>
+//! X-MailRelay-GiveUp: <unix time>                     if it is given up at any time
 //! X-MailRelay-NextAttempt: <unix time>
 //! X-MailRelay-Reason: <text>                          these follow NextAttempt directly, which tells them from
 //! X-MailRelay-ReasonCode: <code>                      those of a permanent failure
+//! X-MailRelay-LastAttempt: <unix time> <next hop>     if the next hop was reached
 //! X-MailRelay-RecipientReason: <address> <code> <text>
 //! ```
 //!
@@ -25,6 +27,7 @@
 //! back: however it had come to fail, it starts afresh.
 
 use super::Envelope;
+use crate::spool::id::MessageId;
 
 const REASON: &str = "X-MailRelay-Reason:";
 const REASON_CODE: &str = "X-MailRelay-ReasonCode:";
@@ -36,6 +39,12 @@ const IN_DOUBT: &str = "X-MailRelay-InDoubt:";
 const NOTIFIED: &str = "X-MailRelay-Notified:";
 const DELAYED: &str = "X-MailRelay-Delayed:";
 const INTERRUPTED: &str = "X-MailRelay-Interrupted:";
+const GIVE_UP: &str = "X-MailRelay-GiveUp:";
+const LAST_ATTEMPT: &str = "X-MailRelay-LastAttempt:";
+const SPLIT_FROM: &str = "X-MailRelay-SplitFrom:";
+
+/// Behind the time of a failure that there was nobody to report to.
+const NOBODY: &str = " nobody";
 
 /// Longest reason that is recorded, escaped; the rest of a peer's novel is dropped.
 const MAX_REASON: usize = 1000;
@@ -60,6 +69,19 @@ pub struct RetryState {
     pub in_doubt: Option<InDoubt>,
     /// Attempts in a row that ended with the process.
     pub interrupted: Option<Interrupted>,
+    /// When it is going to be given up, in seconds since 1970.
+    pub give_up: Option<u64>,
+    /// The attempt that the reason is about.
+    pub last_attempt: Option<Attempt>,
+}
+
+/// An attempt that has reached a next hop.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Attempt {
+    /// When it ended, in seconds since 1970.
+    pub at: u64,
+    /// Transport address of the next hop.
+    pub relay: String,
 }
 
 /// Attempts that no end is known of, because their process died.
@@ -69,6 +91,15 @@ pub struct Interrupted {
     pub count: u32,
     /// When the last one was found, in seconds since 1970.
     pub at: u64,
+}
+
+/// Whether anybody was told of a failure.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Notice {
+    /// There was a report.
+    Sent,
+    /// There was nobody to be told.
+    Nobody,
 }
 
 /// A transfer that was complete but for the reply.
@@ -104,8 +135,25 @@ pub struct RetryNote {
     pub attempts: u32,
     /// Time of the first attempt, in seconds since 1970.
     pub first_try: u64,
+    /// When it is going to be given up, in seconds since 1970, if ever.
+    pub give_up: Option<u64>,
     /// Replies to recipients that were refused.
     pub rejected: Vec<Rejected>,
+    /// When and where, if a next hop was reached.
+    pub attempt: Option<Attempt>,
+}
+
+/// Why a message failed for good.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct FailNote {
+    /// The reason.
+    pub reason: String,
+    /// The reply code, if there was a reply.
+    pub code: Option<u16>,
+    /// Replies to recipients that were refused.
+    pub rejected: Vec<Rejected>,
+    /// When and where, if a next hop was reached.
+    pub attempt: Option<Attempt>,
 }
 
 impl RetryState {
@@ -122,7 +170,7 @@ impl RetryState {
                 if !temporary {
                     state = Self { in_doubt: state.in_doubt, ..Self::default() };
                 }
-                state.reason = Some(text.to_owned());
+                (state.reason, state.last_attempt) = (Some(text.to_owned()), None);
             } else if let Some(text) = value(REASON_CODE) {
                 state.reason_code = text.parse().ok();
             } else if let Some(text) = value(NEXT_ATTEMPT) {
@@ -130,12 +178,16 @@ impl RetryState {
             } else if let Some(text) = value(ATTEMPTS) {
                 state.attempts = text.parse().unwrap_or(0);
                 if state.attempts == 0 {
-                    (state.next_attempt, state.interrupted) = (None, None);
+                    (state.next_attempt, state.give_up, state.interrupted) = (None, None, None);
                 }
             } else if let Some(text) = value(FIRST_TRY) {
                 state.first_try = text.parse().ok();
+            } else if let Some(text) = value(GIVE_UP) {
+                state.give_up = text.parse().ok();
             } else if let Some(text) = value(IN_DOUBT) {
-                state.in_doubt = parse_in_doubt(text);
+                state.in_doubt = parse_timed(text).map(|(at, address)| InDoubt { at, address });
+            } else if let Some(text) = value(LAST_ATTEMPT) {
+                state.last_attempt = parse_timed(text).map(|(at, relay)| Attempt { at, relay });
             } else if let Some(text) = value(INTERRUPTED) {
                 state.interrupted = parse_interrupted(text);
             }
@@ -144,9 +196,10 @@ impl RetryState {
     }
 }
 
-fn parse_in_doubt(text: &str) -> Option<InDoubt> {
-    let (at, address) = text.split_once(' ')?;
-    Some(InDoubt { at: at.parse().ok()?, address: address.to_owned() })
+/// A time, and what stands behind it.
+fn parse_timed(text: &str) -> Option<(u64, String)> {
+    let (at, rest) = text.split_once(' ')?;
+    Some((at.parse().ok()?, rest.to_owned()))
 }
 
 fn parse_interrupted(text: &str) -> Option<Interrupted> {
@@ -173,6 +226,7 @@ impl Block {
             _ if line.starts_with(NEXT_ATTEMPT) => 1,
             1 if line.starts_with(REASON) => 2,
             2 if line.starts_with(REASON_CODE) => 3,
+            2..=3 if line.starts_with(LAST_ATTEMPT) => 3,
             1..=3 if line.starts_with(RECIPIENT_REASON) => 3,
             _ => 0,
         };
@@ -198,6 +252,17 @@ pub(crate) fn make_due(trailer: &mut Vec<Vec<u8>>) {
 
 /// Replaces the lines of earlier retries by those of this one.
 pub(crate) fn replace_retry_lines(trailer: &mut Vec<Vec<u8>>, note: &RetryNote) {
+    let in_doubt = drop_retry_lines(trailer);
+    trailer.extend(in_doubt);
+    trailer.push(format!("{FIRST_TRY} {}", note.first_try).into_bytes());
+    trailer.push(format!("{ATTEMPTS} {}", note.attempts).into_bytes());
+    trailer.extend(note.give_up.map(|at| format!("{GIVE_UP} {at}").into_bytes()));
+    trailer.push(format!("{NEXT_ATTEMPT} {}", note.next_attempt).into_bytes());
+    trailer.extend(reason_lines(&note.reason, note.code, note.attempt.as_ref(), &note.rejected));
+}
+
+/// Removes the lines of retries; what may have been delivered comes back.
+pub(crate) fn drop_retry_lines(trailer: &mut Vec<Vec<u8>>) -> Option<Vec<u8>> {
     let mut block = Block::default();
     let mut in_doubt = None;
     trailer.retain(|line| {
@@ -206,24 +271,31 @@ pub(crate) fn replace_retry_lines(trailer: &mut Vec<Vec<u8>>, note: &RetryNote) 
             in_doubt = Some(line.clone());
             return false;
         }
-        let replaced = [ATTEMPTS, FIRST_TRY, INTERRUPTED].iter().any(|name| text.starts_with(name));
+        let replaced = [ATTEMPTS, FIRST_TRY, GIVE_UP, INTERRUPTED].iter().any(|name| text.starts_with(name));
         !block.holds(&text) && !replaced
     });
-    trailer.extend(in_doubt);
-    trailer.push(format!("{FIRST_TRY} {}", note.first_try).into_bytes());
-    trailer.push(format!("{ATTEMPTS} {}", note.attempts).into_bytes());
-    trailer.push(format!("{NEXT_ATTEMPT} {}", note.next_attempt).into_bytes());
-    trailer.extend(failure_lines(&note.reason, note.code, &note.rejected));
+    in_doubt
 }
 
-/// The lines that tell of a failure.
-pub(crate) fn failure_lines(reason: &str, code: Option<u16>, rejected: &[Rejected]) -> Vec<Vec<u8>> {
+/// The lines that tell of a failure for good.
+pub(crate) fn failure_lines(note: &FailNote) -> Vec<Vec<u8>> {
+    reason_lines(&note.reason, note.code, note.attempt.as_ref(), &note.rejected)
+}
+
+fn reason_lines(
+    reason: &str,
+    code: Option<u16>,
+    attempt: Option<&Attempt>,
+    rejected: &[Rejected],
+) -> Vec<Vec<u8>> {
     let code = match code {
         Some(code) if code != 0 => format!("{REASON_CODE} {code}"),
         // compat: no space behind the colon.
         _ => REASON_CODE.to_owned(),
     };
     let mut lines = vec![format!("{REASON} {}", escape(reason)).into_bytes(), code.into_bytes()];
+    lines
+        .extend(attempt.map(|Attempt { at, relay }| format!("{LAST_ATTEMPT} {at} {}", escape(relay)).into()));
     let mut room = MAX_RECIPIENT_REASONS;
     for Rejected { address, code, text } in rejected {
         let line = format!("{RECIPIENT_REASON} {} {code} {}", escape(address), escape(text));
@@ -241,10 +313,13 @@ pub(crate) fn failures(trailer: &[Vec<u8>]) -> usize {
     trailer.iter().filter(|line| line.starts_with(REASON.as_bytes())).count()
 }
 
-/// The last reason stands before a line that says it was reported.
-pub(crate) fn is_notified(trailer: &[Vec<u8>]) -> bool {
+/// What has been said of the last failure: the line stands behind its reason.
+pub(crate) fn notice(trailer: &[Vec<u8>]) -> Option<Notice> {
     let last = |name: &str| trailer.iter().rposition(|line| line.starts_with(name.as_bytes()));
-    last(NOTIFIED).is_some_and(|notified| last(REASON).is_none_or(|reason| reason < notified))
+    let notified = last(NOTIFIED)?;
+    let is_later = last(REASON).is_none_or(|reason| reason < notified);
+    let to_nobody = trailer.get(notified)?.ends_with(NOBODY.as_bytes());
+    is_later.then_some(if to_nobody { Notice::Nobody } else { Notice::Sent })
 }
 
 /// When the sender was told of a delay.
@@ -253,9 +328,13 @@ pub(crate) fn delay_noted(trailer: &[Vec<u8>]) -> Option<u64> {
     String::from_utf8_lossy(line).trim().parse().ok()
 }
 
-/// The line that says that a failure was reported.
-pub(crate) fn notified_line(at: u64) -> Vec<u8> {
-    format!("{NOTIFIED} {at}").into_bytes()
+/// The line that says that a failure was reported, or needs no report.
+pub(crate) fn notified_line(at: u64, notice: Notice) -> Vec<u8> {
+    match notice {
+        Notice::Sent => format!("{NOTIFIED} {at}"),
+        Notice::Nobody => format!("{NOTIFIED} {at}{NOBODY}"),
+    }
+    .into_bytes()
 }
 
 /// The line that says that the sender knows of the delay.
@@ -275,6 +354,17 @@ pub(crate) fn refusal_of(trailer: &[Vec<u8>], recipient: &str) -> Option<(u16, S
         let (code, text) = rest.split_once(' ').unwrap_or((&rest, ""));
         Some((code.parse().ok()?, text.to_owned()))
     })
+}
+
+/// The line of recipients that were set aside: which message they come from.
+pub(crate) fn split_line(id: &MessageId) -> Vec<u8> {
+    format!("{SPLIT_FROM} {id}").into_bytes()
+}
+
+/// See [`Envelope::split_from`].
+pub(crate) fn split_from(trailer: &[Vec<u8>]) -> Option<MessageId> {
+    let line = trailer.iter().find_map(|line| line.strip_prefix(SPLIT_FROM.as_bytes()))?;
+    String::from_utf8_lossy(line).trim().parse().ok()
 }
 
 /// The line that marks a message as possibly delivered.

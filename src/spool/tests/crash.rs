@@ -160,6 +160,16 @@ fn sending_to_some_survives_a_crash_at_every_operation() {
     });
 }
 
+/// Each recipient is in one of the two messages, or in both, at any time.
+#[test]
+fn setting_aside_survives_a_crash_at_every_operation() {
+    walk(|spool, id, _| {
+        let Ok(Some(mut message)) = spool.lock(id) else { return };
+        let _ = message.set_aside(&[BOTH[0].to_owned()], &fail_note());
+        let _ = message.retry(&retry_note());
+    });
+}
+
 #[test]
 fn failing_survives_a_crash_at_every_operation() {
     walk(|spool, id, _| {
@@ -329,8 +339,10 @@ fn check(directory: &Path, promises: &Promises, when: &str) {
     }
     for (id, recipients) in &promises.owed {
         let envelope = found.get(id).unwrap_or_else(|| panic!("{when}: {id} is lost; {before:?}"));
+        let parts = found.values().filter(|part| part.split_from().as_ref() == Some(id));
+        let reached: Vec<&String> = parts.chain([envelope]).flat_map(|part| &part.remote).collect();
         for recipient in recipients {
-            assert!(envelope.remote.contains(recipient), "{when}: {id} has lost {recipient}");
+            assert!(reached.contains(&recipient), "{when}: {id} has lost {recipient}");
         }
     }
 }

@@ -25,7 +25,7 @@ fn one_reporter_has_a_message_and_sees_why_it_failed() {
     let id = failed(&spool);
     let message = take(&spool, &id);
     assert!(open(place.path()).take_failed(&id).unwrap().is_none(), "somebody has it");
-    assert_eq!((message.failures(), message.is_notified(), message.has_room()), (1, false, true));
+    assert_eq!((message.failures(), message.notice(), message.has_room()), (1, None, true));
     assert_eq!(message.retry_state().reason_code, Some(550));
     let said = message.envelope().refusal_of("\"b c\"@example.net");
     assert_eq!(said, Some((550, "5.1.1 no\\nsuch user".to_owned())));
@@ -40,13 +40,15 @@ fn a_mark_holds_for_one_failure() {
     let place = tempfile::tempdir().unwrap();
     let spool = open(place.path());
     let id = failed(&spool);
-    take(&spool, &id).mark_notified(1_795_170_755).unwrap();
-    assert!(take(&spool, &id).is_notified());
+    for said in [Notice::Sent, Notice::Nobody] {
+        take(&spool, &id).mark_notified(1_795_170_755, said).unwrap();
+        assert_eq!(take(&spool, &id).notice(), Some(said));
+    }
     assert_eq!(take(&spool, &id).retry_state().reason_code, Some(550), "the record is as it was");
     spool.requeue(&id).unwrap();
     lock(&spool, &id).fail(&fail_note()).unwrap();
     let again = take(&spool, &id);
-    assert_eq!((again.is_notified(), again.failures()), (false, 2));
+    assert_eq!((again.notice(), again.failures()), (None, 2));
 }
 
 #[test]

@@ -274,6 +274,29 @@ fn an_edit_with_reserved_space_needs_no_more() {
 }
 
 #[test]
+fn who_cannot_be_set_aside_stays() {
+    use Operation::{Create, Rename, SyncDirectory, SyncFile, Write};
+    let (place, disk, spool) = faulty();
+    let id = store(&spool, &["b@example.net", "c@example.net"]).unwrap();
+    for (good, operation) in
+        [(0, Create), (1, Create), (0, Write), (0, Rename), (0, SyncFile), (0, SyncDirectory)]
+    {
+        let mut message = lock(&spool, &id);
+        disk.fail_after(good, operation, Errno::ENOSPC);
+        let set_aside = message.set_aside(&["b@example.net".to_owned()], &fail_note());
+        assert!(set_aside.is_err(), "{operation:?} {good}");
+        disk.heal();
+        message.unlock().unwrap();
+        assert_eq!(
+            names(place.path()),
+            [format!("{id}.content"), format!("{id}.envelope")],
+            "{operation:?} {good}"
+        );
+        assert_eq!(spool.peek(&id).unwrap().unwrap().0.remote.len(), 2);
+    }
+}
+
+#[test]
 fn other_files_of_the_same_name_are_never_replaced() {
     let place = tempfile::tempdir().unwrap();
     let spool = open(place.path());

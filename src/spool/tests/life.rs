@@ -190,7 +190,7 @@ fn retries_replace_each_other() {
         reason: Some("try later".to_owned()),
         reason_code: Some(450),
         in_doubt: Some(InDoubt { at: 1003, address: "192.0.2.1:25".to_owned() }),
-        interrupted: None,
+        ..RetryState::default()
     };
     assert_eq!(state, expected);
     assert_eq!(envelope.trailer.last().unwrap(), b"X-MailRelay-RecipientReason: b@example.net 450 busy");
@@ -204,6 +204,38 @@ fn retries_replace_each_other() {
     let state = spool.peek(&id).unwrap().unwrap().1;
     assert_eq!((state.attempts, state.first_try, state.next_attempt), (0, None, None));
     assert_eq!((state.reason.as_deref(), state.reason_code), (Some("no mail"), Some(550)));
+}
+
+#[test]
+fn who_is_set_aside_is_a_failed_message_with_the_same_content() {
+    let place = tempfile::tempdir().unwrap();
+    let spool = open(place.path());
+    let id = store(&spool, &["b@example.net", "c@example.net", "d@example.net"]).unwrap();
+    lock(&spool, &id).retry(&retry_note()).unwrap();
+    let refused = ["d@example.net", "b@example.net", "x@example.net"].map(str::to_owned);
+    let mut message = lock(&spool, &id);
+    let part = message.set_aside(&refused, &fail_note()).unwrap().unwrap();
+    assert_eq!(message.envelope().remote, ["c@example.net"]);
+    message.unlock().unwrap();
+    let (envelope, state) = spool.peek(&id).unwrap().unwrap();
+    assert_eq!((envelope.remote, state.attempts), (vec!["c@example.net".to_owned()], 1));
+    let found = spool.inspect(&part).unwrap();
+    let envelope = found.envelope.unwrap();
+    assert_eq!((found.state, &*found.head), (MessageState::Failed, CONTENT_TEXT));
+    assert_eq!(envelope.remote, ["b@example.net", "d@example.net"]);
+    assert_eq!(envelope.split_from(), Some(id.clone()));
+    let state = RetryState::of(&envelope);
+    assert_eq!((state.reason.as_deref(), state.reason_code, state.attempts), (Some("no mail"), Some(550), 0));
+    // Each has its content until it goes itself.
+    lock(&spool, &id).sent().unwrap();
+    spool.requeue(&part).unwrap();
+    assert_eq!(lock(&spool, &part).content().unwrap().1, CONTENT_TEXT.len() as u64);
+
+    // Where nobody is left, or nobody is refused, there is nothing to set aside.
+    let mut message = lock(&spool, &part);
+    assert_eq!(message.set_aside(&refused, &fail_note()), Ok(None));
+    assert_eq!(message.set_aside(&refused[2..], &fail_note()), Ok(None));
+    assert_eq!(names(place.path()).len(), 2);
 }
 
 #[test]

@@ -88,10 +88,10 @@ fn retry_note() -> RetryNote {
         next_attempt: 2000,
         attempts: 1,
         first_try: 1000,
-        rejected: Vec::new(),
+        ..RetryNote::default()
     }
 }
 
 fn fail_note() -> FailNote {
-    FailNote { reason: "no mail".to_owned(), code: Some(550), rejected: Vec::new() }
+    FailNote { reason: "no mail".to_owned(), code: Some(550), ..FailNote::default() }
 }
