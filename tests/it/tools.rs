@@ -63,7 +63,7 @@ fn what_was_too_old_is_tried_for_as_long_again() {
     });
     assert_eq!(forward(&spool, &hop.arg(), &[]).0, 75);
     let ready = format!("{ID}.envelope");
-    assert_eq!(spool.ready(), [ready.clone()], "{:?}", spool.files());
+    assert_eq!(spool.ready(), std::slice::from_ref(&ready), "{:?}", spool.files());
     assert_eq!(spool.envelope(&ready).all("Attempts"), ["1"]);
 }
 
