@@ -78,7 +78,15 @@ pub(super) const SUBMIT: More = &[
         "AS SENDMAIL",
         &[
             "Called as sendmail it takes -t, -i, -oi, -f, -r, -F, -bs, -bp, -bi, -q and recipients, mixed as they come, and accepts the other \
-         options of that program without effect. Called as mailq it lists what waits, as newaliases it does nothing.",
+         options of that program without effect. Text without a header is a body, and the From line of a mailbox file in front of the header is \
+         dropped. Called as mailq it lists what waits, as newaliases it does nothing.",
+        ],
+    ),
+    (
+        "LOG",
+        &[
+            "What is stored is in the journal, or in syslog where there is no journal, with the facility mail: by this program, or by the SMTP \
+         server that has stored it.",
         ],
     ),
     (
