@@ -13,11 +13,13 @@
 //! directory once, report.
 //!
 //! Other changes of the directory (a message was sent, failed or put back) need no answer. They wait a moment for
-//! company, or ride with the next batch; [`Committer::flush`] waits for them.
+//! company, or ride with the next batch; [`Committer::flush`] waits for them. The first one wakes the thread, the others only
+//! find that somebody has. The thread forgets it before it syncs, so a change is either made before that sync or wakes it again.
 
 use std::fs::File;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, SyncSender, channel, sync_channel};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -59,6 +61,8 @@ const GATHER: Duration = Duration::from_millis(100);
 /// Hands jobs to the thread. Dropping it ends the thread when the queue is empty.
 pub(super) struct Committer {
     queue: Option<Sender<Job>>,
+    /// The thread knows of changes that it has not begun to sync.
+    changed: Arc<AtomicBool>,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -67,12 +71,19 @@ impl Committer {
     /// The system refuses another thread.
     pub(super) fn start(disk: Arc<dyn Disk>, config: &SpoolConfig) -> Result<Self, Errno> {
         let (queue, jobs) = channel();
-        let worker = Worker { disk, jobs, durability: config.durability, unreported: None };
+        let changed = Arc::new(AtomicBool::new(false));
+        let worker = Worker {
+            disk,
+            jobs,
+            durability: config.durability,
+            changed: Arc::clone(&changed),
+            unreported: None,
+        };
         let thread = std::thread::Builder::new()
             .name("spool-commit".to_owned())
             .spawn(move || worker.run())
             .map_err(|error| error.raw_os_error().map_or(Errno::EAGAIN, Errno::from_raw))?;
-        Ok(Self { queue: Some(queue), thread: Some(thread) })
+        Ok(Self { queue: Some(queue), changed, thread: Some(thread) })
     }
 
     /// Queues a message. Never blocks.
@@ -83,10 +94,13 @@ impl Committer {
         }
     }
 
-    /// Queues a sync of the directory. Never blocks.
+    /// Has a change of the directory that was just made synced. Never blocks.
     pub(super) fn directory_changed(&self) {
-        // Without a thread there is nobody to make it durable; the change itself was made.
-        let _ = self.send(Job::Directory);
+        // Who finds it set has made its change before the thread takes it back, and with that before the sync that follows.
+        if !self.changed.swap(true, Ordering::AcqRel) {
+            // Without a thread there is nobody to make it durable; the change itself was made.
+            let _ = self.send(Job::Directory);
+        }
     }
 
     /// Waits until everything queued so far is durable.
@@ -120,6 +134,7 @@ struct Worker {
     disk: Arc<dyn Disk>,
     jobs: Receiver<Job>,
     durability: Durability,
+    changed: Arc<AtomicBool>,
     /// A failed sync of changes that nobody was waiting for: whoever flushes next is told.
     unreported: Option<StoreError>,
 }
@@ -173,6 +188,8 @@ impl Worker {
 
     fn commit(&mut self, batch: Batch) {
         let renamed = self.make_visible(batch.stores);
+        // Before the sync: what changes from here on may be too late for it. With AcqRel the changes of all who have set it are seen.
+        self.changed.swap(false, Ordering::AcqRel);
         match self.sync_directory() {
             Ok(()) => {
                 for Pending { id, content, envelope, done, .. } in renamed {

@@ -26,6 +26,29 @@ fn two_spools_of_one_process_never_share_an_id() {
 }
 
 #[test]
+fn a_change_during_a_directory_sync_is_made_durable_by_another_one() {
+    let place = tempfile::tempdir().unwrap();
+    let (spool, disk) = on_test_disk(place.path());
+    let (first, second) = (store(&spool, &["b@x"]).unwrap(), store(&spool, &["b@x"]).unwrap());
+    let message = lock(&spool, &first);
+    spool.flush().unwrap();
+    let (changed, seen) = channel();
+    let other = Arc::clone(&spool);
+    disk.during_directory_sync(move || {
+        lock(&other, &second).unlock().unwrap();
+        changed.send(()).unwrap();
+    });
+    message.unlock().unwrap();
+    // Nobody waits for either of them.
+    seen.recv_timeout(Duration::from_secs(60)).unwrap();
+    let end = std::time::Instant::now() + Duration::from_secs(60);
+    while disk.unsynced_changes() > 0 {
+        assert!(std::time::Instant::now() < end, "a change is never synced");
+        thread::sleep(Duration::from_millis(5));
+    }
+}
+
+#[test]
 fn every_message_goes_to_one_of_several_threads_and_processes() {
     // The other processes run this test as well, and find here what they are for.
     if let Some(directory) = std::env::var_os(SPOOL_VARIABLE) {

@@ -31,6 +31,8 @@ struct State {
     fail: Option<(Operation, Errno, usize)>,
     /// Operations that panic.
     bug: Option<Operation>,
+    /// Files opened so far.
+    opened: usize,
     numbers: HashMap<u64, FileNumber>,
     files: usize,
     /// Data that survives a power cut.
@@ -40,6 +42,8 @@ struct State {
     /// Each change since, in order: the directory and what is in it then.
     changes: Vec<(PathBuf, Names)>,
     before_directory_sync: Option<Box<dyn FnOnce() + Send>>,
+    /// After the changes that a sync of the directory makes durable.
+    during_directory_sync: Option<Box<dyn FnOnce() + Send>>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -79,6 +83,15 @@ impl TestDisk {
 
     pub(super) fn before_directory_sync(&self, act: impl FnOnce() + Send + 'static) {
         self.lock().before_directory_sync = Some(Box::new(act));
+    }
+
+    pub(super) fn during_directory_sync(&self, act: impl FnOnce() + Send + 'static) {
+        self.lock().during_directory_sync = Some(Box::new(act));
+    }
+
+    /// How many files have been opened.
+    pub(crate) fn opened(&self) -> usize {
+        self.lock().opened
     }
 
     pub(crate) fn panic_at(&self, operation: Operation) {
@@ -201,6 +214,7 @@ impl Disk for TestDisk {
     fn open(&self, name: &str, access: Access) -> DiskResult<(File, Facts)> {
         self.alive()?;
         self.faultless(Operation::Open)?;
+        self.lock().opened += 1;
         self.real.open(name, access)
     }
 
@@ -287,6 +301,11 @@ impl Disk for TestDisk {
         let now = state.names(&self.folder);
         state.durable.insert(self.folder.clone(), now);
         state.changes.retain(|(folder, _)| *folder != self.folder);
+        let act = state.during_directory_sync.take();
+        drop(state);
+        if let Some(act) = act {
+            act();
+        }
         Ok(())
     }
 
