@@ -52,9 +52,9 @@
 //!    then does the session say 250.
 //! 4. The role asks for forwarding: `emailrelay-smtp` by the request file that `emailrelay-forward.path` watches.
 //! 5. [`forward::Engine`] lists the spool, oldest first, and queues each message that is due in the lane of its
-//!    destination. A lane has up to four connections, each with a worker that locks a message, sends it through
-//!    [`net::client`] and an [`smtp::client::Session`], and finishes it as [`forward::outcome`] judges: deleted,
-//!    put back with the time of the next attempt, set aside as `.bad`, or left untouched when the session was to blame.
+//!    destination. A lane has up to four connections, as its share of those that are allowed in all, each with a worker
+//!    that locks a message, sends it through [`net::client`] and an [`smtp::client::Session`], and finishes it as
+//!    [`forward::outcome`] judges: deleted, put back with the time of the next attempt, set aside as `.bad`, or left untouched when the session was to blame.
 //!
 //! With `--immediate` step 3 ends with the message visible and locked for us, and `role::smtp` hands it to its client's line of
 //! [`forward::proxy`], which sends it on at once. The reply is what [`forward::answer`] makes of the next hop's.

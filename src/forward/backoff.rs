@@ -80,7 +80,6 @@ fn scrambled(seed: u64) -> u64 {
 /// The state of one destination: well, or in trouble and left alone for a while.
 #[derive(Clone, Debug)]
 pub struct DestinationBackoff {
-    schedule: Schedule,
     seed: u64,
     failures: u32,
     until: u64,
@@ -88,15 +87,15 @@ pub struct DestinationBackoff {
 
 impl DestinationBackoff {
     /// A destination that is believed to be well.
-    pub fn new(schedule: Schedule, seed: u64) -> Self {
-        Self { schedule, seed, failures: 0, until: 0 }
+    pub fn new(seed: u64) -> Self {
+        Self { seed, failures: 0, until: 0 }
     }
 
     /// A destination that an earlier process has seen fail so often, to be left alone until then. A time that is further away
     /// than any this program picks is not believed.
     #[must_use]
-    pub fn restored(self, failures: u32, until: u64, now: u64) -> Self {
-        let longest = self.schedule.max.as_secs().saturating_add(self.schedule.max.as_secs() / 10);
+    pub fn restored(self, failures: u32, until: u64, now: u64, schedule: Schedule) -> Self {
+        let longest = schedule.max.as_secs().saturating_add(schedule.max.as_secs() / 10);
         Self { failures, until: until.min(now.saturating_add(longest)), ..self }
     }
 
@@ -126,10 +125,10 @@ impl DestinationBackoff {
     }
 
     /// A session failed. Sessions that fail side by side count as one failure.
-    pub fn fault(&mut self, now: u64) {
+    pub fn fault(&mut self, now: u64, schedule: Schedule) {
         if self.may_try(now) {
             self.failures = self.failures.saturating_add(1);
-            self.until = now.saturating_add(self.schedule.delay(self.failures, self.seed));
+            self.until = now.saturating_add(schedule.delay(self.failures, self.seed));
         }
     }
 }
@@ -185,14 +184,14 @@ mod tests {
 
     #[test]
     fn a_destination_in_trouble_is_left_alone_for_longer_and_longer() {
-        let mut destination = DestinationBackoff::new(Schedule::default(), 3);
+        let (mut destination, schedule) = (DestinationBackoff::new(3), Schedule::default());
         assert!(destination.may_try(NOW));
-        destination.fault(NOW);
-        destination.fault(NOW + 1);
+        destination.fault(NOW, schedule);
+        destination.fault(NOW + 1, schedule);
         assert!(!destination.may_try(NOW + 4 * MINUTE));
         let second = NOW + 6 * MINUTE;
         assert!(destination.may_try(second), "the second of two parallel failures does not count");
-        destination.fault(second);
+        destination.fault(second, schedule);
         assert!(!destination.may_try(second + 8 * MINUTE));
         assert!(destination.may_try(second + 12 * MINUTE));
         destination.success();
@@ -201,12 +200,13 @@ mod tests {
 
     #[test]
     fn what_an_earlier_process_has_seen_goes_on() {
-        let restored = |until| DestinationBackoff::new(Schedule::default(), 0).restored(3, until, NOW);
+        let schedule = Schedule::default();
+        let restored = |until| DestinationBackoff::new(0).restored(3, until, NOW, schedule);
         let mut destination = restored(NOW + 20 * MINUTE);
         assert!(!destination.may_try(NOW + 19 * MINUTE));
         let later = NOW + 20 * MINUTE;
         assert!(destination.may_try(later));
-        destination.fault(later);
+        destination.fault(later, schedule);
         assert_eq!(destination.failures(), 4);
         assert!(about(40 * MINUTE, destination.until() - later));
         assert!(restored(u64::MAX).may_try(NOW + 5 * HOUR), "no time that we pick");

@@ -1,36 +1,36 @@
-//! Runs over the spool: which messages are due, to which destination each one goes, and when all is done.
+//! Runs over the spool: when one begins, what it waits for, and when all is done.
 //!
-//! A run lists the spool, oldest first, and hands every due message's id to the lane of its destination, whose
-//! workers lock, send and finish it. A request that comes during a run makes it list the spool again, so new arrivals
-//! join the run. Only ids are held in memory.
+//! A run lists the spool and hands every message that is due to the lane of its destination (`scan`), whose workers lock, send and
+//! finish it. A request that comes during a run makes it list the spool again, so new arrivals join the run. What is in memory of a
+//! message is its id; only messages that have passed filters wait locked, with open files, and of these there are a few for each
+//! connection.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
-use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
+use tokio::sync::Notify;
 use tokio::task::spawn_blocking;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::admin::Notice;
-use crate::forward::config::{EngineConfig, Scope};
-use crate::forward::crowd::Crowd;
+use crate::forward::Reason;
+use crate::forward::config::EngineConfig;
 use crate::forward::destination::Destination;
-use crate::forward::filtering::{self, Stage};
+use crate::forward::filtering::Stage;
 use crate::forward::ignored::Ignored;
+use crate::forward::known::Known;
 use crate::forward::lane::Lane;
 use crate::forward::memory::Memory;
-use crate::forward::tally::{Left, RunReport, Tally};
-use crate::forward::ticket::Ticket;
-use crate::forward::{Reason, finish, worker};
+use crate::forward::pace::Pace;
+use crate::forward::permits::{Permit, Permits};
+use crate::forward::tally::{RunReport, Tally};
 use crate::log::{self, Context, ForwardEvent, SpoolEvent};
-use crate::spool::{Envelope, Interrupted, LockError, MessageId, RetryState, Spool, SpoolError, Waiting};
-
-/// Envelopes looked at in one visit to the blocking pool.
-const SCAN_BATCH: usize = 64;
+use crate::os::clock::unix_now;
+use crate::spool::{LockError, MessageId, Spool};
 
 /// The forwarding engine of one instance.
 #[derive(Debug)]
@@ -38,9 +38,7 @@ pub struct Engine {
     pub(crate) spool: Arc<Spool>,
     config: RwLock<Arc<EngineConfig>>,
     pub(crate) tally: Mutex<Tally>,
-    permits: Arc<Semaphore>,
-    /// Workers that wait for a permit, and what tells those with an idle connection.
-    crowd: Crowd,
+    permits: Arc<Permits>,
     /// Cancelled when no further message may be taken.
     pub(crate) stop: CancellationToken,
     /// Cancelled when idle connections are not to be kept any longer.
@@ -49,11 +47,16 @@ pub struct Engine {
     pub(crate) cut: CancellationToken,
     pub(super) lanes: Mutex<HashMap<Destination, Arc<Lane>>>,
     pub(super) memory: Mutex<Memory>,
+    /// Held while the notes on the disk are read and written. Blocking threads only.
+    pub(super) noting: Mutex<()>,
     pub(crate) workers: TaskTracker,
     /// Messages on their way through the filters.
     pub(crate) stage: Stage,
     /// Messages handed to lanes and not yet finished.
-    in_run: Mutex<HashSet<MessageId>>,
+    pub(super) in_run: Mutex<HashSet<MessageId>>,
+    /// What is remembered of messages that wait, and when they were looked at.
+    pub(super) known: Mutex<Known>,
+    pub(super) pace: Mutex<Pace>,
     outstanding: AtomicUsize,
     /// Why the run is made, until its first message is told of: a run that finds none has not begun.
     unannounced: Mutex<Option<Reason>>,
@@ -61,7 +64,7 @@ pub struct Engine {
     requested: Notify,
     /// Why a run that is under way is to look at the spool again, if it is.
     asked: Mutex<Option<Reason>>,
-    ignored: Mutex<Ignored>,
+    pub(super) ignored: Mutex<Ignored>,
 }
 
 impl Engine {
@@ -80,8 +83,7 @@ impl Engine {
     ) -> Arc<Self> {
         Arc::new(Self {
             spool,
-            permits: Arc::new(Semaphore::new(config.total.max(1))),
-            crowd: Crowd::default(),
+            permits: Permits::new(config.total),
             config: RwLock::new(Arc::new(config)),
             tally: Mutex::default(),
             rest: stop.child_token(),
@@ -89,9 +91,12 @@ impl Engine {
             cut,
             lanes: Mutex::default(),
             memory: Mutex::default(),
+            noting: Mutex::default(),
             workers: TaskTracker::new(),
             stage: Stage::default(),
             in_run: Mutex::default(),
+            known: Mutex::default(),
+            pace: Mutex::default(),
             outstanding: AtomicUsize::new(0),
             unannounced: Mutex::default(),
             drained: Notify::new(),
@@ -133,8 +138,9 @@ impl Engine {
         }
         self.recover().await;
         *lock(&self.unannounced) = Some(reason);
+        let mut look = reason;
         loop {
-            self.scan().await;
+            self.scan(look).await;
             let mut again = self.wait().await;
             self.compare_notes().await;
             if again.is_none() {
@@ -142,17 +148,20 @@ impl Engine {
                 // Whoever has asked meanwhile was told that this run will see to it.
                 again = self.take_request();
             }
-            match again {
-                None => break,
-                // As if a run began, for messages that are not in this one.
-                Some(reason) if reason.is_explicit() => {
-                    self.stage.begin();
-                    self.forget_troubles().await;
-                }
-                Some(_) => {}
+            let Some(reason) = again else { break };
+            // As if a run began, for messages that are not in this one.
+            if reason.is_explicit() {
+                self.stage.begin();
+                self.forget_troubles().await;
             }
+            look = reason;
         }
         self.forget_lanes();
+        self.end(reason)
+    }
+
+    /// Closes the books of a run, and tells what came of it.
+    fn end(&self, reason: Reason) -> RunReport {
         let report = lock(&self.tally).end();
         let begun = lock(&self.unannounced).take().is_none();
         self.tell_end(&report, begun);
@@ -196,24 +205,27 @@ impl Engine {
     }
 
     /// Breaks off the transfers in hand.
-    pub fn cut(&self) {
+    pub(crate) fn cut(&self) {
         self.cut.cancel();
     }
 
     /// Resolves when no further message may be taken.
-    pub async fn stopped(&self) {
+    pub(crate) async fn stopped(&self) {
         self.stop.cancelled().await;
     }
 
     /// Whether no further message may be taken.
-    #[must_use]
-    pub fn is_stopped(&self) -> bool {
+    pub(crate) fn is_stopped(&self) -> bool {
         self.stop.is_cancelled()
     }
 
-    /// Connections and messages from now on follow this; connections that exist stay.
+    /// Connections and messages from now on follow this; connections that exist stay, unless there are too many in all: then busy
+    /// ones end after their message.
     pub fn reload(&self, config: EngineConfig) {
+        self.permits.resize(config.total);
         *self.config.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(config);
+        // What was to wait may be due by the new times, or go elsewhere.
+        lock(&self.known).forget();
     }
 
     /// One line for people.
@@ -254,7 +266,7 @@ impl Engine {
     /// Takes back what dead processes have locked. Returns how many messages are free again.
     ///
     /// Not to be called during a run, which would pass over a message that is being looked at.
-    pub async fn recover(&self) -> usize {
+    pub(crate) async fn recover(&self) -> usize {
         let (spool, age) = (Arc::clone(&self.spool), self.config().busy_age);
         let Ok(recovered) = spawn_blocking(move || spool.recover(age)).await else { return 0 };
         match recovered {
@@ -277,18 +289,13 @@ impl Engine {
     }
 
     /// Leave to make a connection, as soon as there are few enough.
-    pub(crate) async fn permit(&self) -> Option<OwnedSemaphorePermit> {
-        if let Ok(permit) = Arc::clone(&self.permits).try_acquire_owned() {
-            return Some(permit);
-        }
-        let _waiting = self.crowd.enter();
-        // The semaphore is never closed.
-        Arc::clone(&self.permits).acquire_owned().await.ok()
+    pub(crate) async fn permit(&self, destination: &Destination) -> Permit {
+        self.permits.take(destination).await
     }
 
     /// Resolves when somebody waits for a permit: an idle connection is then better given up.
     pub(crate) async fn crowded(&self) {
-        self.crowd.gathered().await;
+        self.permits.crowded().await;
     }
 
     /// Takes the request to look at the spool again, if there is one.
@@ -308,146 +315,6 @@ impl Engine {
                 () = drained => {}
                 () = self.requested.notified() => {}
             }
-        }
-    }
-
-    async fn scan(self: &Arc<Self>) {
-        self.compare_notes().await;
-        let (spool, by_name) = (Arc::clone(&self.spool), self.config().policy.compat26);
-        let scope = self.config().scope;
-        let mut left = lock(&self.tally).start_scan();
-        let listed = spawn_blocking(move || {
-            if scope == Scope::Due {
-                spool.take_forward_request()?;
-            }
-            let mut waiting = spool.waiting()?;
-            if by_name {
-                Waiting::sort_by_name(&mut waiting);
-            }
-            Ok::<_, SpoolError>(waiting)
-        })
-        .await;
-        let waiting = match listed {
-            Ok(Ok(waiting)) => waiting,
-            Ok(Err(error)) => return self.local_error(&error.to_string()),
-            Err(error) => return self.local_error(&error.to_string()),
-        };
-        lock(&self.ignored).keep_listed(&waiting);
-        let mut rest = waiting.into_iter();
-        while !self.stop.is_cancelled() {
-            let batch: Vec<MessageId> = rest.by_ref().take(SCAN_BATCH).map(|entry| entry.id).collect();
-            if batch.is_empty() {
-                break;
-            }
-            self.dispatch(batch, &mut left).await;
-        }
-    }
-
-    /// Looks at a batch of envelopes and queues those that are due. `left` are those that the run has left behind before.
-    async fn dispatch(self: &Arc<Self>, mut batch: Vec<MessageId>, left: &mut Left) {
-        {
-            let in_run = lock(&self.in_run);
-            batch.retain(|id| {
-                let busy = in_run.contains(id);
-                if let Some(until) = left.remove(id).filter(|_| busy) {
-                    lock(&self.tally).left(id, until);
-                }
-                !busy
-            });
-        }
-        let (spool, ids) = (Arc::clone(&self.spool), batch.clone());
-        let peeked =
-            spawn_blocking(move || batch.into_iter().map(|id| (spool.peek(&id), id)).collect::<Vec<_>>());
-        // The runtime reports the panic.
-        let Ok(peeked) = peeked.await else { return ids.iter().for_each(|id| self.try_later(id)) };
-        for (envelope, id) in peeked {
-            match envelope {
-                Ok(None) => {}
-                Ok(Some((envelope, retry))) => match self.waits_for(&retry) {
-                    Some(next) => lock(&self.tally).found_waiting(1, Some(next)),
-                    None => self.enqueue(id, &envelope),
-                },
-                Err(error) => self.ignoring(&id, &error.into()),
-            }
-        }
-    }
-
-    /// The time that a message has to wait for; none if it is due, or if time does not matter.
-    pub(crate) fn waits_for(&self, retry: &RetryState) -> Option<u64> {
-        match self.config().scope {
-            Scope::Due => {
-                let (now, schedule) = (unix_now(), self.config().schedule);
-                let after = |Interrupted { count, at }| schedule.after_interruptions(count, at, now);
-                retry.next_attempt.max(retry.interrupted.and_then(after)).filter(|next| *next > now)
-            }
-            Scope::Everything => None,
-        }
-    }
-
-    fn enqueue(self: &Arc<Self>, id: MessageId, envelope: &Envelope) {
-        // A directory that changes while it is listed may show a name twice.
-        let Some(ticket) = Ticket::draw(self, id) else { return };
-        let filters = self.config().filters.clone();
-        match (self.destination(envelope), filters) {
-            (Ok(destination), None) => self.queue(ticket, destination),
-            // Filters may change where it goes, but a destination that is in trouble is not worth their work.
-            (destination, Some(chain)) => match self.left_alone(envelope, destination.as_ref().ok()) {
-                None => filtering::submit(self, &chain, ticket, envelope, destination.ok()),
-                Some(until) => lock(&self.tally).found_waiting(1, Some(until)),
-            },
-            (Err(reason), None) => {
-                let engine = Arc::clone(self);
-                self.workers.spawn_blocking(move || finish::unroutable(&engine, &ticket, reason));
-            }
-        }
-    }
-
-    /// Until when the destination is left alone, unless a filter has yet to find it.
-    fn left_alone(&self, envelope: &Envelope, destination: Option<&Destination>) -> Option<u64> {
-        let known = destination.filter(|_| envelope.forward_to.is_empty())?;
-        let now = unix_now();
-        if let Some(lane) = lock(&self.lanes).get(known) {
-            return lane.left_alone(now);
-        }
-        let recalled = self.recalled(known);
-        (!recalled.may_try(now)).then(|| recalled.until())
-    }
-
-    /// Where a message with this envelope goes, or the reason why it cannot go anywhere.
-    pub(crate) fn destination(&self, envelope: &Envelope) -> Result<Destination, String> {
-        Destination::of(envelope, &self.config().next_hop)
-    }
-
-    /// Hands a message to the lane of its destination.
-    pub(crate) fn queue(self: &Arc<Self>, ticket: Ticket, destination: Destination) {
-        let lane = self.lane(destination);
-        match lane.push(ticket, unix_now()) {
-            Ok(()) => self.man(&lane),
-            Err((ticket, until)) => lock(&self.tally).left(ticket.id(), Some(until)),
-        }
-    }
-
-    fn lane(&self, destination: Destination) -> Arc<Lane> {
-        if let Some(lane) = lock(&self.lanes).get(&destination) {
-            return Arc::clone(lane);
-        }
-        let recalled = self.recalled(&destination);
-        let most = self.config().per_destination;
-        let lane = Arc::new(Lane::new(destination.clone(), most, recalled));
-        Arc::clone(lock(&self.lanes).entry(destination).or_insert(lane))
-    }
-
-    /// Starts as many workers for a lane as are worth having now.
-    pub(crate) fn man(self: &Arc<Self>, lane: &Arc<Lane>) {
-        while lane.wants_worker(unix_now()) {
-            self.workers.spawn(worker::run(Arc::clone(self), Arc::clone(lane)));
-        }
-    }
-
-    /// Starts a worker for a lane in which a message has waited behind others for a while.
-    pub(crate) fn help(self: &Arc<Self>, lane: &Arc<Lane>) {
-        if lane.wants_help(unix_now()) {
-            self.workers.spawn(worker::run(Arc::clone(self), Arc::clone(lane)));
         }
     }
 
@@ -496,7 +363,7 @@ impl Engine {
         log::emit(&self.context(), &SpoolEvent::Ignored { id: id.to_string(), path, reason }.into());
     }
 
-    fn local_error(&self, reason: &str) {
+    pub(super) fn local_error(&self, reason: &str) {
         log::emit(&self.context(), &ForwardEvent::RunFailure { reason: reason.to_owned() }.into());
         lock(&self.tally).local_error(reason);
     }
@@ -505,10 +372,4 @@ impl Engine {
 /// Locks plain data, which stays whole whatever panics while it is held.
 pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-/// Seconds since 1970.
-#[must_use]
-pub fn unix_now() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
 }

@@ -29,19 +29,21 @@ pub(super) async fn pass(
     ticket: Ticket,
     place: OwnedSemaphorePermit,
 ) {
-    let (worker, chains) = (Arc::clone(engine), Arc::clone(chain));
+    let (worker, chains, id) = (Arc::clone(engine), Arc::clone(chain), ticket.id().clone());
     let taken = spawn_blocking(move || {
         let message = take(&worker, &chains, &ticket);
         (message, ticket)
     });
     // The runtime reports a panic; the message is unlocked by its guard.
-    let Ok((Some(mut message), ticket)) = taken.await else { return };
+    let Ok((taken, ticket)) = taken.await else { return engine.try_later(&id) };
+    let Some(mut message) = taken else { return };
     let mut position = position(&message);
     loop {
         let outcome = chain.run(&job(engine, position, &message)).await;
         let worker = Arc::clone(engine);
         let decided = spawn_blocking(move || decide(&worker, position, message, outcome)).await;
-        let Ok(Some(passed)) = decided else { return };
+        let Ok(decided) = decided else { return engine.try_later(&id) };
+        let Some(passed) = decided else { return };
         message = passed;
         // A filter that took the routing text away has left the message for the client filters.
         if position == Position::Routing && message.envelope().forward_to.is_empty() {

@@ -4,12 +4,13 @@ use std::time::Duration;
 
 use crate::forward::aside;
 use crate::forward::backoff::MAX_INTERRUPTIONS;
-use crate::forward::engine::{Engine, lock, unix_now};
+use crate::forward::engine::{Engine, lock};
 use crate::forward::outcome::{Disposition, Failure};
 use crate::forward::proxy::Refused;
 use crate::forward::ticket::Ticket;
 use crate::log::{self, Context, Delivery, ForwardEvent, SpoolEvent};
 use crate::message::report::status::TOO_OLD;
+use crate::os::clock::unix_now;
 use crate::spool::{Attempt, FailNote, FinishError, LockedMessage, MessageId, Rejected, RetryNote};
 
 /// What comes next for a message that the next hop may have.

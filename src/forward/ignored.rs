@@ -32,13 +32,15 @@ impl Ignored {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     #[test]
     fn a_damaged_envelope_is_news_once_and_again_when_it_has_changed() {
         let mut ignored = Ignored::default();
         let id = MessageId::new(1, 2, 3);
-        let stamp = |modified| Some(Stamp { inode: 1, modified, size: 7 });
+        let stamp = |nanos| Some(Stamp { inode: 1, changed: Duration::from_nanos(nanos), size: 7 });
         assert!(ignored.is_news(&id, stamp(1), "no end line"));
         assert!(!ignored.is_news(&id, stamp(1), "no end line"));
         assert!(ignored.is_news(&id, stamp(2), "no end line"));

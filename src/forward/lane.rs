@@ -5,7 +5,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::Notify;
 
-use crate::forward::backoff::DestinationBackoff;
+use crate::forward::backoff::{DestinationBackoff, Schedule};
 use crate::forward::destination::Destination;
 use crate::forward::ticket::Ticket;
 use crate::spool;
@@ -31,12 +31,10 @@ struct State {
     workers: usize,
     /// Those of them that are past EHLO.
     established: usize,
-    /// Connections that the destination has shown it allows.
-    cap: usize,
+    /// Connections that the destination has shown it allows, if it has shown a limit.
+    cap: Option<usize>,
     /// Until when that is believed, in unix seconds: the limit may have been met by chance.
     cap_until: u64,
-    /// Connections that the configuration allows.
-    max: usize,
     /// A connection has failed, and none of the others has been made yet: no more are tried before that is known.
     in_question: bool,
     backoff: DestinationBackoff,
@@ -74,14 +72,12 @@ pub(crate) enum AfterFault {
 }
 
 impl Lane {
-    pub(crate) fn new(destination: Destination, max_connections: usize, backoff: DestinationBackoff) -> Self {
-        let max = max_connections.max(1);
+    pub(crate) fn new(destination: Destination, backoff: DestinationBackoff) -> Self {
         let state = State {
             queue: VecDeque::new(),
             workers: 0,
             established: 0,
-            cap: max,
-            max,
+            cap: None,
             cap_until: 0,
             in_question: false,
             trouble: None,
@@ -114,24 +110,24 @@ impl Lane {
         (!state.backoff.may_try(now)).then(|| state.backoff.until())
     }
 
-    /// Whether a further connection is worth making; if so it counts as made. One connection serves a short queue:
-    /// another is only added when every one there is has work waiting behind it. The first one tries the way alone, so
-    /// that a destination which does not answer takes no more than one place among the connections in all.
-    pub(crate) fn wants_worker(&self, now: u64) -> bool {
+    /// Whether a further connection is worth making, of `most` that are allowed; if so it counts as made. One connection serves
+    /// a short queue: another is only added when every one there is has work waiting behind it. The first one tries the way
+    /// alone, so that a destination which does not answer takes no more than one place among the connections in all.
+    pub(crate) fn wants_worker(&self, now: u64, most: usize) -> bool {
         let mut state = self.lock();
         let untried = state.workers > 0 && state.established == 0;
         let wanted = state.queue.len() > state.workers && !untried;
-        state.add_worker(wanted, now)
+        state.add_worker(wanted, now, most)
     }
 
     /// The same when a message has waited behind transfers that take their time: however short the queue, it is not to
     /// wait longer as long as more connections are allowed.
-    pub(crate) fn wants_help(&self, now: u64) -> bool {
+    pub(crate) fn wants_help(&self, now: u64, most: usize) -> bool {
         let mut state = self.lock();
         // One that is being made will take the message.
         let coming = state.workers > state.established;
         let wanted = !state.queue.is_empty() && !coming;
-        state.add_worker(wanted, now)
+        state.add_worker(wanted, now, most)
     }
 
     /// Nothing waits, nobody works, and the destination is well: a new lane would be the same.
@@ -216,13 +212,18 @@ impl Lane {
         may_leave
     }
 
+    /// A worker has given up its connection for the sake of other destinations. It is still counted, and will make another.
+    pub(crate) fn made_way(&self, was_established: bool) {
+        self.lock().established -= usize::from(was_established);
+    }
+
     /// A worker's session has failed and will not be made again.
-    pub(crate) fn failed(&self, was_established: bool, now: u64) -> AfterFault {
+    pub(crate) fn failed(&self, was_established: bool, now: u64, schedule: Schedule) -> AfterFault {
         let mut state = self.lock();
         state.strike_off();
         state.established -= usize::from(was_established);
         if state.established > 0 {
-            state.cap = state.established;
+            state.cap = Some(state.established);
             state.cap_until = now.saturating_add(THROTTLED_FOR);
             return AfterFault::FewerConnections;
         }
@@ -231,16 +232,15 @@ impl Lane {
             state.in_question = true;
             return AfterFault::FewerConnections;
         }
-        state.backoff.fault(now);
+        state.backoff.fault(now, schedule);
         AfterFault::Down(state.queue.drain(..).collect(), state.backoff.until())
     }
 
     /// Forgets the back-off: somebody has asked for an attempt now.
-    pub(crate) fn try_again(&self, max_connections: usize) {
+    pub(crate) fn try_again(&self) {
         let mut state = self.lock();
         state.backoff.success();
-        state.max = max_connections.max(1);
-        state.cap = state.max;
+        state.cap = None;
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -250,11 +250,12 @@ impl Lane {
 }
 
 impl State {
-    fn add_worker(&mut self, wanted: bool, now: u64) -> bool {
+    fn add_worker(&mut self, wanted: bool, now: u64, most: usize) -> bool {
         if now >= self.cap_until {
-            self.cap = self.max;
+            self.cap = None;
         }
-        let added = wanted && !self.in_question && self.workers < self.cap;
+        let most = self.cap.map_or(most, |cap| cap.min(most)).max(1);
+        let added = wanted && !self.in_question && self.workers < most;
         self.workers += usize::from(added);
         added
     }
@@ -264,121 +265,11 @@ impl State {
     fn strike_off(&mut self) {
         self.workers -= 1;
         if self.workers == 0 {
-            self.cap = self.max;
+            self.cap = None;
             self.in_question = false;
         }
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use std::sync::Arc;
-
-    use tokio_util::sync::CancellationToken;
-
-    use super::*;
-    use crate::config::address::Remote;
-    use crate::forward::backoff::Schedule;
-    use crate::forward::{Engine, EngineConfig};
-    use crate::spool::{Spool, SpoolConfig};
-
-    const NOW: u64 = 1_800_000_000;
-
-    fn lane() -> Lane {
-        let address = Remote::Ip("192.0.2.1:25".parse().unwrap());
-        let backoff = DestinationBackoff::new(Schedule::default(), 0);
-        Lane::new(Destination { address, selector: String::new() }, 4, backoff)
-    }
-
-    /// As if so many workers had been started.
-    fn with_workers(count: usize) -> Lane {
-        let lane = lane();
-        lane.lock().workers = count;
-        lane
-    }
-
-    fn is_down(after: &AfterFault) -> bool {
-        matches!(after, AfterFault::Down(..))
-    }
-
-    #[test]
-    fn a_destination_is_down_only_when_the_last_of_its_connections_has_failed() {
-        let lane = with_workers(3);
-        assert!(!is_down(&lane.failed(false, NOW)), "two others are still being made");
-        assert!(lane.lock().in_question, "nor is another one tried now");
-        assert!(!is_down(&lane.failed(false, NOW)));
-        lane.established();
-        assert!(!lane.lock().in_question);
-        assert!(lane.lock().backoff.may_try(NOW));
-        assert_eq!(lane.lock().cap, 4);
-        assert!(is_down(&lane.failed(true, NOW)));
-        assert!(!lane.lock().backoff.may_try(NOW));
-    }
-
-    #[test]
-    fn a_limit_on_connections_is_believed_for_five_minutes() {
-        let lane = with_workers(2);
-        lane.established();
-        assert!(!is_down(&lane.failed(false, NOW)));
-        assert_eq!(lane.lock().cap, 1);
-        assert!(!lane.wants_worker(NOW + THROTTLED_FOR - 1));
-        assert_eq!(lane.lock().cap, 1);
-        assert!(!lane.wants_worker(NOW + THROTTLED_FOR), "nothing is queued");
-        assert_eq!(lane.lock().cap, 4);
-    }
-
-    #[test]
-    fn the_first_connection_tries_the_way_alone() {
-        let directory = tempfile::tempdir().unwrap();
-        let spool = Spool::open(directory.path(), SpoolConfig::default()).unwrap();
-        let engine = engine(&spool);
-        let lane = lane();
-        for _ in 0..3 {
-            lane.push(Ticket::draw(&engine, spool.next_id()).unwrap(), NOW).unwrap();
-        }
-        assert!(lane.wants_worker(NOW));
-        assert!(!lane.wants_worker(NOW), "whether it gets through is not known yet");
-        assert!(!lane.wants_help(NOW));
-        lane.established();
-        assert!(lane.wants_worker(NOW));
-        assert!(lane.wants_worker(NOW));
-        assert!(!lane.wants_worker(NOW), "three for three");
-        assert!(!lane.wants_help(NOW), "two are on their way");
-        lane.established();
-        lane.established();
-        assert!(lane.wants_help(NOW));
-        assert!(!lane.is_at_rest());
-        while lane.pop().is_some() {}
-    }
-
-    fn engine(spool: &Arc<Spool>) -> Arc<Engine> {
-        Engine::new(Arc::clone(spool), EngineConfig::example(), CancellationToken::new())
-    }
-
-    #[test]
-    fn a_greeting_does_not_end_the_back_off() {
-        let lane = with_workers(1);
-        lane.failed(false, NOW);
-        lane.lock().workers = 1;
-        lane.established();
-        assert!(!lane.lock().backoff.may_try(NOW));
-        assert_eq!(lane.well(), None);
-        assert!(lane.lock().backoff.may_try(NOW));
-    }
-
-    #[test]
-    fn a_fault_is_said_once_and_then_counted() {
-        let lane = lane();
-        assert_eq!(lane.complain("dead", NOW), ["dead"]);
-        assert!(lane.complain("dead", NOW + 1).is_empty());
-        assert!(lane.complain("dead", NOW + 2).is_empty());
-        assert_eq!(lane.complain("silent", NOW + 3), ["dead (again: 2)", "silent"]);
-        assert_eq!(lane.complain("dead", NOW + 4), ["dead"]);
-        assert_eq!(lane.well(), None);
-        assert_eq!(lane.complain("dead", NOW + 5), ["dead"]);
-        assert!(lane.complain("dead", NOW + 6).is_empty());
-        assert_eq!(lane.complain("dead", NOW + 5 + REMIND_AFTER), ["dead (again: 2)"]);
-        assert!(lane.complain("dead", NOW + 6 + REMIND_AFTER).is_empty());
-        assert_eq!(lane.well().as_deref(), Some("dead (again: 1)"));
-    }
-}
+mod tests;

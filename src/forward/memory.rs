@@ -11,14 +11,18 @@ use tokio::task::spawn_blocking;
 
 use crate::forward::backoff::DestinationBackoff;
 use crate::forward::destination::Destination;
-use crate::forward::engine::{Engine, lock, unix_now};
+use crate::forward::engine::{Engine, lock};
 use crate::log::{self, SpoolEvent};
+use crate::os::clock::unix_now;
 use crate::spool::Trouble;
+
+/// Notes: destinations by name.
+type Troubles = BTreeMap<String, Trouble>;
 
 /// The notes as this process last saw them.
 #[derive(Debug, Default)]
 pub(crate) struct Memory {
-    troubles: BTreeMap<String, Trouble>,
+    troubles: Troubles,
     /// There was a file when we last looked.
     noted: bool,
 }
@@ -26,9 +30,11 @@ pub(crate) struct Memory {
 impl Engine {
     /// What is to be believed of a destination that this process has not tried yet.
     pub(super) fn recalled(&self, destination: &Destination) -> DestinationBackoff {
-        let unknown = DestinationBackoff::new(self.config().schedule, 0);
+        let unknown = DestinationBackoff::new(0);
         match lock(&self.memory).troubles.get(&destination.to_string()) {
-            Some(trouble) => unknown.restored(trouble.failures, trouble.until, unix_now()),
+            Some(trouble) => {
+                unknown.restored(trouble.failures, trouble.until, unix_now(), self.config().schedule)
+            }
             None => unknown,
         }
     }
@@ -36,12 +42,13 @@ impl Engine {
     /// Forgets all back-off, for all forwarders: somebody wants an attempt now.
     pub(super) async fn forget_troubles(self: &Arc<Self>) {
         for lane in lock(&self.lanes).values() {
-            lane.try_again(self.config().per_destination);
+            lane.try_again();
         }
         if self.config().remembers {
             let engine = Arc::clone(self);
             // A panic has been reported by the runtime.
             let _ = spawn_blocking(move || {
+                let _noting = lock(&engine.noting);
                 *lock(&engine.memory) = Memory::default();
                 engine.tell_unless_done(engine.spool.forget_troubles());
             })
@@ -59,11 +66,23 @@ impl Engine {
     }
 
     fn update_notes(&self) {
-        let (found, now, max) = (self.spool.troubles(), unix_now(), self.config().schedule.max.as_secs());
+        // The disk may take its time; of what is in memory everybody wants to know.
+        let _noting = lock(&self.noting);
+        let found = self.spool.troubles();
+        let troubles = self.merged(&found);
+        // A file that makes no sense is worth nothing either.
+        if troubles != found || troubles.is_empty() {
+            self.tell_unless_done(self.spool.note_troubles(&troubles));
+        }
+    }
+
+    /// What others have noted and what this process has learnt.
+    fn merged(&self, found: &Troubles) -> Troubles {
+        let (now, max) = (unix_now(), self.config().schedule.max.as_secs());
         let mut memory = lock(&self.memory);
         let lanes = lock(&self.lanes);
         if memory.noted && found.is_empty() {
-            lanes.values().for_each(|lane| lane.try_again(self.config().per_destination));
+            lanes.values().for_each(|lane| lane.try_again());
         }
         let mut troubles = found.clone();
         // The count of failures is worth something for as long as the longest wait.
@@ -75,12 +94,8 @@ impl Engine {
                 None => {}
             }
         }
-        drop(lanes);
-        // A file that makes no sense is worth nothing either.
-        if troubles != found || troubles.is_empty() {
-            self.tell_unless_done(self.spool.note_troubles(&troubles));
-        }
-        *memory = Memory { noted: !troubles.is_empty(), troubles };
+        *memory = Memory { noted: !troubles.is_empty(), troubles: troubles.clone() };
+        troubles
     }
 
     fn tell_unless_done(&self, done: Result<(), crate::spool::SpoolError>) {

@@ -1,7 +1,7 @@
 //! Sending spooled messages on.
 //!
-//! [`outcome`], [`answer`] and [`backoff`] decide, without I/O; [`engine`] runs over the spool, with one `lane` for each destination
-//! and one `worker` for each connection; `deliver` carries one message through. [`proxy`] does the same for clients that wait.
+//! [`outcome`], [`answer`] and [`backoff`] decide, without I/O; [`engine`] runs over the spool and `scan` looks at it, with one `lane` for each
+//! destination and one `worker` for each connection, of which `permits` allow so many; `deliver` carries one message through. [`proxy`] does the same for clients that wait.
 
 pub mod account;
 pub mod answer;
@@ -19,11 +19,15 @@ mod examine;
 mod filtering;
 mod finish;
 mod ignored;
+mod known;
 mod lane;
 mod memory;
 mod open;
 pub mod outcome;
+mod pace;
+mod permits;
 pub mod proxy;
+mod scan;
 mod take;
 mod tally;
 mod ticket;

@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use tokio::runtime::Handle;
+
 use crate::forward::engine::Engine;
 use crate::forward::filtering::Passed;
 use crate::spool::MessageId;
@@ -40,8 +42,17 @@ impl Ticket {
 
 impl Drop for Ticket {
     fn drop(&mut self) {
-        // Unlocked before the run may end without it.
-        drop(self.passed.take());
-        self.engine.done_with(&self.id);
+        let Some(passed) = self.passed.take() else { return self.engine.done_with(&self.id) };
+        let (engine, id) = (Arc::clone(&self.engine), self.id.clone());
+        let put_back = move || {
+            // Unlocked before the run may end without it.
+            drop(passed);
+            engine.done_with(&id);
+        };
+        // To put a message back is work for the disk, and whoever drops a ticket is not prepared to wait for that.
+        match Handle::try_current() {
+            Ok(_) => drop(self.engine.workers.spawn_blocking(put_back)),
+            Err(_) => put_back(),
+        }
     }
 }

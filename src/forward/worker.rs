@@ -5,20 +5,22 @@ use std::time::Duration;
 
 use tokio::time::sleep;
 
-use crate::forward::deliver;
-use crate::forward::engine::{Engine, lock, unix_now};
+use crate::forward::deliver::{self, Sent};
+use crate::forward::engine::{Engine, lock};
 use crate::forward::finish::Finish;
 use crate::forward::lane::{AfterFault, Lane};
 use crate::forward::open::{self, Open};
+use crate::forward::permits::Permit;
 use crate::forward::ticket::Ticket;
 use crate::log::{self, ForwardEvent};
-use crate::net::client::Connection;
-use crate::net::stream::Stream;
+use crate::os::clock::unix_now;
 
 /// How a session came to its end.
 enum End {
     /// There was nothing more to send, or the process stops.
     Finished,
+    /// Other destinations wait for a connection and have fewer.
+    MadeWay,
     /// The process stops, and the session was not even made.
     NotMade,
     /// It failed.
@@ -49,10 +51,10 @@ const SLOW: Duration = Duration::from_millis(500);
 
 /// Serves a lane until its queue is empty, then lets the connection go.
 pub(crate) async fn run(engine: Arc<Engine>, lane: Arc<Lane>) {
-    let mut place = Place { engine: &engine, lane: &lane, established: false, held: true };
-    let Some(_permit) = engine.permit().await else { return };
+    let mut place = Place { engine: &engine, lane: &lane, permit: None, established: false, held: true };
     let mut blamed = 0;
     loop {
+        place.wait_for_permit().await;
         let Some(ticket) = take(&engine, &lane) else {
             if place.leave() {
                 return;
@@ -61,6 +63,7 @@ pub(crate) async fn run(engine: Arc<Engine>, lane: Arc<Lane>) {
         };
         match session(&engine, &mut place, ticket).await {
             End::NotMade => {}
+            End::MadeWay => place.make_way(),
             End::Finished => {
                 if place.leave() {
                     return;
@@ -89,15 +92,37 @@ pub(crate) async fn run(engine: Arc<Engine>, lane: Arc<Lane>) {
 struct Place<'a> {
     engine: &'a Arc<Engine>,
     lane: &'a Arc<Lane>,
+    permit: Option<Permit>,
     established: bool,
     held: bool,
 }
 
 impl Place<'_> {
+    /// Without one when the process stops: then there is nothing to be connected for.
+    async fn wait_for_permit(&mut self) {
+        if self.permit.is_none() {
+            self.permit = tokio::select! {
+                biased;
+                () = self.engine.stop.cancelled() => None,
+                permit = self.engine.permit(self.lane.destination()) => Some(permit),
+            };
+        }
+    }
+
     fn establish(&mut self) {
         self.lane.established();
         self.established = true;
         self.engine.man(self.lane);
+    }
+
+    /// A message was sent. Whether the connection is to be given up for others.
+    fn is_to_make_way(&mut self) -> bool {
+        self.permit.as_mut().is_some_and(Permit::makes_way)
+    }
+
+    fn make_way(&mut self) {
+        self.lane.made_way(std::mem::take(&mut self.established));
+        self.permit = None;
     }
 
     /// See [`Lane::leave`].
@@ -116,7 +141,9 @@ impl Place<'_> {
 
     fn fail(&mut self, fault: &str) {
         self.held = false;
-        if let AfterFault::Down(untouched, until) = self.lane.failed(self.established, unix_now()) {
+        let schedule = self.engine.config().schedule;
+        let after = self.lane.failed(self.established, unix_now(), schedule);
+        if let AfterFault::Down(untouched, until) = after {
             let mut tally = lock(&self.engine.tally);
             tally.fault(fault);
             for ticket in &untouched {
@@ -174,69 +201,79 @@ async fn session(engine: &Arc<Engine>, place: &mut Place<'_>, first: Ticket) -> 
         }
     };
     place.establish();
-    match converse(engine, lane, &mut opened, first).await {
-        Ok(Quit::Politely) => opened.connection.quit(&mut deliver::trace(engine, None)).await,
-        Ok(Quit::AlreadyClosed) => {}
+    let end = match converse(engine, place, &mut opened, first).await {
+        Ok(Quit::AlreadyClosed) => return End::Finished,
+        Ok(Quit::Politely) => End::Finished,
+        Ok(Quit::MakingWay) => End::MadeWay,
         Err(fault) => return End::Fault(fault),
-    }
-    End::Finished
+    };
+    opened.connection.quit(&mut deliver::trace(engine, None)).await;
+    end
 }
 
-/// How to leave an idle connection.
+/// How to leave a connection.
 enum Quit {
     Politely,
+    /// The same, because others wait who have fewer.
+    MakingWay,
     AlreadyClosed,
 }
 
 /// Sends message after message. Finishing one and taking the next is one visit to the disk.
 async fn converse(
     engine: &Arc<Engine>,
-    lane: &Arc<Lane>,
+    place: &mut Place<'_>,
     opened: &mut Open,
     first: Ticket,
 ) -> Result<Quit, SessionFault> {
-    let Open { connection, relay, basis } = opened;
+    let lane = place.lane;
     let mut finished = 0;
     let mut next = Some(first);
     let mut done: Option<Finish> = None;
     let mut rested = false;
     loop {
         if let Some(job) = deliver::advance(engine, lane, done.take(), next.take()).await {
-            let sent = helped(engine, lane, deliver::send(engine, connection, job, relay, rested)).await;
+            let sent = deliver::send(engine, &mut opened.connection, job, &opened.relay, rested);
+            let sent = helped(engine, lane, sent).await;
             rested = false;
-            if sent.server_well {
-                recovered(engine, lane);
+            done = Some(after_attempt(engine, lane, sent, &mut finished).await?);
+            if place.is_to_make_way() {
+                deliver::advance(engine, lane, done.take(), None).await;
+                return Ok(Quit::MakingWay);
             }
-            let (blames_message, was_stale) = (sent.blames_message(), sent.was_stale);
-            if let Some(fault) = sent.fault {
-                // A message that was decided upon before the session broke counts: the server was well until then.
-                finished += usize::from(sent.server_well);
-                if let Some(untouched) = deliver::after_fault(engine, sent.finish).await {
-                    lane.put_back(untouched);
-                }
-                return Err(SessionFault { text: fault, finished, blames_message, was_stale });
-            }
-            finished += 1;
-            done = Some(sent.finish);
         }
         next = take(engine, lane);
         if next.is_none() {
             deliver::advance(engine, lane, done.take(), None).await;
-            next = match wait_for_work(engine, lane, connection).await {
-                Ok(ticket) if !basis.holds(engine).await => {
-                    lane.put_back(ticket);
-                    return Ok(Quit::Politely);
-                }
-                Ok(ticket) => {
-                    rested = true;
-                    // A connection that has lain idle is worth being made again if it turns out to be dead.
-                    finished += 1;
-                    Some(ticket)
-                }
+            match wait_for_work(engine, lane, opened).await {
+                Ok(ticket) => next = Some(ticket),
                 Err(quit) => return Ok(quit),
-            };
+            }
+            rested = true;
+            // A connection that has lain idle is worth being made again if it turns out to be dead.
+            finished += 1;
         }
     }
+}
+
+/// Draws the conclusions for lane and session from what became of an attempt. `finished` counts those of the session.
+async fn after_attempt(
+    engine: &Arc<Engine>,
+    lane: &Arc<Lane>,
+    sent: Sent,
+    finished: &mut usize,
+) -> Result<Finish, SessionFault> {
+    if sent.server_well {
+        recovered(engine, lane);
+        // Also a message that was decided upon before the session broke counts: the server was well until then.
+        *finished += 1;
+    }
+    let (blames_message, was_stale) = (sent.blames_message(), sent.was_stale);
+    let Some(text) = sent.fault else { return Ok(sent.finish) };
+    if let Some(untouched) = deliver::after_fault(engine, sent.finish).await {
+        lane.put_back(untouched);
+    }
+    Err(SessionFault { text, finished: *finished, blames_message, was_stale })
 }
 
 /// Does `work`; as long as it takes, those who wait behind it get connections of their own.
@@ -259,16 +296,16 @@ fn recovered(engine: &Engine, lane: &Lane) {
 }
 
 /// Keeps an idle connection for messages that follow closely.
-async fn wait_for_work(
-    engine: &Engine,
-    lane: &Lane,
-    connection: &mut Connection<Stream>,
-) -> Result<Ticket, Quit> {
+async fn wait_for_work(engine: &Engine, lane: &Lane, opened: &mut Open) -> Result<Ticket, Quit> {
     let give_up = sleep(engine.config().keep);
     tokio::pin!(give_up);
     loop {
         if let Some(ticket) = take(engine, lane) {
-            return Ok(ticket);
+            if opened.basis.holds(engine).await {
+                return Ok(ticket);
+            }
+            lane.put_back(ticket);
+            return Err(Quit::Politely);
         }
         tokio::select! {
             () = lane.changed() => {}
@@ -276,7 +313,7 @@ async fn wait_for_work(
             () = &mut give_up => return Err(Quit::Politely),
             () = engine.stop.cancelled() => return Err(Quit::Politely),
             () = engine.rest.cancelled() => return Err(Quit::Politely),
-            () = connection.idle() => return Err(Quit::AlreadyClosed),
+            () = opened.connection.idle() => return Err(Quit::AlreadyClosed),
         }
     }
 }

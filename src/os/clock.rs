@@ -1,9 +1,9 @@
-//! Local time.
+//! The time of day.
 
 use std::env;
 use std::fs;
 use std::sync::{Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use jiff::tz::TimeZone;
 use jiff::{Timestamp, Zoned};
@@ -28,6 +28,18 @@ pub fn now() -> Zoned {
     let known = zone.take().filter(|(_, read)| read.elapsed() < AGE);
     let (current, _) = zone.insert(known.unwrap_or_else(|| (read_zone(), Instant::now())));
     Timestamp::now().to_zoned(current.clone())
+}
+
+/// Time since 1970; zero by a clock that is set to a time before.
+#[must_use]
+pub fn unix_time() -> Duration {
+    SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default()
+}
+
+/// Seconds since 1970.
+#[must_use]
+pub fn unix_now() -> u64 {
+    unix_time().as_secs()
 }
 
 fn read_zone() -> TimeZone {

@@ -8,9 +8,9 @@ use tokio::sync::mpsc;
 use tokio::task::spawn_blocking;
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at, sleep, sleep_until};
 
-use crate::forward::engine::unix_now;
 use crate::forward::{Engine, Reason, RunReport};
 use crate::log::{self, ForwardEvent};
+use crate::os::clock::unix_now;
 use crate::spool::Spool;
 
 /// How often a lingering process looks for the request file. It has the path unit's place for that time, which would

@@ -229,6 +229,33 @@ async fn every_message_gets_through_to_hops_that_come_and_go() {
     }
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn destinations_share_connections_that_are_fewer_than_they_are() {
+    const EACH: usize = 60;
+    let mut hops = Vec::new();
+    for _ in 0..6 {
+        hops.push(Hop::start(false).await);
+    }
+    let process = Process::start(hops[0].address, 2);
+    let (submitter, addresses) =
+        (process.submitter(), hops.iter().map(|hop| hop.address.to_string()).collect::<Vec<_>>());
+    let submitting = spawn_blocking(move || {
+        for count in 0..EACH {
+            for address in &addresses {
+                submitter.submit(&count.to_string(), address);
+            }
+        }
+    });
+    submitting.await.unwrap();
+    process.empty(Duration::from_secs(60)).await;
+    process.end().await;
+    for hop in hops {
+        let got = hop.got.lock().unwrap().clone();
+        assert_eq!(got.len(), EACH);
+        assert!(got.values().all(|got| *got == (1, 0)), "{got:?}");
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_idle_connection_makes_room_for_another_destination() {
     let hops = [Hop::start(false).await, Hop::start(false).await];

@@ -7,8 +7,8 @@ use tokio_util::sync::CancellationToken;
 
 use super::forward_stress::{Hop, store};
 use crate::config::address::Remote;
-use crate::forward::engine::unix_now;
 use crate::forward::{Engine, EngineConfig, Reason};
+use crate::os::clock::unix_now;
 use crate::smtp::client::ClientConfig;
 use crate::spool::tests::disk::{Operation, TestDisk};
 use crate::spool::tests::on_test_disk;

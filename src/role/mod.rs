@@ -9,6 +9,8 @@ pub mod doorbell;
 pub mod fixed;
 pub mod forward;
 #[cfg(test)]
+mod forward_backlog;
+#[cfg(test)]
 mod forward_stress;
 #[cfg(test)]
 mod forward_trouble;

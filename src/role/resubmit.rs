@@ -189,7 +189,7 @@ fn consider(spool: &Spool, id: &MessageId, options: &Options) -> Result<Option<S
     let why = match spool.take_failed(id).map_err(|error| error.to_string())? {
         // It has gone, or is being reported.
         None => return Ok(Some("somebody else has it".to_owned())),
-        Some(message) => refuse(&message, options, now()),
+        Some(message) => refuse(&message, options, clock::unix_now()),
     };
     if why.is_some() {
         return Ok(why);
@@ -243,10 +243,6 @@ fn tell(program: &str, options: &Options, id: &MessageId) {
         let action = Action::Requeue { now: false };
         log_action(&Context::default(), action.as_str(), id, program);
     }
-}
-
-fn now() -> u64 {
-    u64::try_from(clock::now().timestamp().as_second()).unwrap_or_default()
 }
 
 #[cfg(test)]

@@ -1,10 +1,11 @@
 //! Errors of the spool, by what the caller has to do about them.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use nix::errno::Errno;
 
-use super::disk;
+use super::disk::{self, Facts};
 use super::envelope::{EnvelopeError, InvalidAddress};
 use super::id::MessageId;
 use super::lock::LockedMessage;
@@ -158,10 +159,16 @@ pub enum ActionError {
 pub struct Stamp {
     /// Inode number.
     pub inode: u64,
-    /// Time of the last write, in nanoseconds since 1970.
-    pub modified: u128,
+    /// Time of the last change of text, name or mode, since 1970. Unlike that of the last write it cannot be set back.
+    pub changed: Duration,
     /// Length in bytes.
     pub size: u64,
+}
+
+impl Stamp {
+    pub(super) fn of(facts: &Facts) -> Self {
+        Self { inode: facts.inode, changed: facts.changed, size: facts.size }
+    }
 }
 
 /// An envelope could not be read without taking the message. Nothing was changed.

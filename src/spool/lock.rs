@@ -14,6 +14,7 @@ use super::disk::{self, Access, Disk, Facts};
 use super::envelope::{AppendStyle, Envelope, MAX_ENVELOPE, RetryState, in_doubt_line, interrupted_line};
 use super::error::{EditError, FinishError, LockError, PeekError, Stamp, Unsendable};
 use super::id::{BUSY, CONTENT, EDIT, MessageId, READY};
+use super::scan::SETTLED;
 use super::{ContentError, Shared, Spool, unix_time};
 
 /// A message that nobody else forwards while this value lives. Dropping it puts the message back.
@@ -34,20 +35,40 @@ pub struct LockedMessage {
     pub(super) finished: bool,
 }
 
+/// What was read of a message that is ready.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Peeked {
+    /// The envelope.
+    pub envelope: Envelope,
+    /// What earlier attempts left.
+    pub retry: RetryState,
+    /// As long as [`Spool::stamp`] gives this, the envelope has not changed. None: it was changed a moment ago, and may change
+    /// again without another stamp.
+    pub stamp: Option<Stamp>,
+}
+
 impl Spool {
+    /// The state of a ready message's envelope; none if it is gone, or is no file. Opens nothing.
+    #[must_use]
+    pub fn stamp(&self, id: &MessageId) -> Option<Stamp> {
+        let facts = self.shared.disk.facts_at(&id.file(READY)).ok()?;
+        facts.regular.then(|| Stamp::of(&facts))
+    }
+
     /// Reads a ready message without taking it; none if it is not there any more.
     ///
     /// # Errors
     /// The envelope cannot be read.
-    pub fn peek(&self, id: &MessageId) -> Result<Option<(Envelope, RetryState)>, PeekError> {
+    pub fn peek(&self, id: &MessageId) -> Result<Option<Peeked>, PeekError> {
         let (file, facts) = match self.shared.disk.open(&id.file(READY), Access::Read) {
             Ok(opened) => opened,
             Err(Errno::ENOENT) => return Ok(None),
             Err(errno) => return Err(open_error(errno)),
         };
         let (envelope, _) = read_envelope(&self.shared, &file, &facts)?;
-        let state = RetryState::of(&envelope);
-        Ok(Some((envelope, state)))
+        let retry = RetryState::of(&envelope);
+        let settled = unix_time().saturating_sub(facts.changed) >= SETTLED;
+        Ok(Some(Peeked { envelope, retry, stamp: settled.then(|| Stamp::of(&facts)) }))
     }
 
     /// Takes a ready message. None: somebody else has it, or it is gone.
@@ -253,10 +274,7 @@ fn read_envelope(shared: &Shared, file: &File, facts: &Facts) -> Result<(Envelop
 }
 
 pub(super) fn parse_envelope(bytes: &[u8], facts: &Facts) -> Result<Envelope, PeekError> {
-    Envelope::parse(bytes).map_err(|error| {
-        let stamp = Stamp { inode: facts.inode, modified: facts.modified.as_nanos(), size: facts.size };
-        PeekError::Envelope { error, stamp }
-    })
+    Envelope::parse(bytes).map_err(|error| PeekError::Envelope { error, stamp: Stamp::of(facts) })
 }
 
 pub(super) fn open_error(errno: Errno) -> PeekError {

@@ -93,10 +93,10 @@ mod watch;
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
 
 use nix::errno::Errno;
 
+use crate::os::clock::unix_time;
 pub use crate::smtp::Body;
 pub use check::{Problem, ProblemKind};
 use commit::Committer;
@@ -124,7 +124,7 @@ use id::Ids;
 pub use id::{InvalidId, MessageId};
 pub use inspect::{Inspection, Listed, MessageState};
 pub use local::LocalMessage;
-pub use lock::LockedMessage;
+pub use lock::{LockedMessage, Peeked};
 pub use mailbox::{ContentError, Held, Mailbox, MailboxError, Removal};
 pub use new_message::NewMessage;
 pub use recover::Recovery;
@@ -271,9 +271,4 @@ impl Spool {
     pub fn flush(&self) -> Result<(), StoreError> {
         self.shared.committer.flush()
     }
-}
-
-/// Time since 1970.
-fn unix_time() -> Duration {
-    SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default()
 }

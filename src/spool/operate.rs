@@ -15,7 +15,7 @@ use super::error::{ActionError, LockError, SpoolError};
 use super::id::{BAD, BUSY, CONTENT, HELD, MessageId, NEW, READY};
 use super::needs::{above, has_envelope, is_needed_in};
 use super::recover::is_older;
-use super::{Spool, StoreError, unix_time};
+use super::{Peeked, Spool, StoreError, unix_time};
 
 impl Spool {
     /// Keeps a ready or failed message back, durably: nobody sends it until it is released.
@@ -57,7 +57,7 @@ impl Spool {
         }
         // A forwarder may be quicker, which is what was wanted.
         let waits = |retry: &RetryState| retry.next_attempt.is_some_and(|next| next > 0);
-        if let Ok(Some((_, retry))) = self.peek(id)
+        if let Ok(Some(Peeked { retry, .. })) = self.peek(id)
             && waits(&retry)
             && let Ok(Some(message)) = self.lock(id)
         {

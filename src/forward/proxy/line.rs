@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use tokio::sync::{OwnedSemaphorePermit, mpsc};
+use tokio::sync::mpsc;
 use tokio::task::spawn_blocking;
 use tokio::time::timeout;
 
@@ -15,6 +15,7 @@ use crate::forward::destination::Destination;
 use crate::forward::engine::Engine;
 use crate::forward::finish::{self, Finish, HandedBack};
 use crate::forward::open::{self, Open};
+use crate::forward::permits::Permit;
 use crate::net::client::Connection;
 use crate::net::ledger::Entry;
 use crate::net::stream::Stream;
@@ -32,7 +33,7 @@ pub(super) struct Kept {
     pub(super) relay: String,
     pub(super) destination: Destination,
     pub(super) basis: Basis,
-    _place: OwnedSemaphorePermit,
+    _place: Permit,
     _line: Option<Entry>,
 }
 
@@ -141,7 +142,9 @@ pub(super) async fn connect(proxy: &Proxy, destination: &Destination) -> Result<
     let engine = &proxy.engine;
     let config = engine.config();
     // In this order: who waits for a destination that does not answer takes no place from others.
-    let leave = async { Some((proxy.ways.enter(destination, config.total).await?, engine.permit().await?)) };
+    let leave = async {
+        Some((proxy.ways.enter(destination, config.total).await?, engine.permit(destination).await))
+    };
     let leave = async {
         match config.connect.timeout {
             Some(limit) => timeout(limit, leave).await.ok().flatten(),

@@ -110,7 +110,7 @@ impl Job {
         let left_alone = found.envelope.as_ref().ok().and_then(|envelope| self.left_alone(envelope));
         let policy =
             explain::Policy { next_hop: self.next_hop.as_deref(), give_up: self.give_up, left_alone };
-        Ok(Answer::Lines(explain::explain(&found, &policy, crate::forward::engine::unix_now())))
+        Ok(Answer::Lines(explain::explain(&found, &policy, crate::os::clock::unix_now())))
     }
 
     /// Until when no forwarder tries the destination of a message.

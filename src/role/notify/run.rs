@@ -15,7 +15,7 @@ use crate::message::report::{Action, Attempt, Recipient, Report, status};
 use crate::message::{Headers, date};
 use crate::os::{clock, random};
 use crate::spool::{
-    ContentError, Envelope, FailNote, LockError, MessageId, Notice, RetryState, Spool, SpoolError,
+    ContentError, Envelope, FailNote, LockError, MessageId, Notice, Peeked, RetryState, Spool, SpoolError,
 };
 
 /// A message is given up only if an earlier run has seen it wait, so long ago: after a long time without power it gets
@@ -100,7 +100,7 @@ impl Run<'_> {
         let now = self.seconds();
         for message in self.spool.waiting()? {
             // Damaged ones are the forwarder's to complain about.
-            let Ok(Some((_, state))) = self.spool.peek(&message.id) else { continue };
+            let Ok(Some(Peeked { retry: state, .. })) = self.spool.peek(&message.id) else { continue };
             // Where attempts are made, their time counts; where none is, only --max-age makes us look.
             let since = match (state.first_try, self.options.max_age) {
                 (Some(first), _) => first.min(now),

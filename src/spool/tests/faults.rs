@@ -249,7 +249,7 @@ fn a_reason_that_cannot_be_recorded_does_not_keep_the_message() {
     let message = lock(&spool, &id);
     disk.fail(Operation::SyncFile, Errno::EIO);
     assert!(matches!(message.retry(&retry_note()), Err(FinishError::Edit(_))));
-    assert_eq!(spool.peek(&id).unwrap().unwrap().1, RetryState::default());
+    assert_eq!(spool.peek(&id).unwrap().unwrap().retry, RetryState::default());
     assert_eq!(spool.counts().unwrap(), Counts { waiting: 1, busy: 0, bad: 1, held: 0 });
 }
 
@@ -270,7 +270,7 @@ fn an_edit_with_reserved_space_needs_no_more() {
     message.keep_remote(&["c@example.net".to_owned()]).unwrap();
     assert!(message.keep_remote(&["c@example.net".to_owned()]).is_err());
     message.unlock().unwrap();
-    assert_eq!(spool.peek(&id).unwrap().unwrap().0.remote, ["c@example.net"]);
+    assert_eq!(spool.peek(&id).unwrap().unwrap().envelope.remote, ["c@example.net"]);
 }
 
 #[test]
@@ -292,7 +292,7 @@ fn who_cannot_be_set_aside_stays() {
             [format!("{id}.content"), format!("{id}.envelope")],
             "{operation:?} {good}"
         );
-        assert_eq!(spool.peek(&id).unwrap().unwrap().0.remote.len(), 2);
+        assert_eq!(spool.peek(&id).unwrap().unwrap().envelope.remote.len(), 2);
     }
 }
 

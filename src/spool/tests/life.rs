@@ -115,7 +115,7 @@ fn a_locked_message_belongs_to_one() {
     assert_eq!(other.peek(&id).unwrap(), None);
     assert_eq!(other.recover(Duration::ZERO).unwrap(), Recovery::default());
     drop(message);
-    assert_eq!(other.peek(&id).unwrap().unwrap().0.remote, ["b@example.net"]);
+    assert_eq!(other.peek(&id).unwrap().unwrap().envelope.remote, ["b@example.net"]);
     assert!(other.lock(&id).unwrap().is_some());
 }
 
@@ -182,7 +182,7 @@ fn retries_replace_each_other() {
         sizes.push(fs::metadata(place.path().join(format!("{id}.envelope"))).unwrap().len());
     }
     assert_eq!(sizes, [sizes[0]; 3]);
-    let (envelope, state) = spool.peek(&id).unwrap().unwrap();
+    let Peeked { envelope, retry: state, .. } = spool.peek(&id).unwrap().unwrap();
     let expected = RetryState {
         attempts: 3,
         first_try: Some(1000),
@@ -201,7 +201,7 @@ fn retries_replace_each_other() {
     let directory = place.path();
     fs::rename(directory.join(format!("{id}.envelope.bad")), directory.join(format!("{id}.envelope")))
         .unwrap();
-    let state = spool.peek(&id).unwrap().unwrap().1;
+    let state = spool.peek(&id).unwrap().unwrap().retry;
     assert_eq!((state.attempts, state.first_try, state.next_attempt), (0, None, None));
     assert_eq!((state.reason.as_deref(), state.reason_code), (Some("no mail"), Some(550)));
 }
@@ -217,7 +217,7 @@ fn who_is_set_aside_is_a_failed_message_with_the_same_content() {
     let part = message.set_aside(&refused, &fail_note()).unwrap().unwrap();
     assert_eq!(message.envelope().remote, ["c@example.net"]);
     message.unlock().unwrap();
-    let (envelope, state) = spool.peek(&id).unwrap().unwrap();
+    let Peeked { envelope, retry: state, .. } = spool.peek(&id).unwrap().unwrap();
     assert_eq!((envelope.remote, state.attempts), (vec!["c@example.net".to_owned()], 1));
     let found = spool.inspect(&part).unwrap();
     let envelope = found.envelope.unwrap();
