@@ -217,8 +217,10 @@ fn copied_by(filter: &str, start: impl FnOnce(&[&str]) -> Daemon) -> (Vec<String
     let envelope = crate::support::spool::list(&alice).pop().unwrap();
     let modes = vec![fs::metadata(alice.join(envelope)).unwrap().permissions().mode() & 0o7777];
     assert_eq!((spool.ending(".content").len(), spool.files().len()), (1, 1));
-    let lines = filter_lines(&server, filter);
     drop(client);
+    // Behind this line there is no other.
+    server.line("smtp connection closed");
+    let lines = filter_lines(&server, filter);
     assert!(server.stop().success());
     (replies, lines, modes)
 }
