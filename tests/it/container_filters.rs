@@ -125,7 +125,9 @@ fn network_filters_and_verifiers_need_the_drop_in_and_say_so() {
     let status = || container.property(SMTP, "StatusText");
     let configure = |text: &str| {
         container.write("/etc/emailrelay.conf", text);
-        container.systemctl(&["restart", "--no-block", SMTP]);
+        // Nobody is to meet the old one any more; the new one may fail to start.
+        container.systemctl(&["stop", SMTP]);
+        container.systemctl(&["start", "--no-block", SMTP]);
     };
     container.systemctl(&["enable", "--now", "emailrelay-smtp.socket"]);
     for (option, what) in [

@@ -32,6 +32,18 @@ const BETWEEN: (u64, u64) = (20, 180);
 /// process dies is set aside as a poison, and rightly so.
 const FORWARDED_BETWEEN: usize = 8;
 
+/// So many messages are acknowledged before something ends, however slow the machine is.
+const TAKEN_BETWEEN: u64 = 5;
+
+/// Lets the roles run for a while, and longer if they have not got `enough` done.
+fn run_for_a_while(dice: &mut Dice, roles: &mut [&mut Role], enough: impl Fn() -> bool) {
+    let until = Instant::now() + Duration::from_millis(dice.between(BETWEEN.0, BETWEEN.1));
+    while Instant::now() < until || (!enough() && Instant::now() < until + PATIENCE) {
+        std::thread::sleep(Duration::from_millis(dice.between(1, 5)));
+        roles.iter_mut().for_each(|role| role.keep_running());
+    }
+}
+
 /// A role that is started again whenever it ends, as a service manager does.
 struct Role {
     start: Box<dyn Fn() -> Child>,
@@ -124,7 +136,7 @@ fn content(number: u64) -> Vec<u8> {
 }
 
 /// Sends message after message; returns those that were acknowledged.
-fn submit(address: SocketAddr, number: &AtomicU64, stop: &AtomicBool) -> Vec<u64> {
+fn submit(address: SocketAddr, number: &AtomicU64, taken: &AtomicU64, stop: &AtomicBool) -> Vec<u64> {
     let mut acknowledged = Vec::new();
     while !stop.load(Ordering::Relaxed) {
         let mut session = || -> Result<(), Broken> {
@@ -135,6 +147,7 @@ fn submit(address: SocketAddr, number: &AtomicU64, stop: &AtomicBool) -> Vec<u64
                 let reply = client.try_send("a@example.com", &["b@example.com"], &content(number))?;
                 if reply.code == 250 {
                     acknowledged.push(number);
+                    taken.fetch_add(1, Ordering::Relaxed);
                 }
             }
             Ok(())
@@ -148,19 +161,26 @@ fn submit(address: SocketAddr, number: &AtomicU64, stop: &AtomicBool) -> Vec<u64
 /// Clients that send message after message.
 struct Load {
     number: Arc<AtomicU64>,
+    taken: Arc<AtomicU64>,
     stop: Arc<AtomicBool>,
     submitters: Vec<JoinHandle<Vec<u64>>>,
 }
 
 impl Load {
     fn start(address: SocketAddr) -> Self {
-        let (number, stop) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicBool::new(false)));
+        let (number, taken, stop) =
+            (Arc::<AtomicU64>::default(), Arc::<AtomicU64>::default(), Arc::<AtomicBool>::default());
         let submitter = |_| {
-            let (number, stop) = (Arc::clone(&number), Arc::clone(&stop));
-            std::thread::spawn(move || submit(address, &number, &stop))
+            let (number, taken, stop) = (Arc::clone(&number), Arc::clone(&taken), Arc::clone(&stop));
+            std::thread::spawn(move || submit(address, &number, &taken, &stop))
         };
         let submitters = (0..SUBMITTERS).map(submitter).collect();
-        Self { number, stop, submitters }
+        Self { number, taken, stop, submitters }
+    }
+
+    /// How many messages have been acknowledged so far.
+    fn taken(&self) -> u64 {
+        self.taken.load(Ordering::Relaxed)
     }
 
     /// How many messages have been begun, and which were acknowledged.
@@ -213,15 +233,16 @@ fn a_hundred_kills_lose_nothing() {
     let socket = TcpListener::bind(loopback(0)).unwrap();
     let address = socket.local_addr().unwrap();
     let mut roles = [smtp(&spool, socket, &[]), forward(&spool, &hop)];
+    let done = |load: &Load| (load.taken(), hop.delivered());
     let load = Load::start(address);
     let mut dice = Dice::new(SEED);
     let mut kills = [0, 0];
     while kills != [KILLS, KILLS] {
-        let until = Instant::now() + Duration::from_millis(dice.between(BETWEEN.0, BETWEEN.1));
-        while Instant::now() < until {
-            std::thread::sleep(Duration::from_millis(dice.between(1, 5)));
-            roles.iter_mut().for_each(Role::keep_running);
-        }
+        let (taken, sent) = done(&load);
+        run_for_a_while(&mut dice, &mut roles.each_mut(), || {
+            let (now_taken, now_sent) = done(&load);
+            now_taken >= taken + TAKEN_BETWEEN && now_sent >= sent + FORWARDED_BETWEEN / 2
+        });
         let victim = usize::try_from(dice.between(0, 1)).unwrap();
         let victim = if kills[victim] < KILLS { victim } else { 1 - victim };
         kills[victim] += usize::from(roles[victim].crash());
@@ -265,12 +286,7 @@ fn a_forwarder_stopped_killed_and_started_a_hundred_times_loses_nothing() {
     let (mut stops, mut kills) = (0, 0);
     while stops + kills < 2 * KILLS {
         let enough = hop.delivered() + FORWARDED_BETWEEN;
-        let until = Instant::now() + Duration::from_millis(dice.between(BETWEEN.0, BETWEEN.1));
-        while Instant::now() < until || (hop.delivered() < enough && Instant::now() < until + PATIENCE) {
-            std::thread::sleep(Duration::from_millis(dice.between(1, 5)));
-            receiver.keep_running();
-            forwarder.keep_running();
-        }
+        run_for_a_while(&mut dice, &mut [&mut receiver, &mut forwarder], || hop.delivered() >= enough);
         if dice.between(0, 1) == 0 {
             forwarder.restart();
             stops += 1;
@@ -312,11 +328,8 @@ fn kills_of_a_server_that_sends_on_at_once_lose_nothing() {
     let mut dice = Dice::new(SEED);
     let mut kills = 0;
     while kills < KILLS {
-        let until = Instant::now() + Duration::from_millis(dice.between(BETWEEN.0, BETWEEN.1));
-        while Instant::now() < until {
-            std::thread::sleep(Duration::from_millis(dice.between(1, 5)));
-            role.keep_running();
-        }
+        let enough = load.taken() + TAKEN_BETWEEN;
+        run_for_a_while(&mut dice, &mut [&mut role], || load.taken() >= enough);
         kills += usize::from(role.crash());
     }
     let (begun, acknowledged) = load.end();

@@ -35,6 +35,14 @@ struct Run {
     stderr: String,
 }
 
+/// Whether connections are taken: the name of a socket is there a moment before.
+fn listens(socket: &Path) -> bool {
+    // SO_ACCEPTCON among the flags: see proc_net_unix in the kernel's sources.
+    let name = socket.to_str().unwrap();
+    let sockets = fs::read_to_string("/proc/net/unix").unwrap();
+    sockets.lines().any(|line| line.ends_with(name) && line.contains(" 00010000 "))
+}
+
 impl Handover {
     fn start(args: &[&str]) -> Self {
         let (spool, dir) = (TempSpool::new(), tempfile::tempdir().unwrap());
@@ -54,7 +62,7 @@ impl Handover {
         ]);
         command.args(args);
         let server = Daemon::start(command);
-        wait_for("the socket", PATIENCE, || socket.exists().then_some(()));
+        wait_for("the socket", PATIENCE, || listens(&socket).then_some(()));
         fs::set_permissions(&socket, fs::Permissions::from_mode(0o666)).unwrap();
         Self { spool, dir, server }
     }
