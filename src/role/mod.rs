@@ -31,6 +31,7 @@ pub mod smtp;
 mod store;
 pub mod submit;
 pub mod supervise;
+mod sysexits;
 pub mod tls;
 pub mod upkeep;
 pub(crate) mod words;

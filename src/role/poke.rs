@@ -11,6 +11,7 @@ use super::words::shown::shown;
 use super::words::{self, Arguments, HelpPart, Level, Spec, Takes, complain, help, print, spec};
 use crate::VERSION;
 use crate::config::number;
+use crate::role::sysexits::USAGE;
 
 /// Name in messages when the caller gives none.
 const PROGRAM: &str = "emailrelay-poke";
@@ -31,8 +32,6 @@ const MAX_ANSWER: usize = 4096;
 
 /// Exit code for an answer that tells of a failure, and for none.
 const FAILED: u8 = 1;
-/// Exit code for a command line that makes no sense (`EX_USAGE` of sysexits).
-const USAGE: u8 = 64;
 
 /// What follows the program's name, in its help.
 pub(crate) const WORDS: &str = "[options] [<port>|<socket> [<string>]]";

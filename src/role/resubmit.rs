@@ -14,6 +14,7 @@ use crate::admin::Action;
 use crate::config::number;
 use crate::log::{self, Context, LogConfig};
 use crate::os::{clock, journal};
+use crate::role::sysexits::USAGE;
 use crate::spool::{ActionError, FailedMessage, MessageId, Spool, SpoolConfig};
 
 /// Name in messages when the caller gives none.
@@ -22,8 +23,6 @@ const PROGRAM: &str = "emailrelay-resubmit";
 const DEFAULT_SPOOL_DIR: &str = "/var/spool/emailrelay";
 /// A message that has failed so often stays.
 const DEFAULT_LIMIT: usize = 5;
-/// Exit code for a command line that makes no sense (`EX_USAGE` of sysexits).
-const USAGE: u8 = 64;
 
 /// What follows the program's name, in its help.
 pub(crate) const WORDS: &str = "[options] [<spool-dir>]";

@@ -19,6 +19,7 @@ use super::site;
 use super::words::{self, complain, help, print};
 use crate::VERSION;
 use crate::log::{self, LogConfig};
+use crate::role::sysexits::{TEMPORARY, USAGE};
 use crate::spool::{Spool, SpoolConfig};
 #[cfg(any(test, feature = "docs"))]
 pub(crate) use options::TABLE;
@@ -28,10 +29,6 @@ use send::Carrier;
 
 /// Name in messages when the caller gives none.
 const PROGRAM: &str = "emailrelay-notify";
-/// Exit code for a command line that makes no sense (`EX_USAGE` of sysexits).
-const USAGE: u8 = 64;
-/// Exit code when something is left for the next run (`EX_TEMPFAIL`).
-const TEMPORARY: u8 = 75;
 
 /// What follows the program's name, in its help.
 pub(crate) const WORDS: &str = "[options] [<spool-dir>]";

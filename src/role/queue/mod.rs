@@ -21,6 +21,7 @@ use super::site;
 use super::words::{self, complain, help, print};
 use crate::VERSION;
 use crate::log::{self, LogConfig};
+use crate::role::sysexits::{DATA, NO_INPUT, NOT_PERMITTED, SYSTEM, TEMPORARY as BUSY, USAGE};
 use crate::spool::{ActionError, Spool, SpoolConfig};
 
 pub(super) use entry::each;
@@ -36,18 +37,6 @@ const PROGRAM: &str = "emailrelay-queue";
 
 /// Exit code of `check` that has found something.
 const FOUND: u8 = 1;
-/// Exit code for a command line that makes no sense (`EX_USAGE` of sysexits).
-const USAGE: u8 = 64;
-/// Exit code for a message that is not in a state for what is wanted (`EX_DATAERR`).
-const DATA: u8 = 65;
-/// Exit code for a message, or a spool directory, that is not there (`EX_NOINPUT`).
-const NO_INPUT: u8 = 66;
-/// Exit code for trouble of the system's (`EX_IOERR`).
-const SYSTEM: u8 = 74;
-/// Exit code for a message that another process is at work on (`EX_TEMPFAIL`).
-const BUSY: u8 = 75;
-/// Exit code for what the caller may not do (`EX_NOPERM`).
-const NOT_PERMITTED: u8 = 77;
 
 /// A run of the program.
 struct Run<'a> {

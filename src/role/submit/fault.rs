@@ -3,19 +3,9 @@
 use nix::errno::Errno;
 
 use crate::message::HeaderError;
+pub(super) use crate::role::sysexits::{DATA, NO_INPUT, NOT_PERMITTED, TEMPORARY, USAGE};
 
 use super::store::StoreFault;
-
-/// Exit code for a command line that makes no sense (`EX_USAGE` of sysexits).
-pub(super) const USAGE: u8 = 64;
-/// Exit code for a message that cannot be sent as it is (`EX_DATAERR`).
-pub(super) const DATA: u8 = 65;
-/// Exit code for input that cannot be read (`EX_NOINPUT`).
-pub(super) const NO_INPUT: u8 = 66;
-/// Exit code for a failure that may be over later (`EX_TEMPFAIL`).
-pub(super) const TEMPORARY: u8 = 75;
-/// Exit code for what the caller may not do (`EX_NOPERM`).
-pub(super) const NOT_PERMITTED: u8 = 77;
 
 /// Why nothing was stored.
 #[derive(Debug, thiserror::Error)]
